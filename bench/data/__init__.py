@@ -1,0 +1,1 @@
+"""Where HR faces come from: data sets, splits, preparation, alignment, demo faces."""

@@ -1,0 +1,21 @@
+"""Errors a user may see: one sentence that says what was wrong, with the value, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FaceSRError(Exception):
+    """Anything the user can put right. The command line prints it as one sentence and exits with 2."""
+
+
+class WeightsMissing(FaceSRError):
+    """A weight file cannot be had on this machine; cells that need it become ``weights_missing``."""
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """A hint for a mistyped ``name``: ``did you mean 'psnr'?``, or the list of choices."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Pixels: lossless files, colour, and the one named resampler per degradation."""

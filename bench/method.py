@@ -1,0 +1,71 @@
+"""The interface a method fulfils. How one is found by name is in ``bench.registry``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RestoreStatus = Literal["ok", "not_converged", "missing", "failed", "weights_missing"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one face of a batch ended: a status other than ``ok`` carries a reason in one sentence."""
+
+    status: RestoreStatus = "ok"
+    reason: str = ""
+
+
+@dataclass
+class Restored:
+    """What ``restore`` may return instead of a bare tensor.
+
+    ``images``: (B, 3, H, W) RGB in [0, 1]; ``outcomes``: one a face (all ``ok`` when ``None``);
+    ``samples``: (K, B, 3, H, W), further plausible answers of a multi-modal method.
+    """
+
+    images: Tensor
+    outcomes: Sequence[Outcome] | None = None
+    samples: Tensor | None = None
+
+
+class Method:
+    """A face super-resolution method. Subclass it, set the class attributes, write ``restore``.
+
+    The bench makes one with keyword arguments only: ``size`` (HR side in pixels), ``scale``, ``seed``, ``device`` and
+    the parameters a user sets (``--set pulse.steps=200``), which must be arguments of ``__init__``.
+    """
+
+    cite: ClassVar[str] = ""
+    """BibTeX key of the paper."""
+    terms: ClassVar[str] = ""
+    """Licence or terms of the code and weights it uses, in a few words; '' where there is nothing to say."""
+    batch_size: int = 8
+    """Faces a call of ``restore``; the result must not depend on it."""
+
+    def __init__(self, *, size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
+        self.size, self.scale, self.seed, self.device = size, scale, seed, device
+
+    def skip(self) -> str | None:
+        """Why this method cannot serve this size and scale (every cell then says so), or None."""
+        return None
+
+    def load(self) -> None:
+        """Load weights; called once before the first ``restore``. Raises ``WeightsMissing`` where a file is not to be had."""
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """sha256 of every weight file in use, by name; known before ``load`` where possible. Part of the cache key."""
+        return {}
+
+    def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor | Restored:
+        """Super-resolve ``lr`` (B, 3, h, w), RGB in [0, 1], to (B, 3, H, W) in [0, 1] (values outside are clipped).
+
+        ``names``: the faces' names, for methods that draw random numbers: seed by (seed, name), so that neither the order
+        nor the size of a batch changes a face. An output larger than ``size`` is reduced by the protocol's filter.
+        """
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: means, intervals, tests, agreement, screening, power."""

@@ -1,0 +1,1 @@
+"""A MOS study: design, database, export, import. No web code."""

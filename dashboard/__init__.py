@@ -1,0 +1,1 @@
+"""The Streamlit result views, the rating page and its API."""

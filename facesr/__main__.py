@@ -1,0 +1,5 @@
+import sys
+
+from facesr import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The methods, one folder each; ``bench`` finds them by entry point."""

@@ -1,0 +1,1 @@
+"""Face generators shared by PULSE and pSp."""
