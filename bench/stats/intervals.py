@@ -1,0 +1,138 @@
+"""Intervals of means by resampling: over faces, over raters, over both (numpy alone: a run's table imports this file)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.errors import FaceSRError
+
+F64 = NDArray[np.float64]
+CHUNK = 2_000_000
+"""Numbers held at once while resampling: memory stays flat however many draws or values there are."""
+DISTINCT = 32
+"""Values that repeat this few distinct levels (ratings) are resampled by counts, much faster than one by one."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the ends of its interval and the number of values behind it; NaN ends where they cannot be known (n < 2)."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def _tail(level: float) -> tuple[float, float]:
+    if not 0 < level < 1:
+        raise FaceSRError(f"an interval's level lies between 0 and 1, got {level:g}: use 0.95 for 95 %")
+    return (1 - level) / 2, (1 + level) / 2
+
+
+def _chunks(draws: int, width: int) -> Iterator[int]:
+    size = max(1, CHUNK // max(width, 1))
+    for start in range(0, draws, size):
+        yield min(size, draws - start)
+
+
+def bootstrap_means(values: ArrayLike, draws: int = 10_000, seed: int = 0) -> F64:
+    """Means of ``draws`` resamples with replacement of ``values`` (n,), without NaN. Same seed, same result. Shape (draws,).
+
+    Source: Efron & Tibshirani 1993, chapter 6.
+    """
+    x = np.asarray(values, dtype=np.float64).ravel()
+    rng = np.random.default_rng(seed)
+    levels, counts = np.unique(x, return_counts=True)
+    if len(levels) <= DISTINCT:
+        drawn: F64 = rng.multinomial(len(x), counts / len(x), size=draws) @ levels / len(x)
+        return drawn
+    parts = [x[rng.integers(0, len(x), (k, len(x)), dtype=np.int32)].mean(axis=1) for k in _chunks(draws, len(x))]
+    return np.concatenate(parts)
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
+    """Mean of ``values`` (any shape) and its percentile bootstrap interval; NaN values are left out, n counts the rest.
+
+    The interval speaks of new values like these (faces, when a value is a face's score). Raises ``FaceSRError`` on a bad level.
+    Source: Efron & Tibshirani 1993, chapter 13.
+    """
+    low, high = _tail(level)
+    x = np.asarray(values, dtype=np.float64).ravel()
+    x = x[np.isfinite(x)]
+    if len(x) < 2:
+        return Interval(float(x[0]) if len(x) else np.nan, np.nan, np.nan, len(x))
+    ends = np.quantile(bootstrap_means(x, draws, seed), (low, high))
+    return Interval(float(x.mean()), float(ends[0]), float(ends[1]), len(x))
+
+
+def bootstrap_interval(
+    statistic: Callable[[NDArray[np.intp]], float], n: int, level: float = 0.95, draws: int = 2_000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval of any statistic of ``n`` items: ``statistic`` is called with the positions of each resample.
+
+    Draws whose statistic is NaN (a constant resample) are left out; NaN ends where fewer than half are left.
+    """
+    low, high = _tail(level)
+    if n < 2:
+        return np.nan, np.nan
+    rng = np.random.default_rng(seed)
+    drawn = np.array([statistic(rng.integers(0, n, n)) for _ in range(draws)])
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < draws / 2:
+        return np.nan, np.nan
+    ends = np.quantile(drawn, (low, high))
+    return float(ends[0]), float(ends[1])
+
+
+def _weights(rng: np.random.Generator, draws: int, n: int) -> F64:
+    """How often each of ``n`` items comes up in each resample, (draws, n)."""
+    picks = rng.integers(0, n, (draws, n))
+    flat = picks + n * np.arange(draws)[:, None]
+    return np.bincount(flat.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
+
+
+def pigeonhole_means(cube: ArrayLike, draws: int = 10_000, seed: int = 0, *, raters: bool = True, faces: bool = True) -> F64:
+    """Means of each condition when raters and faces are both drawn anew with replacement, (draws, conditions).
+
+    ``cube`` is (raters, faces, conditions), NaN where a rater did not rate. A cell counts (times its rater came up) x (times its
+    face came up); all conditions share the draws, so their differences are paired. ``raters=False`` or ``faces=False`` keeps that
+    side fixed. A draw without any rating of a condition is NaN there. Source: Owen 2007, "The pigeonhole bootstrap".
+    """
+    x = np.asarray(cube, dtype=np.float64)
+    n_raters, n_faces, n_conditions = x.shape
+    seen = np.isfinite(x)
+    complete = bool(seen.all())
+    table = np.where(seen, x, 0.0).reshape(n_raters, -1)
+    present = seen.astype(np.float64).reshape(n_raters, -1)
+    rng = np.random.default_rng(seed)
+    parts = []
+    for k in _chunks(draws, n_faces * n_conditions):
+        rows = _weights(rng, k, n_raters) if raters else np.ones((k, n_raters))
+        columns = (_weights(rng, k, n_faces) if faces else np.ones((k, n_faces)))[:, None, :]
+        total = (columns @ (rows @ table).reshape(k, n_faces, n_conditions))[:, 0]
+        if complete:
+            parts.append(total / (n_raters * n_faces))
+            continue
+        weight = (columns @ (rows @ present).reshape(k, n_faces, n_conditions))[:, 0]
+        parts.append(np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0))
+    return np.concatenate(parts)
+
+
+def pigeonhole_interval(
+    cube: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0, *, raters: bool = True, faces: bool = True
+) -> list[Interval]:
+    """Mean of each condition of ``cube`` (raters, faces, conditions) and its interval over new raters and new faces.
+
+    Never too narrow in expectation: the pigeonhole bootstrap counts the residual noise up to three times (Owen 2007, theorem 3).
+    """
+    low, high = _tail(level)
+    x = np.asarray(cube, dtype=np.float64)
+    ends = np.nanquantile(pigeonhole_means(x, draws, seed, raters=raters, faces=faces), (low, high), axis=0)
+    flat = x.reshape(-1, x.shape[2])
+    n = np.isfinite(flat).sum(axis=0)
+    means = np.divide(np.nansum(flat, axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
+    return [Interval(float(m), float(a), float(b), int(k)) for m, a, b, k in zip(means, ends[0], ends[1], n, strict=True)]
