@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,3 +17,14 @@ def fixtures() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no fixtures at {folder}: set FACESR_FIXTURES to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def detweights(fixtures: Path) -> ModuleType:
+    """The oracles' own recipe for pseudo-random weights and images."""
+    spec = importlib.util.spec_from_file_location("detweights", fixtures / "oracles/detweights.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

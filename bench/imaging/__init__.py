@@ -3,4 +3,15 @@
 from bench.imaging.files import encode_png, image_size, read_rgb, to_tensor, to_uint8, write_png, write_whole
 from bench.imaging.resample import KERNELS, resize, resize8
 
-__all__ = ["KERNELS", "encode_png", "image_size", "read_rgb", "resize", "resize8", "to_tensor", "to_uint8", "write_png", "write_whole"]
+__all__ = [
+    "KERNELS",
+    "encode_png",
+    "image_size",
+    "read_rgb",
+    "resize",
+    "resize8",
+    "to_tensor",
+    "to_uint8",
+    "write_png",
+    "write_whole",
+]

@@ -50,7 +50,12 @@ _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 def _plain_png(data: U8) -> tuple[int, int] | None:
     """Width and height when these are the bytes of an ordinary 8-bit RGB PNG, which OpenCV decodes fastest."""
     head = data[:33].tobytes()
-    if len(head) < 33 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[24:26] != b"\x08\x02" or data[33:2048].tobytes().find(b"tRNS") >= 0:
+    if (
+        len(head) < 33
+        or head[:8] != b"\x89PNG\r\n\x1a\n"
+        or head[24:26] != b"\x08\x02"
+        or data[33:2048].tobytes().find(b"tRNS") >= 0
+    ):
         return None
     return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
