@@ -34,7 +34,8 @@ def _cubic(x: F64) -> F64:
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+    values: F64 = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+    return values
 
 
 def _triangle(x: F64) -> F64:
@@ -89,7 +90,7 @@ def _window(kernel: Callable[[F64], F64], support: float) -> Callable[[int, int,
             centre = (row + 0.5) * ratio
             low = max(0, int(centre - support * stretch + 0.5))
             high = min(n_in, int(centre + support * stretch + 0.5))
-            weights = kernel((np.arange(low, high) - centre + 0.5) / stretch)
+            weights = kernel((np.arange(low, high, dtype=np.float64) - centre + 0.5) / stretch)
             matrix[row, low:high] = weights / weights.sum()
         return matrix
 
@@ -169,4 +170,5 @@ def resize8(image: NDArray[np.uint8], size: int | tuple[int, int], kernel: str) 
     lead, (n, m, c) = image.shape[:-3], image.shape[-3:]
     flat = rows @ image.reshape(-1, n, m * c).astype(np.float32)  # (B, h, m·c)
     wide = columns @ flat.reshape(-1, height, m, c)  # (B, h, w, c)
-    return np.clip(np.floor(wide + 0.5), 0, 255).astype(np.uint8).reshape(*lead, height, width, c)
+    rounded: NDArray[np.uint8] = np.clip(np.floor(wide + 0.5), 0, 255).astype(np.uint8)
+    return rounded.reshape(*lead, height, width, c)
