@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,17 @@ def detweights(fixtures: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def oracle(fixtures: Path, detweights: ModuleType) -> Callable[[str], dict[str, Any]]:
+    """``oracle(name)``: meta, inputs and outputs of a published implementation, its ``state_dict`` rebuilt where it is a recipe."""
+    import torch
+
+    def load(name: str) -> dict[str, Any]:
+        known: dict[str, Any] = torch.load(fixtures / "oracles" / f"{name}.pt", weights_only=True)
+        if "spec" in known and "state_dict" not in known:
+            known["state_dict"] = detweights.make_state_dict(known["spec"], known["seed"])
+        return known
+
+    return load

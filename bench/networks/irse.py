@@ -1,0 +1,162 @@
+"""IR and IR-SE residual networks: ArcFace's face embedding of InsightFace_Pytorch, CurricularFace's, and the body of pSp's encoder.
+
+State-dict names and arithmetic follow InsightFace_Pytorch (MIT) as pSp vendors it: ``input_layer``, ``body.{i}.res_layer.{0..5}``,
+``body.{i}.shortcut_layer.{0,1}``, ``output_layer.{0,3,4}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.errors import FaceSRError, suggest
+
+Mode = Literal["ir", "ir_se"]
+CHANNELS = (64, 128, 256, 512)
+DEPTHS: dict[int, tuple[int, int, int, int]] = {50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
+
+
+class SEModule(nn.Module):
+    """Squeeze and excitation: channels scaled by a two-layer gate of their means, ``reduction`` to one, no biases."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, max(channels // reduction, 1), 1, bias=False)
+        self.fc2 = nn.Conv2d(max(channels // reduction, 1), channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        gate = self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True))))
+        return x * torch.sigmoid(gate)
+
+
+class Bottleneck(nn.Module):
+    """One pre-activated residual block; the second convolution strides. With ``mode='ir_se'`` its branch ends in an ``SEModule``.
+
+    The shortcut is strided subsampling (``MaxPool2d(1, stride)``) where the width stays, else a 1x1 convolution with batch norm.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int, mode: Mode = "ir_se") -> None:
+        super().__init__()
+        if in_channels == channels:
+            self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)
+        else:
+            self.shortcut_layer = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        layers: list[nn.Module] = [
+            nn.BatchNorm2d(in_channels),
+            nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False),
+            nn.PReLU(channels),
+            nn.Conv2d(channels, channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        ]
+        self.res_layer = nn.Sequential(*layers, *([SEModule(channels)] if mode == "ir_se" else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) to (B, out, ceil(H / stride), ceil(W / stride))."""
+        return cast(Tensor, self.res_layer(x) + self.shortcut_layer(x))
+
+
+def stem(channels: int) -> nn.Sequential:
+    """RGB to ``channels`` at full size: 3x3 convolution, batch norm, PReLU."""
+    return nn.Sequential(nn.Conv2d(3, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.PReLU(channels))
+
+
+def stages(depths: Sequence[int], channels: Sequence[int] = CHANNELS, mode: Mode = "ir_se") -> nn.Sequential:
+    """The residual body: ``depths[k]`` blocks of ``channels[k]`` a stage, every stage opening with stride 2."""
+    blocks: list[nn.Module] = []
+    for (before, width), depth in zip(pairwise([channels[0], *channels]), depths, strict=True):
+        blocks += [Bottleneck(before, width, 2, mode)] + [Bottleneck(width, width, 1, mode) for _ in range(depth - 1)]
+    return nn.Sequential(*blocks)
+
+
+class Backbone(nn.Module):
+    """A face embedding network: 112x112 aligned face to a unit vector of 512.
+
+    ``Backbone(50, 'ir_se')`` takes ``model_ir_se50.pth`` (397 keys); ``Backbone(100, 'ir', affine=False)`` is IR-101 and takes
+    ``CurricularFace_Backbone.pth`` (672 keys). Input (B, 3, 112, 112) RGB in [-1, 1]; note that the former was trained on BGR
+    while pSp feeds it RGB.
+    """
+
+    def __init__(
+        self, layers: int = 50, mode: Mode = "ir_se", *, drop_ratio: float = 0.4, affine: bool = True, size: int = 112
+    ) -> None:
+        super().__init__()
+        if layers not in DEPTHS:
+            raise FaceSRError(f"An IR network has 50, 100 or 152 layers, not {layers}.")
+        if mode not in ("ir", "ir_se"):
+            raise FaceSRError(f"Unknown IR mode {mode!r}; {suggest(mode, ('ir', 'ir_se'))}")
+        self.size = size
+        self.input_layer = stem(CHANNELS[0])
+        self.output_layer = nn.Sequential(
+            nn.BatchNorm2d(512),
+            nn.Dropout(drop_ratio),
+            nn.Flatten(),
+            nn.Linear(512 * (size // 16) ** 2, 512),
+            nn.BatchNorm1d(512, affine=affine),
+        )
+        self.body = stages(DEPTHS[layers], mode=mode)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The embedding (B, 512) before it is normalised."""
+        if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.size, self.size):
+            raise FaceSRError(
+                f"The face network takes (B, 3, {self.size}, {self.size}), not {tuple(x.shape)}; crop and resize first."
+            )
+        return cast(Tensor, self.output_layer(self.body(self.input_layer(x))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, 112, 112) in [-1, 1] to unit vectors (B, 512)."""
+        y = self.features(x)
+        return cast(Tensor, y / y.norm(dim=1, keepdim=True))
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor]) -> Backbone:
+        """Tell depth, squeeze-and-excitation and the last norm's affinity from the keys, load strictly, return in eval mode.
+
+        Raises ``FaceSRError`` naming a missing or foreign key.
+        """
+        blocks = {key.split(".")[1] for key in state if key.startswith("body.")}
+        depth = next((layers for layers, depths in DEPTHS.items() if sum(depths) == len(blocks)), None)
+        if depth is None or "output_layer.3.weight" not in state:
+            raise FaceSRError(
+                f"These weights are not an IR or IR-SE face network: they hold {len(blocks)} blocks (24, 49 or 50 expected) and an output_layer."
+            )
+        net = cls(
+            depth,
+            "ir_se" if "body.0.res_layer.5.fc1.weight" in state else "ir",
+            affine="output_layer.4.weight" in state,
+            size=16 * round((state["output_layer.3.weight"].shape[1] / 512) ** 0.5),
+        )
+        load_strictly(net, state, "IR face network")
+        return net.eval()
+
+
+def ir_101() -> Backbone:
+    """CurricularFace's IR-101, pSp's identity *metric* (not its loss)."""
+    return Backbone(100, "ir", affine=False)
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """``load_state_dict`` with every difference told in one sentence: missing, foreign and misshapen keys, the first of each named.
+
+    A missing ``num_batches_tracked`` (files older than PyTorch 0.4.1) is no error.
+    """
+    own = module.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    foreign = [key for key in state if key not in own]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    problems = [
+        f"{len(keys)} {word} (first: {keys[0]!r})"
+        for word, keys in (("missing", missing), ("unexpected", foreign), ("of another shape", shapes))
+        if keys
+    ]
+    if shapes:
+        problems[-1] += f" which is {tuple(state[shapes[0]].shape)} instead of {tuple(own[shapes[0]].shape)}"
+    if problems:
+        raise FaceSRError(f"The weights do not fit the {what}: keys {', '.join(problems)}; is it the right file, and whole?")
+    module.load_state_dict({**{k: v for k, v in own.items() if k not in state}, **state})
