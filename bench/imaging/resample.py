@@ -39,7 +39,8 @@ def _cubic(x: F64) -> F64:
 
 
 def _triangle(x: F64) -> F64:
-    return np.maximum(0.0, 1 - np.abs(x))
+    values: F64 = np.maximum(0.0, 1 - np.abs(x))
+    return values
 
 
 def _fold(taps: NDArray[np.int64], n: int, border: str) -> NDArray[np.int64]:
