@@ -1,0 +1,74 @@
+"""A table as an HTML fragment; every string of a user's is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from reports.table import Cell, Intervals, Row, Table, fixed, interval, number, own_n
+from reports.text import count
+
+
+def _title(cell: Cell) -> str:
+    """What a reader sees when the pointer rests on a number."""
+    parts = [f"{cell.method}, {cell.metric}", f"mean {cell.mean:.6g}", f"95 % interval {cell.low:.6g} to {cell.high:.6g}"]
+    parts += [f"n = {cell.n}, failed {cell.failed}", *([f"run {cell.run}"] if cell.run else [])]
+    return "\n".join(parts)
+
+
+def _cell(cell: Cell | None, row: Row, style: Intervals) -> str:
+    if cell is None:
+        return "<td></td>"
+    if cell.text is not None:
+        return f"<td>{escape(cell.text)}</td>"
+    shown = {1: "<strong>{}</strong>", 2: "<u>{}</u>"}.get(cell.rank, "{}").format(number(cell))
+    mark = '<span class="failed" title="some faces have no value">†</span>' if cell.failed else ""
+    letters = f"<sup>{escape(cell.letters)}</sup>" if cell.letters else ""
+    spread = interval(cell, style)
+    small = " ".join(filter(None, [spread, f"({n})" if (n := own_n(cell, row)) else ""]))
+    small = f' <span class="ci">{small}</span>' if small else ""
+    place = {1: ' class="best"', 2: ' class="second"'}.get(cell.rank, "")
+    return f'<td{place} title="{escape(_title(cell), quote=True)}">{shown}{mark}{letters}{small}</td>'
+
+
+def to_html(table: Table, style: Intervals = "pm") -> str:
+    """``<table class="facesr">`` with caption, head, body and a foot of notes. No style, no script, no external resource."""
+    heads = [f'<th scope="col">{escape(table.corner)}</th>']
+    for c in table.columns:
+        unit = f' <span class="unit">{escape(c.unit)}</span>' if c.unit else ""
+        hover = f' title="{escape(c.conventions, quote=True)}"' if c.conventions else ""
+        heads.append(f'<th scope="col"{hover}>{escape(c.label)}{unit} {c.arrow}'.rstrip() + "</th>")
+    heads += ['<th scope="col">n</th>'] if table.show_n else []
+    body = []
+    for group, rows in table.groups:
+        if group:
+            body.append(f'<tr class="group"><th colspan="{len(heads)}" scope="rowgroup">{escape(group)}</th></tr>')
+        for row in rows:
+            cells = "".join(_cell(c, row, style) for c in row.cells)
+            n = f"<td>{count(row)}</td>" if table.show_n else ""
+            body.append(f'<tr><th scope="row">{escape(row.label)}</th>{cells}{n}</tr>')
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    foot = f'<tfoot><tr><td colspan="{len(heads)}"><ul>{notes}</ul></td></tr></tfoot>' if notes else ""
+    return (
+        f'<table class="facesr" id="table-{escape(table.name, quote=True)}">\n<caption>{escape(table.caption)}</caption>\n'
+        f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n" + "\n".join(body) + f"\n</tbody>\n{foot}</table>\n"
+    )
+
+
+def failures_html(table: Table) -> str:
+    """The faces without an ordinary value, by method, metric and reason; '' where nothing failed."""
+    lines = []
+    for cell in table.cells:
+        by_reason: dict[tuple[str, str], list[str]] = {}
+        for failure in cell.failures:
+            by_reason.setdefault((failure.status, failure.reason), []).append(failure.image)
+        for (status, reason), images in by_reason.items():
+            names = ", ".join(images[:20]) + (f" and {len(images) - 20:,} more" if len(images) > 20 else "")
+            what = [cell.method, cell.metric, f"{len(images):,}", status, reason, names]
+            lines.append("<tr>" + "".join(f"<td>{escape(w)}</td>" for w in what) + "</tr>")
+    if not lines:
+        return ""
+    heads = "".join(f'<th scope="col">{h}</th>' for h in ("Method", "Metric", "Faces", "Status", "Reason", "Which"))
+    return f'<table class="failures"><thead><tr>{heads}</tr></thead>\n<tbody>\n' + "\n".join(lines) + "\n</tbody></table>\n"
+
+
+__all__ = ["failures_html", "fixed", "to_html"]
