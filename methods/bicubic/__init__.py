@@ -1,0 +1,21 @@
+"""Bicubic interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from bench.imaging import resize
+from bench.method import Method
+
+
+class Bicubic(Method):
+    """Bicubic interpolation, MATLAB's kernel (a = -0.5): the floor every method must beat."""
+
+    cite = "keys1981cubic"
+    batch_size = 64
+
+    def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor:
+        """Enlarge (B, 3, h, w) to (B, 3, size, size)."""
+        return resize(lr, self.size, "bicubic-matlab")

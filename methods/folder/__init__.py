@@ -1,0 +1,80 @@
+"""Finished images made by any other program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import FaceSRError
+from bench.imaging import read_rgb, resize, to_tensor
+from bench.imaging.files import SUFFIXES
+from bench.method import Method, Outcome, Restored
+
+
+def index_folder(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by stem; two files of one stem are an error, since pairing is by name."""
+    if not folder.is_dir():
+        raise FaceSRError(f"no folder {folder}")
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
+            if file.stem in found:
+                raise FaceSRError(f"{folder} has both {found[file.stem].name} and {file.name}: one image a face, please")
+            found[file.stem] = file
+    return found
+
+
+def gather(files: dict[str, Path], names: Sequence[str], size: int, reduce: str) -> Restored:
+    """Images of the named faces at ``size``; what is absent, broken or of a wrong shape becomes an outcome with its reason."""
+    images = torch.zeros(len(names), 3, size, size)
+    outcomes = []
+    for i, name in enumerate(names):
+        outcome = Outcome()
+        if name not in files:
+            outcome = Outcome("missing", f"no image named {name}")
+        else:
+            try:
+                image = read_rgb(files[name])
+                images[i] = _fit(image, size, reduce, files[name])
+            except FaceSRError as error:
+                outcome = Outcome("failed", str(error))
+        outcomes.append(outcome)
+    return Restored(images, outcomes)
+
+
+def _fit(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], size: int, reduce: str, file: Path) -> Tensor:
+    height, width, _ = image.shape
+    if height != width or height < size:
+        raise FaceSRError(f"{file}: {width} x {height} pixels, expected {size} x {size} (or a larger square, which is reduced)")
+    tensor = to_tensor(image[None])
+    return tensor[0] if height == size else resize(tensor, size, reduce)[0]
+
+
+class Folder(Method):
+    """Images from a folder, paired with the faces by file name (``000123.png`` is face 000123), larger squares reduced by ``reduce``."""
+
+    batch_size = 32
+
+    def __init__(self, *, path: str, reduce: str = "box", size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(size=size, scale=scale, seed=seed, device=device)
+        self.path, self.reduce = Path(path), reduce
+        self.files: dict[str, Path] = {}
+
+    def load(self) -> None:
+        """Read the folder's listing (``path/x8`` where such a sub-folder exists)."""
+        inner = self.path / f"x{self.scale}"
+        self.files = index_folder(inner if inner.is_dir() else self.path)
+        if not self.files:
+            raise FaceSRError(f"{self.path} holds no images")
+
+    def inputs(self, name: str) -> list[Path]:
+        """The files a face's answer depends on, for the run's cache key."""
+        return [self.files[name]] if name in self.files else []
+
+    def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
+        """Gather the images of ``names``."""
+        return gather(self.files, names, self.size, self.reduce)
