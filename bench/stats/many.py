@@ -11,14 +11,14 @@ from bench.stats.intervals import F64, Interval, _chunks, _tail, _weights
 def mean_intervals(table: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> list[Interval]:
     """Mean of every column of ``table`` (n, columns) and its percentile bootstrap interval over rows; NaN marks a missing value.
 
-    The same as ``mean_interval`` column by column, up to the draws, but all columns share each resample of rows: two matrix products
+    The same as ``mean_interval`` column by column, up to the draws, but all columns share each resample of rows: matrix products
     in place of a loop, and the differences between columns stay paired. Infinite values give an infinite mean without interval.
     A draw with none of a column's values is left out of that column. Raises ``FaceSRError`` on a bad level.
     Source: Efron & Tibshirani 1993, chapter 13.
     """
     low, high = _tail(level)
     x = np.asarray(table, dtype=np.float64)
-    rows, columns = x.shape
+    columns = x.shape[1]
     seen = ~np.isnan(x)
     n = seen.sum(axis=0)
     sums = np.where(seen, x, 0.0)

@@ -1,0 +1,127 @@
+"""Rank tests as scipy has them, with the settings that tied five-point ratings need, and the omnibus test."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.errors import FaceSRError
+from bench.stats.intervals import F64
+
+SMALL = 12
+"""Below this many values on a side the normal approximation of a rank test is poor: permute instead."""
+PERMUTATIONS = 20_000
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Statistic, two-sided p-value and how p was found (``asymptotic`` or ``permutation``)."""
+
+    statistic: float
+    p: float
+    method: str
+    n: int
+
+
+def mann_whitney(a: ArrayLike, b: ArrayLike, seed: int = 0) -> RankTest:
+    """Mann-Whitney U of two samples; NaN left out. Asymptotic with tie and continuity correction, by permutation when small.
+
+    scipy's ``exact`` ignores ties, so it is never used. Valid for independent samples: pooled ratings of a crossed study are not.
+    Source: Mann & Whitney 1947; scipy.stats.mannwhitneyu.
+    """
+    from scipy.stats import PermutationMethod, mannwhitneyu
+
+    x, y = (np.asarray(v, dtype=np.float64).ravel() for v in (a, b))
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    n = len(x) + len(y)
+    if not len(x) or not len(y):
+        return RankTest(np.nan, np.nan, "asymptotic", n)
+    if np.ptp(np.concatenate([x, y])) == 0:
+        return RankTest(len(x) * len(y) / 2, 1.0, "asymptotic", n)
+    if min(len(x), len(y)) < SMALL:
+        # scipy enumerates all splits where there are fewer than the number asked for: then p is exact, ties and all.
+        result = mannwhitneyu(x, y, method=PermutationMethod(n_resamples=PERMUTATIONS, rng=np.random.default_rng(seed)))
+        return RankTest(float(result.statistic), float(result.pvalue), "permutation", n)
+    result = mannwhitneyu(x, y, method="asymptotic")
+    return RankTest(float(result.statistic), float(result.pvalue), "asymptotic", n)
+
+
+def signed_rank(differences: ArrayLike, seed: int = 0) -> RankTest:
+    """Wilcoxon's signed-rank test of paired differences; zeros kept by Pratt's rule; by sign permutation when small.
+
+    Valid where each difference is one independent unit: a rater's mean, a face's mean, a face's score.
+    Source: Wilcoxon 1945, Pratt 1959; scipy.stats.wilcoxon.
+    """
+    from scipy.stats import wilcoxon
+
+    d = np.asarray(differences, dtype=np.float64).ravel()
+    d = d[np.isfinite(d)]
+    # Means of equal ratings differ by rounding alone; without this they are no longer zeros or ties.
+    d = np.round(d, 12)
+    if not len(d):
+        return RankTest(np.nan, np.nan, "asymptotic", 0)
+    if not np.any(d):
+        return RankTest(0.0, 1.0, "asymptotic", len(d))
+    if len(d) < SMALL:
+        return _sign_permutation(d)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # scipy's note on ties: the asymptotic variance below is corrected for them
+        result = wilcoxon(d, zero_method="pratt", method="approx")
+    return RankTest(float(result.statistic), float(result.pvalue), "asymptotic", len(d))
+
+
+def _sign_permutation(d: F64) -> RankTest:
+    """All 2^n signs of the ranks: exact with ties and zeros (n < SMALL)."""
+    from scipy.stats import rankdata
+
+    ranks = np.where(d == 0, 0.0, rankdata(np.abs(d)))
+    signs = 1 - 2 * ((np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1)
+    sums = signs @ ranks
+    observed = float(np.sign(d) @ ranks)
+    p = float(np.mean(np.abs(sums) >= abs(observed) - 1e-9))
+    return RankTest(float((ranks.sum() - abs(observed)) / 2), p, "permutation", len(d))
+
+
+@dataclass(frozen=True)
+class Omnibus:
+    """Friedman's test over conditions with blocks, and Nemenyi's p of each pair (``nemenyi[i, j]``); mean ranks, 1 = lowest."""
+
+    chi2: float
+    p: float
+    blocks: int
+    ranks: tuple[float, ...]
+    critical_difference: float
+    nemenyi: F64
+    names: tuple[str, ...]
+
+
+def friedman(table: ArrayLike, names: Sequence[str], alpha: float = 0.05) -> Omnibus:
+    """Friedman's test of a (blocks, conditions) table, ties corrected, with Nemenyi's pairs; blocks with a gap are left out.
+
+    Blocks must be independent units (rater means, faces' scores). Raises ``FaceSRError`` for fewer than two conditions or blocks.
+    Source: Friedman 1937; Nemenyi 1963; Demsar 2006 for the critical difference.
+    """
+    from scipy.special import chdtrc
+    from scipy.stats import rankdata, studentized_range
+
+    x = np.round(np.asarray(table, dtype=np.float64), 12)
+    x = x[np.isfinite(x).all(axis=1)]
+    n, k = x.shape
+    if n < 2 or k < 2:
+        raise FaceSRError(f"Friedman's test needs two conditions and two complete blocks, got {k} and {n}")
+    ranks = rankdata(x, axis=1)
+    mean = ranks.mean(axis=0)
+    spread = float(((ranks - (k + 1) / 2) ** 2).sum()) / (n * (k - 1))
+    chi2 = float(n * ((mean - (k + 1) / 2) ** 2).sum() / spread) if spread > 0 else 0.0
+    step = np.sqrt(k * (k + 1) / (6 * n))
+    q = np.abs(mean[:, None] - mean[None, :]) / step * np.sqrt(2)
+    upper = np.triu_indices(k, 1)
+    nemenyi = np.ones((k, k))
+    nemenyi[upper] = studentized_range.sf(q[upper], k, np.inf)
+    nemenyi = np.minimum(nemenyi, nemenyi.T)
+    critical = float(studentized_range.isf(alpha, k, np.inf) / np.sqrt(2) * step)
+    return Omnibus(chi2, float(chdtrc(k - 1, chi2)), n, tuple(map(float, mean)), critical, nemenyi, tuple(names))
