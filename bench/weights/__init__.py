@@ -1,0 +1,11 @@
+"""Named weight files: where from, sha256, terms, cache. Only tensors are loaded, code is never unpickled. No torch on import."""
+
+from __future__ import annotations
+
+from bench.errors import WeightsMissing
+from bench.weights.catalogue import Weight, catalogue
+from bench.weights.files import WeightsBroken, sha256
+from bench.weights.store import fetch, find, verify, where
+from bench.weights.tensors import load_tensors
+
+__all__ = ["Weight", "WeightsBroken", "WeightsMissing", "catalogue", "fetch", "find", "load_tensors", "sha256", "verify", "where"]

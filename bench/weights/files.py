@@ -1,0 +1,92 @@
+"""What a weight file on disk is: its sha256 (remembered while size and time stay), and the ways a download goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+from bench.errors import FaceSRError
+
+_CHUNK = 1 << 20
+
+
+class WeightsBroken(FaceSRError):  # noqa: N818
+    """A weight file that is there, but is not what it should be."""
+
+
+def cache_folder() -> Path:
+    """``$FACESR_CACHE``, else ``~/.cache/facesr``; made when first written to."""
+    return Path(os.environ.get("FACESR_CACHE") or Path.home() / ".cache" / "facesr").expanduser()
+
+
+def sha256(path: str | Path, *, fresh: bool = False) -> str:
+    """The file's sha256 in hex; remembered by path, size and time of change, so that a warm start reads nothing.
+
+    ``fresh``: read the bytes again whatever is remembered.
+    """
+    path = Path(path).resolve()
+    try:
+        stat = path.stat()
+        key = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+        note = cache_folder() / "sha256" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        if not fresh and (known := _remembered(note, key)):
+            return known
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise WeightsBroken(f"cannot read {path}: {error.strerror or error}") from error
+    _remember(note, key, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _remembered(note: Path, key: str) -> str | None:
+    try:
+        held = json.loads(note.read_text())
+        return str(held["sha256"]) if held["file"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(note: Path, key: str, digest: str) -> None:
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(note, json.dumps({"file": key, "sha256": digest}).encode())
+    except OSError:
+        pass  # a cache that cannot be written only costs the next start its time
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write beside ``path``, then rename: another process sees the whole file or none."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def sniff(path: Path) -> None:
+    """Refuse what downloads leave behind instead of weights: an HTML page, a Git LFS pointer, an empty or cut-off file."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise WeightsBroken(f"cannot read {path}: {error.strerror or error}") from error
+    start = head.lstrip().lower()
+    if not size:
+        raise WeightsBroken(f"{path} is empty: download it again")
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        raise WeightsBroken(f"{path} is a web page, not weights (a quota or log-in page?): download it again in a browser")
+    if head.startswith(b"version https://git-lfs"):
+        raise WeightsBroken(f"{path} is a Git LFS pointer of {size} bytes, not the file itself: run 'git lfs pull'")
+    if head.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
+        raise WeightsBroken(f"{path} is cut off after {size:,} bytes (its index at the end is missing): download it again")

@@ -1,0 +1,113 @@
+"""Where a named weight file is on this machine, and whether it is the right one. Finding never downloads; ``fetch`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.errors import FaceSRError, WeightsMissing
+from bench.weights import sources
+from bench.weights.catalogue import Weight, named
+from bench.weights.files import WeightsBroken, sha256, sniff
+
+
+def user_places() -> list[Path]:
+    """What ``FACESR_WEIGHTS`` names: folders or single files, first wins."""
+    return [Path(part).expanduser() for part in os.environ.get("FACESR_WEIGHTS", "").split(os.pathsep) if part]
+
+
+def candidates(weight: Weight) -> Iterator[Path]:
+    """Every place the file may lie in, in the order they are asked."""
+    for place in user_places():
+        if place.name == weight.file:
+            yield place
+        if place.is_dir():
+            yield place / weight.file
+            yield from sorted(place.glob(f"*/{weight.file}"))
+    if weight.source.startswith("torch:"):
+        yield sources.torch_cache() / weight.file
+    yield sources.cached(weight)
+
+
+def where(name: str) -> Path | None:
+    """The file of catalogue entry ``name`` on this machine, unchecked, or None."""
+    return next((path for path in candidates(named(name)) if path.is_file()), None)
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Path of a weight file: a path that exists, or a name of the catalogue found on this machine and checked.
+
+    Raises ``WeightsMissing`` with the way to get it, ``WeightsBroken`` where what lies there is not it.
+    """
+    return checked(name_or_path)
+
+
+def checked(name_or_path: str | Path) -> Path:
+    """As ``find``; a path whose name and kind the catalogue knows is left unchecked: people rename their own checkpoints alike."""
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        sniff(path)
+        return path
+    if isinstance(name_or_path, Path) or path.parent != Path() or (path.suffix and not _is_named(str(name_or_path))):
+        raise WeightsMissing(f"no weight file at {path}: give the path of a file, or a name that 'facesr weights list' shows")
+    weight = named(str(name_or_path))
+    found = where(weight.name)
+    if found is None:
+        raise WeightsMissing(how_to_get(weight))
+    check(weight, found)
+    return found
+
+
+def _is_named(name: str) -> bool:
+    try:
+        named(name)
+    except FaceSRError:
+        return False
+    return True
+
+
+def how_to_get(weight: Weight) -> str:
+    """One sentence for a file that is not here."""
+    lead = f"{weight.file} ({weight.what}) is not on this machine"
+    if weight.source == "user":
+        return f"{lead}: get it from {weight.home} and put it in a folder named by FACESR_WEIGHTS"
+    return f"{lead}: run 'facesr weights fetch {weight.name}', or put it in a folder named by FACESR_WEIGHTS"
+
+
+def check(weight: Weight, path: Path, *, fresh: bool = False) -> None:
+    """Raise ``WeightsBroken`` unless ``path`` has the size and sha256 that the catalogue knows of ``weight``."""
+    sniff(path)
+    size = path.stat().st_size
+    if weight.size and size != weight.size:
+        kind = "cut off" if size < weight.size else "another file"
+        raise WeightsBroken(f"{path} has {size:,} bytes, {weight.file} has {weight.size:,}: it is {kind}; download it again")
+    if weight.sha256 and not (found := sha256(path, fresh=fresh)).startswith(weight.sha256):
+        raise WeightsBroken(
+            f"{path} is not {weight.file}: its sha256 begins {found[:12]}, not {weight.sha256[:12]}; download it again"
+        )
+
+
+def fetch(name: str) -> Path:
+    """The file of catalogue entry ``name``, downloaded into the cache where it is not here yet; checked. Returns its path.
+
+    Raises ``WeightsMissing`` where it cannot be downloaded (no network, or a file only a person can get).
+    """
+    weight = named(name)
+    found = where(weight.name)
+    if found is None:
+        if weight.source == "user":
+            raise WeightsMissing(how_to_get(weight))
+        found = sources.download(weight)
+    check(weight, found)
+    return found
+
+
+def verify(name: str) -> Path:
+    """Read the whole file again, compare it with the catalogue; returns its path."""
+    weight = named(name)
+    found = where(weight.name)
+    if found is None:
+        raise WeightsMissing(how_to_get(weight))
+    check(weight, found, fresh=True)
+    return found

@@ -1,0 +1,95 @@
+"""The layers of StyleGAN2's synthesis network (Karras et al. 2020), keys as rosinality's.
+
+A style scales the *input* channels and its demodulation the *output* channels of one convolution with a shared kernel: the same
+numbers as scaling the kernel for every face, without a kernel for every face.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.generators.ops import SQRT2, EqualLinear, make_kernel, upfirdn2d
+
+
+class Kernel(nn.Module):
+    """Holder of a resampling kernel under its published key."""
+
+    kernel: Tensor
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.register_buffer("kernel", make_kernel(gain=gain))
+
+
+class Scalar(nn.Module):
+    """Holder of a noise strength under its published key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
+class Bias(nn.Module):
+    """Holder of a per-channel bias under its published key."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+
+class ModulatedConv(nn.Module):
+    """Convolution (3x3 or 1x1) modulated by a style; ``up`` doubles the side (transposed, then blurred)."""
+
+    def __init__(self, inputs: int, outputs: int, side: int, style_dim: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.scale, self.up, self.padding = 1 / math.sqrt(inputs * side**2), up, side // 2
+        if up:
+            self.blur = Kernel(gain=4.0)
+        self.weight = nn.Parameter(torch.randn(1, outputs, inputs, side, side))
+        self.modulation = EqualLinear(style_dim, inputs, bias_init=1.0)
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU 0.2 times sqrt(2)."""
+
+    def __init__(self, inputs: int, outputs: int, style_dim: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(inputs, outputs, 3, style_dim, up=up)
+        self.noise = Scalar()
+        self.activate = Bias(outputs)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
+        conv = self.conv
+        style = conv.modulation(w)  # (B, in)
+        kernel = conv.weight[0] * conv.scale
+        demod = torch.rsqrt(style.square() @ kernel.square().sum((2, 3)).T + 1e-8)  # (B, out)
+        x = x * style[:, :, None, None]
+        if conv.up:
+            x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)
+            x = upfirdn2d(x, conv.blur.kernel, pad=(1, 1))
+        else:
+            x = F.conv2d(x, kernel, padding=1)
+        # leaky_relu(a) * sqrt(2) = leaky_relu(a * sqrt(2)): the gain goes into the factors.
+        x = x * (demod * SQRT2)[:, :, None, None] + (noise * (self.noise.weight * SQRT2))
+        return F.leaky_relu(x + (self.activate.bias * SQRT2)[:, None, None], 0.2)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to RGB (no demodulation) plus the doubled image of the level below."""
+
+    def __init__(self, inputs: int, style_dim: int, *, up: bool = True) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        if up:
+            self.upsample = Kernel(gain=4.0)
+        self.conv = ModulatedConv(inputs, 3, 1, style_dim)
+
+    def forward(self, x: Tensor, w: Tensor, skip: Tensor | None = None) -> Tensor:
+        style = self.conv.modulation(w)  # (B, in)
+        kernel = self.conv.weight[0, :, :, 0, 0] * self.conv.scale * style[:, None, :]  # (B, 3, in)
+        rgb = torch.bmm(kernel, x.flatten(2)).view(len(x), 3, *x.shape[2:]) + self.bias
+        return rgb if skip is None else rgb + upfirdn2d(skip, self.upsample.kernel, up=2, pad=(2, 1))
