@@ -24,7 +24,7 @@ def _markdown_cell(cell: Cell | None, row: Row, style: Intervals) -> str:
         return ""
     if cell.text is not None:
         return _escape(cell.text)
-    shown = {1: "**{}**", 2: "<u>{}</u>"}.get(cell.rank, "{}").format(number(cell))
+    shown = {1: "**{}**", 2: "<ins>{}</ins>"}.get(cell.rank, "{}").format(number(cell))
     extras = [interval(cell, style), "†" if cell.failed else "", f"<sup>{cell.letters}</sup>" if cell.letters else ""]
     n = own_n(cell, row)
     return " ".join([shown, *filter(None, extras), *([f"({n})"] if n else [])])

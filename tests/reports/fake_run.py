@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def make_run(
             "metric": [{"name": n} for n in metrics],
         },
         "digest": digest,
-        "methods": [{"label": m, "name": m, "version": "1", "weights": {f"{m}.safetensors": f"{i:064x}"}} for i, m in enumerate(methods)],
+        "methods": [{"label": m, "name": m, "version": "1", "weights": _weights(m)} for m in methods],
         "metrics": {n: {"range": [0, 1], "source": "", "weights": {}, **f} for n, f in metrics.items()},
         "faces": [
             {
@@ -124,6 +125,11 @@ def make_run(
     if images:
         _pictures(folder, names, methods, scales)
     return folder
+
+
+def _weights(method: str) -> dict[str, str]:
+    plain = method in ("bicubic", "nearest")
+    return {} if plain else {f"{method}.safetensors": hashlib.sha256(method.encode()).hexdigest()}
 
 
 def _pictures(folder: Path, names: list[str], methods: tuple[str, ...], scales: tuple[int, ...]) -> None:

@@ -1,0 +1,129 @@
+"""Captions and footnotes: what was measured, on which faces, with which weights, and what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.results import Run
+from reports.build import kept_means
+from reports.scores import Scores
+from reports.table import Cell, fixed
+
+FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("celeba-hq", "test"): 2_824}
+"""Faces of CelebA-HQ's parts by CelebA's official partition, to say 'n of 2,824' of an incomplete copy."""
+
+
+def title(run: Run) -> str:
+    """The protocol's name and version."""
+    protocol = run.protocol
+    return f"{protocol.get('name', run.path.name)} (version {protocol.get('version', '?')})"
+
+
+def whose_faces(scores: Scores) -> str:
+    """'244 faces of london', '120 of 2,824 faces of celeba-hq (test)', or the user's own folder, named."""
+    run = scores.runs[0]
+    data = run.protocol.get("data", {})
+    dataset, split = str(data.get("dataset", "?")), str(data.get("split", ""))
+    n, full = len(scores.faces), FULL_SIZE.get((dataset, split)) or len(scores.all_faces)
+    own = run.info.get("data")
+    folder = own.get("folder") or own.get("path") if isinstance(own, Mapping) else own
+    count = f"{n:,} faces" if n == full else f"{n:,} of {full:,} faces"
+    where = dataset + (f" ({split})" if split and split != "all" else "")
+    if folder and str(folder) != dataset:
+        where += f", read from {Path(str(folder)).name}"
+    return f"{count} of {where}"
+
+
+def caption(scores: Scores) -> str:
+    """One line above a table: protocol, factor, faces."""
+    factor = ", ".join(f"×{s}" for s in scores.scales)
+    size = scores.runs[0].protocol.get("data", {}).get("size")
+    target = f" to {size}²" if size else ""
+    return f"{title(scores.runs[0])}: {factor}{target}, {whose_faces(scores)}"
+
+
+def weights_line(facts: Mapping[str, Mapping[str, str]], what: str) -> str:
+    """'Weights: pulse g.safetensors 1a2b3c4d; …', the first eight hex digits of each sha256; '' where there are none."""
+    named = [
+        f"{owner}: {', '.join(f'{Path(f).name} {sha[:8]}' for f, sha in files.items())}" for owner, files in facts.items() if files
+    ]
+    return f"{what} (sha256): {'; '.join(named)}." if named else ""
+
+
+def method_weights(scores: Scores) -> dict[str, dict[str, str]]:
+    """For each method in view: its weight files and their sha256."""
+    found = {}
+    for name in scores.methods:
+        run, label = scores.owner[name]
+        entry = next(m for m in run.info["methods"] if m["label"] == label)
+        found[name] = {str(k): str(v) for k, v in (entry.get("weights") or {}).items()}
+    return found
+
+
+def failures_line(cells: Iterable[Cell]) -> str:
+    """'† Left out of the mean: pulse 12 not_converged (LPIPS, PSNR); …', or that nothing failed."""
+    counts: Counter[tuple[str, int, str, int]] = Counter()
+    metrics: dict[tuple[str, int, str, int], list[str]] = {}
+    for cell in cells:
+        for status, n in Counter(f.status for f in cell.failures).items():
+            key = (cell.method, cell.scale, status, n)
+            counts[key] += 1
+            metrics.setdefault(key, []).append(cell.metric)
+    if not counts:
+        return "No cell failed."
+    several = len({key[1] for key in counts}) > 1
+    parts = []
+    for (method, scale, status, n), names in metrics.items():
+        at = f" ×{scale}" if several else ""
+        parts.append(f"{method}{at}: {n:,} {status} ({', '.join(names)})")
+    return f"† Faces left out of a mean: {'; '.join(parts)}."
+
+
+def kept_line(scores: Scores) -> str:
+    """Means with the images of unconverged searches counted in, so that no method is judged on its easy faces alone."""
+    cells = kept_means(scores)
+    if not cells:
+        return ""
+    parts = [f"{c.method} {scores.column(c.metric).label} {fixed(c.mean, c.digits)} (n = {c.n:,})" for c in cells]
+    return f"With the images kept of searches that did not converge: {', '.join(parts)}."
+
+
+def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int) -> list[str]:
+    """The footnotes of a table of scores, in order."""
+    run = scores.runs[0]
+    degradation = run.protocol.get("degradation", {})
+    rounding = "8-bit LR" if degradation.get("quantize", True) else "unrounded LR"
+    conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if (c := scores.column(m).conventions)]
+    metric_weights = {scores.column(m).label: dict(scores.metrics[m].get("weights") or {}) for m in scores.metrics}
+    every = [
+        f"Means ± half the width of the 95 % percentile bootstrap interval over faces ({draws:,} draws).",
+        "Bold: best; underlined: second best; arrows point to better.",
+        "Methods that share a letter are not distinguishable (paired Wilcoxon over faces, Holm, .05)." if letters else "",
+        f"LR = {degradation.get('kernel', '?')} of HR, {rounding}; scores read the saved 8-bit images.",
+        *(f"{line}." for line in conventions),
+        weights_line(method_weights(scores), "Weights of methods"),
+        weights_line(metric_weights, "Weights of metrics"),
+        failures_line(cells),
+        kept_line(scores),
+        f"Protocol and data digest {scores.digest[:12]}.",
+    ]
+    return [line for line in every if line]
+
+
+def entries(info: Mapping[str, Any], leave_out: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """A nested mapping as flat lines (``data.size``, ``128``), for the end of a report."""
+    lines: list[tuple[str, str]] = []
+    for key, value in info.items():
+        if key in set(leave_out):
+            continue
+        if isinstance(value, Mapping):
+            lines += [(f"{key}.{k}", v) for k, v in entries(value)]
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            for i, item in enumerate(value, start=1):
+                lines += [(f"{key} {item.get('name', item.get('label', i))}.{k}", v) for k, v in entries(item, ("name", "label"))]
+        else:
+            lines.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    return lines

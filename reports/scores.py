@@ -1,0 +1,259 @@
+"""The cells of one run, or of several runs of one digest, ready for tables, figures and the dashboard.
+
+``open_runs`` reads them; ``Scores.only`` narrows them; ``Scores.values`` and ``Scores.cells`` give the numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import FaceSRError, suggest
+from bench.results import Run, load
+from reports.table import Cell, Column, Failure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+F64 = NDArray[np.float64]
+STATUSES = ("ok", "missing", "no_face", "not_converged", "failed", "weights_missing", "skipped")
+UNFINISHED = "no row: the run has not come to it yet"
+WHOLE_SET = "*"
+
+
+class Key(NamedTuple):
+    """One column of numbers: a method at a scale by a metric."""
+
+    method: str
+    scale: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of ``runs`` (one digest). ``methods``, ``metrics``, ``scales`` and ``faces`` are those in view, in order."""
+
+    runs: tuple[Run, ...]
+    frame: pd.DataFrame
+    methods: tuple[str, ...]
+    metrics: Mapping[str, Mapping[str, Any]]
+    scales: tuple[int, ...]
+    faces: tuple[str, ...]
+    owner: Mapping[str, tuple[Run, str]]
+    """For each method: its run and its label in that run."""
+
+    @property
+    def digest(self) -> str:
+        """The digest that all runs share."""
+        return self.runs[0].digest
+
+    @property
+    def epsilon(self) -> float:
+        """The protocol's limit of the consistency metric."""
+        return float(self.runs[0].protocol.get("consistency", {}).get("epsilon", 1e-3))
+
+    @property
+    def all_faces(self) -> tuple[str, ...]:
+        """Every face of the runs, in view or not."""
+        return tuple(dict.fromkeys(str(f["name"]) for run in self.runs for f in run.faces))
+
+    @functools.cached_property
+    def attributes(self) -> dict[str, dict[str, str]]:
+        """Attributes of every face (age, gender, group ...), where the data set knows them."""
+        return {str(f["name"]): dict(f.get("attributes") or {}) for run in self.runs for f in run.faces}
+
+    def column(self, metric: str) -> Column:
+        """How a metric is printed."""
+        fact = self.metrics[metric]
+        return Column(
+            metric,
+            str(fact.get("label") or metric),
+            bool(fact.get("higher_is_better", True)),
+            str(fact.get("unit") or ""),
+            str(fact.get("conventions") or ""),
+        )
+
+    def digits(self, metric: str) -> int:
+        """Decimals a metric is printed with."""
+        return int(self.metrics[metric].get("digits", 3))
+
+    def only(
+        self,
+        *,
+        methods: Iterable[str] | None = None,
+        metrics: Iterable[str] | None = None,
+        scales: Iterable[int] | None = None,
+        faces: Iterable[str] | None = None,
+    ) -> Scores:
+        """The same scores, narrowed; names that do not exist raise one error with all of them. Order is kept as asked for."""
+        problems: list[str] = []
+        chosen = {
+            "method": _chosen(methods, self.methods, "method", problems),
+            "metric": _chosen(metrics, tuple(self.metrics), "metric", problems),
+            "face": _chosen(faces, self.faces, "face", problems),
+        }
+        wanted = tuple(self.scales if scales is None else dict.fromkeys(scales))
+        problems += [f"no scale {s}: this run has {', '.join(map(str, self.scales))}" for s in wanted if s not in self.scales]
+        if problems:
+            raise FaceSRError("; ".join(problems))
+        table = {m: self.metrics[m] for m in chosen["metric"]}
+        return replace(self, methods=chosen["method"], metrics=table, scales=wanted, faces=chosen["face"])
+
+    @functools.cached_property
+    def _grid(self) -> tuple[dict[Key, int], F64, NDArray[np.int8]]:
+        """Values and statuses, (faces, keys); a cell without a row is ``missing``."""
+        import pandas as pd
+
+        keys = [Key(m, s, k) for s in self.scales for m in self.methods for k in self.metrics]
+        values = np.full((len(self.faces), len(keys)), np.nan)
+        status = np.full(values.shape, STATUSES.index("missing"), dtype=np.int8)
+        per_face = self.frame[self.frame["image"] != WHOLE_SET]
+        row = pd.Index(self.faces).get_indexer(pd.Index(per_face["image"]))
+        m = pd.Index(self.methods).get_indexer(pd.Index(per_face["method"]))
+        s = pd.Index(self.scales).get_indexer(pd.Index(per_face["scale"]))
+        k = pd.Index(list(self.metrics)).get_indexer(pd.Index(per_face["metric"]))
+        keep = (row >= 0) & (m >= 0) & (s >= 0) & (k >= 0)
+        column = (s * len(self.methods) + m) * len(self.metrics) + k
+        values[row[keep], column[keep]] = per_face["value"].to_numpy(dtype=np.float64)[keep]
+        codes = pd.Index(STATUSES).get_indexer(pd.Index(per_face["status"]))
+        status[row[keep], column[keep]] = np.where(codes < 0, STATUSES.index("failed"), codes)[keep]
+        return {key: i for i, key in enumerate(keys)}, values, status
+
+    def values(self, metric: str, scale: int | None = None, *, kept: bool = False) -> pd.DataFrame:
+        """Faces x methods, NaN where a cell did not end ``ok``. ``kept``: with the images of searches that did not converge."""
+        import pandas as pd
+
+        position, values, status = self._grid
+        at = [position[Key(m, self.scales[0] if scale is None else scale, metric)] for m in self.methods]
+        good = np.isin(status[:, at], [0, *([STATUSES.index("not_converged")] if kept else [])])
+        return pd.DataFrame(
+            np.where(good, values[:, at], np.nan), index=pd.Index(self.faces, name="face"), columns=list(self.methods)
+        )
+
+    def statuses(self, metric: str, scale: int | None = None) -> pd.DataFrame:
+        """Faces x methods: how each cell ended."""
+        import pandas as pd
+
+        position, _, status = self._grid
+        at = [position[Key(m, self.scales[0] if scale is None else scale, metric)] for m in self.methods]
+        return pd.DataFrame(np.array(STATUSES)[status[:, at]], index=pd.Index(self.faces, name="face"), columns=list(self.methods))
+
+    def is_set_metric(self, metric: str) -> bool:
+        """Whether a metric scores the whole set of images at once (FID, retrieval)."""
+        return metric in self._set_rows["metric"].unique()
+
+    @functools.cached_property
+    def _set_rows(self) -> pd.DataFrame:
+        return self.frame[self.frame["image"] == WHOLE_SET]
+
+    @functools.cached_property
+    def _reasons(self) -> dict[tuple[str, str, int, str], str]:
+        """Why a cell is not ``ok``, by image, method, scale and metric."""
+        bad = self.frame[self.frame["status"] != "ok"]
+        names = zip(bad["image"], bad["method"], bad["scale"], bad["metric"], strict=True)
+        return {(str(i), str(m), int(s), str(k)): str(r) for (i, m, s, k), r in zip(names, bad["reason"], strict=True)}
+
+    def cells(self, draws: int = 10_000, level: float = 0.95) -> list[Cell]:
+        """A cell for every method, scale and metric in view: mean, bootstrap interval over faces, n, failures with reasons."""
+        from bench.stats.many import mean_intervals
+
+        position, values, status = self._grid
+        good = status == 0
+        intervals = mean_intervals(np.where(good, values, np.nan), level, draws) if position else []
+        made = []
+        for key, i in position.items():
+            if self.is_set_metric(key.metric):
+                made.append(self._set_cell(key))
+                continue
+            mean = intervals[i]
+            whole = bool(good[:, i].all())
+            images = self.faces if whole else tuple(f for f, ok in zip(self.faces, good[:, i], strict=True) if ok)
+            failures = () if whole else self._failures(key, status[:, i])
+            made.append(self._cell(key, mean.mean, mean.low, mean.high, len(images), failures, images))
+        return made
+
+    def _cell(
+        self, key: Key, mean: float, low: float, high: float, n: int, failures: tuple[Failure, ...], images: tuple[str, ...]
+    ) -> Cell:
+        run = self.owner[key.method][0]
+        origin = f"{run.path} ({run.digest[:12]})"
+        return Cell(key.method, key.metric, mean, low, high, n, failures, images, origin, key.scale, self.digits(key.metric))
+
+    def _failures(self, key: Key, status: NDArray[np.int8]) -> tuple[Failure, ...]:
+        bad = [(self.faces[i], STATUSES[status[i]]) for i in np.flatnonzero(status)]
+        return tuple(Failure(f, s, self._reasons.get((f, key.method, key.scale, key.metric), UNFINISHED)) for f, s in bad)
+
+    def _set_cell(self, key: Key) -> Cell:
+        """A score of the whole set speaks of all faces of the run; of some of them it says nothing."""
+        rows = self._set_rows
+        found = rows[(rows["method"] == key.method) & (rows["scale"] == key.scale) & (rows["metric"] == key.metric)]
+        if len(self.faces) < len(self.all_faces):
+            reason = "a score of the whole set has no value for a part of it"
+            return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, "skipped", reason),), ())
+        if found.empty:
+            return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, "missing", UNFINISHED),), ())
+        row = found.iloc[-1]
+        if row["status"] != "ok":
+            return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, str(row["status"]), str(row["reason"])),), ())
+        n = int(row["n"]) if row["n"] == row["n"] else 0
+        return self._cell(key, float(row["value"]), float(row["low"]), float(row["high"]), n, (), self.faces)
+
+
+def _chosen(asked: Iterable[str] | None, known: Sequence[str], what: str, problems: list[str]) -> tuple[str, ...]:
+    if asked is None:
+        return tuple(known)
+    wanted = tuple(dict.fromkeys(asked))
+    have = set(known)
+    problems += [f"no {what} {name!r} here: {suggest(name, known)}" for name in wanted if name not in have]
+    return wanted
+
+
+def open_runs(paths: Iterable[Path | str]) -> Scores:
+    """Read the scores of one run or of several. Raises one sentence where their digests, or a metric's conventions, differ.
+
+    A method that two runs measured alike (same version, parameters and weights) appears once; one that they measured differently
+    appears twice, with the run's name.
+    """
+    runs = tuple(load(p) for p in paths)
+    if not runs:
+        raise FaceSRError("no run was named: give the folder that 'facesr run' wrote")
+    return from_runs(runs)
+
+
+def from_runs(runs: Sequence[Run]) -> Scores:
+    """As ``open_runs``, for runs that are open already."""
+    import pandas as pd
+
+    if len({run.digest for run in runs}) > 1:
+        named = ", ".join(f"{run.path} is {run.protocol.get('name', '?')} {run.digest[:12]}" for run in runs)
+        raise FaceSRError(f"runs of different digests never meet in one table: {named}; print one table each")
+    metrics: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        for name, fact in run.metrics.items():
+            for key in ("conventions", "weights", "version"):
+                if name in metrics and metrics[name].get(key) != fact.get(key):
+                    raise FaceSRError(f"{runs[0].path} and {run.path} measured {name} with different {key}: print one table each")
+            metrics.setdefault(name, fact)
+    owner: dict[str, tuple[Run, str]] = {}
+    identities: dict[str, str] = {}
+    parts = []
+    for run in runs:
+        frame = run.scores()
+        taken = {}
+        for method in run.info["methods"]:
+            label, identity = str(method["label"]), repr(sorted((k, repr(v)) for k, v in method.items()))
+            if identities.get(label) == identity:
+                continue
+            name = label if label not in owner else f"{label} ({run.path.name})"
+            taken[label], owner[name], identities[name] = name, (run, label), identity
+        part = frame[frame["method"].isin(list(taken))]
+        parts.append(part.assign(method=part["method"].map(taken)) if any(k != v for k, v in taken.items()) else part)
+    scales = tuple(dict.fromkeys(s for run in runs for s in run.scales))
+    faces = tuple(dict.fromkeys(str(f["name"]) for run in runs for f in run.faces))
+    return Scores(tuple(runs), pd.concat(parts, ignore_index=True), tuple(owner), metrics, scales, faces, owner)
