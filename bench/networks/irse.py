@@ -124,7 +124,7 @@ class Backbone(nn.Module):
         depth = next((layers for layers, depths in DEPTHS.items() if sum(depths) == len(blocks)), None)
         if depth is None or "output_layer.3.weight" not in state:
             raise FaceSRError(
-                f"These weights are not an IR or IR-SE face network: they hold {len(blocks)} blocks (24, 49 or 50 expected) and an output_layer."
+                f"These weights are not an IR or IR-SE face network: {len(blocks)} blocks, not 24, 49 or 50, or no output_layer."
             )
         net = cls(
             depth,

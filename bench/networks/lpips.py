@@ -1,0 +1,91 @@
+"""LPIPS v0.1 (Zhang et al. 2018) as one differentiable module: torchvision's ImageNet trunks, the ``lpips`` package's linear heads.
+
+Written from its description, equal to richzhang/PerceptualSimilarity (BSD-2). The input range is not guessed: it is [-1, 1].
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import FaceSRError, suggest
+
+Trunk = Literal["alex", "vgg", "squeeze"]
+# The last layer of each tap, as slices of torchvision's ``features``.
+TAPS: dict[str, tuple[int, ...]] = {"alex": (2, 5, 8, 10, 12), "vgg": (4, 9, 16, 23, 30), "squeeze": (2, 5, 8, 10, 11, 12, 13)}
+BUILDERS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+
+
+def heads_file(trunk: str) -> Path:
+    """The linear heads of ``trunk`` that lie in the installed ``lpips`` package ; the package itself is not imported."""
+    spec = importlib.util.find_spec("lpips")
+    if spec is None or spec.origin is None:
+        raise FaceSRError("LPIPS needs the linear heads of the package 'lpips': pip install lpips")
+    return Path(spec.origin).parent / "weights" / "v0.1" / f"{trunk}.pth"
+
+
+class LPIPS(nn.Module):
+    """The perceptual distance of two batches (B, 3, H, W), RGB in [-1, 1]: (B,) values, lower is nearer.
+
+    ``trunk``: 'alex', 'vgg' or 'squeeze'; ``weights``: torchvision's state dict of that network, whole or its ``features`` only
+    (with or without that prefix). Nothing is downloaded. Frozen, always in eval mode.
+    """
+
+    def __init__(self, trunk: Trunk, weights: Mapping[str, Tensor], heads: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        if trunk not in TAPS:
+            raise FaceSRError(f"No LPIPS trunk {trunk!r}: {suggest(trunk, TAPS)}")
+        import torchvision.models
+
+        network: Any = getattr(torchvision.models, BUILDERS[trunk])(weights=None)
+        self.features: nn.Sequential = network.features[: TAPS[trunk][-1]]
+        plain = {key.removeprefix("features."): value for key, value in weights.items() if not key.startswith("classifier.")}
+        own = self.features.state_dict()
+        missing = [key for key in own if key not in plain or own[key].shape != plain[key].shape]
+        if missing:
+            raise FaceSRError(
+                f"These are not the weights of torchvision's {BUILDERS[trunk]}: {missing[0]!r} is missing or of another shape."
+            )
+        self.features.load_state_dict({key: plain[key] for key in own})
+        self.taps = TAPS[trunk]
+        if heads is None:
+            heads = torch.load(heads_file(trunk), map_location="cpu", weights_only=True)
+        for index in range(len(self.taps)):
+            self.register_buffer(f"lin{index}", heads[f"lin{index}.model.1.weight"].clone())
+        self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> LPIPS:
+        """Stays in eval mode whatever its parent does."""
+        return super().train(False)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Channel-normalised features of every tap."""
+        x = (x - self.get_buffer("shift")) / self.get_buffer("scale")
+        found = []
+        for index, layer in enumerate(self.features, 1):
+            x = layer(x)
+            if index in self.taps:
+                # 1e-20 under the root changes nothing but the gradient where all channels are 0: it would be NaN
+                found.append(x / ((x.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10))
+        return found
+
+    def layers(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """The distance of each tap, (B,)."""
+        if x.shape != y.shape or x.ndim != 4 or x.shape[1] != 3:
+            raise FaceSRError(
+                f"LPIPS compares two RGB batches (B, 3, H, W) in [-1, 1] of one shape, not {tuple(x.shape)} and {tuple(y.shape)}."
+            )
+        pairs = zip(self.maps(x), self.maps(y), strict=True)
+        return [((a - b).square() * self.get_buffer(f"lin{k}")).sum(1).mean((1, 2)) for k, (a, b) in enumerate(pairs)]
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(B,) distances."""
+        return torch.stack(self.layers(x, y)).sum(0)
