@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class Method:
     def weights(self) -> dict[str, str]:
         """sha256 of every weight file in use, by name; known before ``load`` where possible. Part of the cache key."""
         return {}
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """Files beside LR that this face's answer depends on (a finished image, say); part of the cache key. Called after ``load``."""
+        return ()
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor | Restored:
         """Super-resolve ``lr`` (B, 3, h, w), RGB in [0, 1], to (B, 3, H, W) in [0, 1] (values outside are clipped).

@@ -134,7 +134,11 @@ def _scales(value: Any) -> str:
 
 
 def _epsilon(value: Any) -> str:
-    return "" if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1 else "must be a number between 0 and 1"
+    return (
+        ""
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
+        else "must be a number between 0 and 1"
+    )
 
 
 def _range(value: Any) -> str:
@@ -151,7 +155,13 @@ TABLES: dict[str, dict[str, Check]] = {
     "data": {"dataset": _text, "split": _text, "size": _whole(8, 4096), "reduce": _kernel},
     "degradation": {"kernel": _kernel, "scale": _scales, "quantize": _yes},
     "consistency": {"epsilon": _epsilon, "study": _one_of("refuse", "flag")},
-    "study": {"raters": _whole(1, 100_000), "images": _whole(1, 100_000), "anchors": _whole(0, 1000), "scale": _range, "conditions": _names},
+    "study": {
+        "raters": _whole(1, 100_000),
+        "images": _whole(1, 100_000),
+        "anchors": _whole(0, 1000),
+        "scale": _range,
+        "conditions": _names,
+    },
 }
 REQUIRED = ("name", "version", "data.dataset", "data.split", "data.size", "degradation.kernel", "degradation.scale")
 
@@ -191,7 +201,9 @@ def _check_together(tables: Mapping[str, Mapping[str, Any]], problems: list[str]
     if size and scale:
         for s in scale if isinstance(scale, tuple) else (scale,):
             if size % s or size // s < 4:
-                problems.append(f"size {size} and scale {s} do not go together: LR must be a whole number of at least 4 pixels a side")
+                problems.append(
+                    f"size {size} and scale {s} do not go together: LR must be a whole number of at least 4 pixels a side"
+                )
     study = tables.get("study", {})
     if study.get("anchors") and len(study.get("scale", (1, 5))) != 2:
         problems.append("a study with anchors needs a scale of two ends")

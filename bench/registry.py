@@ -52,7 +52,9 @@ class MethodSpec:
         for name in self.params:
             if name not in known or name in ("size", "scale"):
                 own = known - {"size", "scale", "seed", "device"}
-                raise FaceSRError(f"method {self.label} has no parameter {name!r}: {suggest(name, own) if own else 'it takes none'}")
+                raise FaceSRError(
+                    f"method {self.label} has no parameter {name!r}: {suggest(name, own) if own else 'it takes none'}"
+                )
         made = cls(**{"size": size, "scale": scale, "seed": seed, "device": device, **self.params})
         assert isinstance(made, Method)
         return made
@@ -110,7 +112,9 @@ def _method_spec(text: str) -> MethodSpec:
         raise FaceSRError(f"no method {what!r}: {suggest(what, known)} (or folder:PATH, command:FILE.toml, my_file.py:MyMethod)")
     label = label or default
     if not LABEL.fullmatch(label):
-        raise FaceSRError(f"{label!r} cannot name a method's folder: give a label of letters, digits, '.', '_', '+', '-', as in mine={what}")
+        raise FaceSRError(
+            f"{label!r} cannot name a method's folder: give a label of letters, digits, '.', '_', '+', '-', as in mine={what}"
+        )
     return MethodSpec(label, target, params)
 
 

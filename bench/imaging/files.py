@@ -116,21 +116,25 @@ def encode_png(image: U8) -> bytes:
 
 
 def write_png(path: Path | str, image: U8) -> bytes:
-    """Save an 8-bit RGB image as PNG; the file appears whole or not at all. Returns the bytes written."""
+    """Save an 8-bit RGB image as PNG; the file appears whole or not at all. Returns the bytes written.
+
+    Not forced to disk: who relies on an image later checks its sha256.
+    """
     data = encode_png(image)
-    write_whole(Path(path), data)
+    write_whole(Path(path), data, sync=False)
     return data
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
-    """Write a file beside its place, force it to disk, then rename it: it appears whole or not at all."""
+def write_whole(path: Path, data: bytes | str, sync: bool = True) -> None:
+    """Write a file beside its place, force it to disk unless told not to, then rename it: it appears whole or not at all."""
     content = data.encode() if isinstance(data, str) else data
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with beside.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)

@@ -59,7 +59,10 @@ class PSNR(_Fidelity):
         if self.color == "y":
             squares = [float(np.square(a.astype(np.float64) - b).sum()) for a, b in zip(luma(cropped), reference, strict=True)]
         else:  # exact: a sum of squared integers
-            squares = [cv2.norm(np.ascontiguousarray(a), np.ascontiguousarray(b), cv2.NORM_L2SQR) for a, b in zip(cropped, reference, strict=True)]
+            squares = [
+                cv2.norm(np.ascontiguousarray(a), np.ascontiguousarray(b), cv2.NORM_L2SQR)
+                for a, b in zip(cropped, reference, strict=True)
+            ]
         n = reference[0].size
         return [CAP if s == 0 else min(CAP, float(20.0 * np.log10(255.0 / np.sqrt(s / n)))) for s in squares]
 
@@ -168,7 +171,9 @@ class _Piq(_Fidelity):
         import torch
 
         cropped = self._crop(images)
-        planes = luma(cropped).repeat(3, -1) / np.float32(255) if self.color == "y" else cropped.astype(np.float32) / np.float32(255)
+        planes = (
+            luma(cropped).repeat(3, -1) / np.float32(255) if self.color == "y" else cropped.astype(np.float32) / np.float32(255)
+        )
         return torch.from_numpy(np.ascontiguousarray(planes.transpose(0, 3, 1, 2)))
 
     def reference(self, batch: Batch) -> Any:
@@ -180,7 +185,10 @@ class _Piq(_Fidelity):
 
         with torch.inference_mode():
             values = getattr(piq, self.function)(self._tensor(sr), reference, data_range=1.0, reduction="none", **self.options)
-        return [float(v) if np.isfinite(v) else NoScore("failed", f"{self.label} is not finite for this image") for v in values.flatten().tolist()]
+        return [
+            float(v) if np.isfinite(v) else NoScore("failed", f"{self.label} is not finite for this image")
+            for v in values.flatten().tolist()
+        ]
 
 
 class MSSSIM(_Piq):

@@ -20,7 +20,16 @@ from bench.imaging import to_uint8, write_png
 from bench.method import Method, Outcome, Restored
 from methods.folder import gather, index_folder
 
-KEYS = {"command": (str, list), "timeout": (int, float), "cwd": str, "env": dict, "upsample": str, "batch": int, "files": list, "reduce": str}
+KEYS = {
+    "command": (str, list),
+    "timeout": (int, float),
+    "cwd": str,
+    "env": dict,
+    "upsample": str,
+    "batch": int,
+    "files": list,
+    "reduce": str,
+}
 TAIL = 2000
 """Characters of the program's standard error that are kept with a failure."""
 
@@ -72,7 +81,11 @@ class Command(Method):
         note = f" (it wrote {len(extra)} other files, such as {extra[0]})" if extra else ""
         outcomes = restored.outcomes or []
         restored.outcomes = [
-            Outcome("failed", trouble) if o.status == "missing" and trouble else Outcome(o.status, o.reason + note) if o.status == "missing" else o
+            Outcome("failed", trouble)
+            if o.status == "missing" and trouble
+            else Outcome(o.status, o.reason + note)
+            if o.status == "missing"
+            else o
             for o in outcomes
         ]
         return restored
@@ -85,7 +98,9 @@ class Command(Method):
         try:
             arguments = [part.format(**values) for part in parts]
         except (KeyError, IndexError, ValueError) as error:
-            raise FaceSRError(f"{self.path}: command has an unknown field {error}: use {', '.join('{' + v + '}' for v in values)}") from None
+            raise FaceSRError(
+                f"{self.path}: command has an unknown field {error}: use {', '.join('{' + v + '}' for v in values)}"
+            ) from None
         cwd = self.path.parent / self.spec.get("cwd", ".")
         limit = float(self.spec.get("timeout", 3600))
         try:

@@ -59,7 +59,9 @@ class Folder(Method):
 
     batch_size = 32
 
-    def __init__(self, *, path: str, reduce: str = "box", size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self, *, path: str, reduce: str = "box", size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu"
+    ) -> None:
         super().__init__(size=size, scale=scale, seed=seed, device=device)
         self.path, self.reduce = Path(path), reduce
         self.files: dict[str, Path] = {}
@@ -71,8 +73,8 @@ class Folder(Method):
         if not self.files:
             raise FaceSRError(f"{self.path} holds no images")
 
-    def inputs(self, name: str) -> list[Path]:
-        """The files a face's answer depends on, for the run's cache key."""
+    def inputs(self, name: str) -> Sequence[Path]:
+        """The face's file."""
         return [self.files[name]] if name in self.files else []
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:

@@ -1,0 +1,46 @@
+"""Progress with an ETA: a bar on a terminal, a plain line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+EVERY = 15.0
+"""Seconds between lines in a log."""
+
+
+class Bar:
+    """Call it with a stage, how much is done, and how much there is."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.stage, self.began, self.first, self.last = "", 0.0, 0, 0.0
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.live and self.stage:
+            print(file=sys.stderr)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self.stage:
+            if self.live and self.stage:
+                print(file=sys.stderr)
+            self.stage, self.began, self.first, self.last = stage, now, done, 0.0
+        finished = done >= total
+        if not self.live and not finished and now - self.last < EVERY:
+            return
+        self.last = now
+        moved = done - self.first
+        left = "" if finished or not moved else f", about {_span((now - self.began) / moved * (total - done))} left"
+        text = f"{stage}: {done}/{total}{left}"
+        print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
