@@ -1,0 +1,30 @@
+"""Training: a method gives an ``Objective``, a recipe says what on and how long, ``Trainer`` does the rest."""
+
+from methods.training.data import Augment, FaceBatches, Faces, Source, degrade, load
+from methods.training.loop import Machine, Trainer, TrainingDiverged
+from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
+from methods.training.recipe import Loop, Recipe, fill, read
+
+__all__ = [
+    "OPTIMISERS",
+    "Augment",
+    "Batch",
+    "FaceBatches",
+    "Faces",
+    "Loop",
+    "Machine",
+    "Objective",
+    "Phase",
+    "Recipe",
+    "Source",
+    "Trainer",
+    "TrainingDiverged",
+    "degrade",
+    "fill",
+    "grid",
+    "load",
+    "make_optimiser",
+    "plain",
+    "psnr_y",
+    "read",
+]

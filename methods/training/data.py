@@ -1,0 +1,179 @@
+"""Training faces: folders or prepared splits held as one uint8 array, and batches that are a pure function of the step."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.errors import FaceSRError, suggest
+from bench.imaging import read_rgb, resize
+from methods.training.objective import Batch
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+class Source(Protocol):
+    """Where batches come from. The same step (and rank) gives the same batch, whatever came before: that is what makes resuming exact."""
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """The batch of a step for one process of ``world``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Faces:
+    """``pixels`` (N, S, S, 3) uint8 RGB; ``index[i]``: which row of ``pixels`` entry i of an epoch is (repeats enlarge it)."""
+
+    names: tuple[str, ...]
+    pixels: NDArray[np.uint8]
+    index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+_SOURCE_KEYS = {"folder", "csv", "column", "where", "first", "last", "repeat", "name"}
+
+
+def expand(path: str, base: Path | None = None) -> Path:
+    """A recipe's path: ``$NAME`` and ``~`` expanded, relative to ``base``. A variable that is not set gets one sentence."""
+    text = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111  (expandvars has no pathlib twin)
+    if "$" in text:
+        raise FaceSRError(f"{path}: the environment variable in it is not set; set it, or give the folder itself")
+    found = Path(text)
+    return found if found.is_absolute() or base is None else base / found
+
+
+def _rows(source: dict[str, Any], folder: Path) -> list[Path]:
+    if "csv" not in source:
+        return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    table = expand(source["csv"])
+    column = source.get("column", "file")
+    where = {k: str(v) for k, v in source.get("where", {}).items()}
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise FaceSRError(f"{table}: cannot be read ({error.strerror})") from None
+    missing = [k for k in (column, *where) if rows and k not in rows[0]]
+    if missing:
+        raise FaceSRError(f"{table} has no column {missing[0]!r}: {suggest(missing[0], rows[0])}")
+    return [folder / row[column] for row in rows if all(row[k] == v for k, v in where.items())]
+
+
+def paths(source: dict[str, Any]) -> list[Path]:
+    """The image files one ``[[data.train]]`` table names: a folder, or the rows of a CSV that match ``where``; ``first:last`` of them."""
+    unknown = [k for k in source if k not in _SOURCE_KEYS]
+    if unknown:
+        raise FaceSRError(f"no data option {unknown[0]!r}: {suggest(unknown[0], _SOURCE_KEYS)}")
+    if "folder" not in source:
+        raise FaceSRError("a data table needs 'folder', where the images are")
+    folder = expand(source["folder"])
+    if not folder.is_dir():
+        raise FaceSRError(f"{folder}: no such folder; a recipe's data are named in its [[data.train]] tables")
+    files = _rows(source, folder)[source.get("first", 0) : source.get("last")]
+    if not files:
+        raise FaceSRError(f"{folder}: no image matches {source.get('where') or 'the recipe'}")
+    return files
+
+
+def load(sources: Sequence[dict[str, Any]], size: int) -> Faces:
+    """Read every image of ``sources`` into one array. Images of another size get one sentence naming the first of them."""
+    names: list[str] = []
+    images: list[NDArray[np.uint8]] = []
+    index: list[int] = []
+    for source in sources:
+        first = len(images)
+        for file in paths(source):
+            image = read_rgb(file)
+            if image.shape != (size, size, 3):
+                raise FaceSRError(f"{file}: {image.shape[1]} x {image.shape[0]} pixels, the recipe trains at {size}: prepare the faces first")
+            names.append(file.stem)
+            images.append(image)
+        index += list(range(first, len(images))) * int(source.get("repeat", 1))
+    if not images:
+        raise FaceSRError("the recipe names no training data: add a [[data.train]] table with a folder")
+    return Faces(tuple(names), np.stack(images), np.asarray(index))
+
+
+def degrade(hr: Tensor, factor: int, kernel: str = "bicubic-matlab") -> Tensor:
+    """``hr`` (B, 3, S, S) in [0, 1] to the 8-bit LR image (B, 3, S/factor, S/factor) in [0, 1] that a protocol would hand out."""
+    return resize(hr, hr.shape[-1] // factor, kernel).clamp(0, 1).mul(255).add(0.5).floor().div(255)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of the HR image, before it is degraded. All zero: none."""
+
+    flip: bool = True
+    shift: int = 0
+    """Up to this many pixels each way, the border mirrored."""
+    gain: float = 0.0
+    """Standard deviation of the logarithm of a gain common to the channels."""
+    colour: float = 0.0
+    """The same, a channel by itself."""
+    offset: float = 0.0
+    """Standard deviation of an offset, in units of the range."""
+
+    def __call__(self, images: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
+        """(B, S, S, 3) uint8 to (B, 3, S, S) in [0, 1]."""
+        n = len(images)
+        if self.shift:
+            moves = torch.randint(-self.shift, self.shift + 1, (n, 2), generator=generator).tolist()
+            images = np.stack([_shift(image, *move) for image, move in zip(images, moves, strict=True)])
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+        if self.flip:
+            x = torch.where((torch.rand(n, generator=generator) < 0.5).view(n, 1, 1, 1), x.flip(3), x)
+        if self.gain or self.colour or self.offset:
+            gain = self.gain * torch.randn(n, 1, 1, 1, generator=generator) + self.colour * torch.randn(n, 3, 1, 1, generator=generator)
+            x = (x * gain.exp() + self.offset * torch.randn(n, 1, 1, 1, generator=generator)).clamp(0, 1)
+        return x
+
+
+def _shift(image: NDArray[np.uint8], dy: int, dx: int) -> NDArray[np.uint8]:
+    size = image.shape[0]
+    pad = max(abs(dy), abs(dx))
+    wide = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="symmetric")
+    return wide[pad + dy : pad + dy + size, pad + dx : pad + dx + size]
+
+
+class FaceBatches:
+    """Shuffled epochs over ``faces``; a step's faces and changes depend on (seed, step, rank) only."""
+
+    def __init__(self, faces: Faces, batch: int, factor: int, augment: Augment | None = None, seed: int = 0) -> None:
+        if batch < 1 or factor < 1 or faces.pixels.shape[1] % factor:
+            raise FaceSRError(f"cannot train in batches of {batch} at ×{factor} from {faces.pixels.shape[1]} pixels: check batch and factor")
+        self.faces, self.size, self.factor, self.seed = faces, batch, factor, seed
+        self.augment = augment or Augment(flip=False)
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            self._orders = {epoch: np.random.default_rng([self.seed, epoch]).permutation(self.faces.index)}
+        return self._orders[epoch]
+
+    def rows(self, step: int, rank: int = 0, world: int = 1) -> list[int]:
+        """Which faces a step takes; the processes of a step take neighbouring slices of the same order."""
+        start = (step * world + rank) * self.size
+        return [int(self._order(i // len(self.faces))[i % len(self.faces)]) for i in range(start, start + self.size)]
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """``hr``, ``lr``, ``names`` and ``rows`` (row of each face in ``faces.pixels``)."""
+        rows = self.rows(step, rank, world)
+        generator = torch.Generator().manual_seed(step_seed(self.seed, step, rank))
+        hr = self.augment(self.faces.pixels[rows], generator)
+        return {"hr": hr, "lr": degrade(hr, self.factor), "names": [self.faces.names[i] for i in rows], "rows": rows}
+
+
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """A 63-bit seed for one step of one process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,109 @@
+"""From a recipe to a training run: what ``facesr train`` does, callable from Python.
+
+A method that can be trained has a module with ``prepare(recipe) -> Job``; its name is in ``TRAINABLE``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import FaceSRError, suggest
+from methods.training import data as faces
+from methods.training import export
+from methods.training.loop import Machine, Trainer
+from methods.training.objective import Batch, Objective
+from methods.training.recipe import Recipe, fill
+
+TRAINABLE: dict[str, str] = {
+    "fsrnet": "methods.fsrnet.training",
+    "pix2pixhd": "methods.pix2pixhd.training",
+    "psp": "methods.psp.training",
+    "generator": "methods.generators.training",
+}
+
+
+@dataclass
+class Job:
+    """What a method's ``prepare`` gives: losses and networks, batches, and fixed validation batches."""
+
+    objective: Objective
+    source: faces.Source
+    validation: list[Batch]
+
+
+def prepare(recipe: Recipe) -> Job:
+    """Build the networks and read the data of a recipe."""
+    if recipe.method not in TRAINABLE:
+        raise FaceSRError(f"no training for {recipe.method!r}: {suggest(recipe.method, TRAINABLE)}")
+    torch.manual_seed(recipe.loop.seed)  # the initial weights
+    job: Job = importlib.import_module(TRAINABLE[recipe.method]).prepare(recipe)
+    return job
+
+
+def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches, list[Batch]]:
+    """Batches of the recipe's ``[data]``: ``size``, ``scale``, tables ``train`` and ``validation``, and ``augment``."""
+    table = dict(recipe.data)
+    unknown = [k for k in table if k not in ("size", "scale", "train", "validation", "augment")]
+    if unknown:
+        raise FaceSRError(f"[data]: no option {unknown[0]!r}: {suggest(unknown[0], ('size', 'scale', 'train', 'validation', 'augment'))}")
+    size, scale = int(table.get("size", 128)), int(table.get("scale", 8))
+    augment = fill(faces.Augment, table.get("augment", {}), "[data.augment]")
+    train = faces.load(table.get("train", []), size)
+    held_out = faces.load(table["validation"], size) if table.get("validation") else None
+    if held_out is not None and (both := set(held_out.names) & set(train.names)):
+        raise FaceSRError(f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last")
+    source = faces.FaceBatches(train, recipe.loop.batch, scale, augment, recipe.loop.seed)
+    return source, [] if held_out is None else fixed_batches(held_out, scale)
+
+
+def fixed_batches(held_out: faces.Faces, scale: int, batch: int = 16) -> list[Batch]:
+    """Every face once, in order, unchanged."""
+    plain = faces.FaceBatches(held_out, batch, scale)
+    result = []
+    for start in range(0, len(held_out.names), batch):
+        rows = list(range(start, min(start + batch, len(held_out.names))))
+        hr = plain.augment(held_out.pixels[rows], torch.Generator())
+        result.append({"hr": hr, "lr": faces.degrade(hr, scale), "names": [held_out.names[i] for i in rows], "rows": rows})
+    return result
+
+
+def run(
+    recipe: Recipe, out: Path, *, resume: bool = False, max_minutes: float | None = None, machine: Machine | None = None, best: bool = False
+) -> dict[str, Any]:
+    """Train a recipe into ``out``; returns what ``summary.json`` there says. ``weights.safetensors`` is written at every end."""
+    last = out / "last.pt"
+    if last.exists() and not resume:
+        raise FaceSRError(f"{out} already holds a training run: add --resume to go on with it, or name another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    job = prepare(recipe)
+    trainer = Trainer(job.objective, job.source, recipe.loop, out, validation=job.validation, machine=machine)
+    if resume and not trainer.resume():
+        raise FaceSRError(f"{last}: no checkpoint to resume from; start without --resume")
+    if trainer.fabric.is_global_zero:
+        (out / "recipe.toml").write_text(recipe.text, encoding="utf-8")
+    started, first = time.monotonic(), trainer.step
+    step = trainer.fit(max_minutes)
+    tensors, metadata = trainer.export(best)
+    summary = {
+        "method": recipe.method,
+        "step": step,
+        "steps": recipe.loop.steps,
+        "finished": step >= recipe.loop.steps,
+        "faces_seen": step * recipe.loop.batch * trainer.fabric.world_size,
+        "minutes_this_call": round((time.monotonic() - started) / 60, 1),
+        "steps_this_call": step - first,
+        "device": str(trainer.fabric.device),
+        "threads": torch.get_num_threads(),
+        "best": trainer.best,
+    }
+    if trainer.fabric.is_global_zero:
+        export.write(out / "weights.safetensors", tensors, {**metadata, "recipe": recipe.text, "step": str(step)})
+        (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return summary
