@@ -182,7 +182,7 @@ def _check_metrics(found: Any, problems: list[str], known: Iterable[str] | None)
     if not isinstance(found, list) or not found or not all(isinstance(m, dict) for m in found):
         problems.append("'metric' must be one or more [[metric]] tables")
         return ()
-    specs = []
+    specs: list[MetricSpec] = []
     for number, table in enumerate(found, 1):
         name = table.get("name")
         if not isinstance(name, str) or not name:

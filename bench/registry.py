@@ -210,7 +210,7 @@ def _sources(module: str) -> list[Path]:
         return sorted(base.glob("*.py")) if base.parent != root else [base / "__init__.py"]
     if base.with_suffix(".py").is_file():
         return [base.with_suffix(".py")]
-    if module.split(".")[0] not in ("bench", "methods"):  # somebody's installed package
+    if module.split(".", maxsplit=1)[0] not in ("bench", "methods"):  # somebody's installed package
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
             raise FaceSRError(f"module {module} is not installed")

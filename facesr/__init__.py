@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"facesr: no command {name!r}: {suggest(name, COMMANDS)}", file=sys.stderr)
         return 2
     module = importlib.import_module(f"facesr.{name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(prog=f"facesr {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"facesr {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     module.arguments(parser)
     try:
         return int(module.main(parser.parse_args(rest)))

@@ -38,9 +38,13 @@ class Consistency(Metric):
         return [float(v) for v in np.square(again - lr / 255.0).reshape(n, -1).mean(1)]
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
-        if batch.lr is None:
-            raise FaceSRError("consistency needs LR images: the protocol's degradation makes them")
-        return self.distances(sr, batch.lr)
+        return self.distances(sr, _lr(batch))
+
+
+def _lr(batch: Batch) -> U8:
+    if batch.lr is None:
+        raise FaceSRError("consistency needs LR images: the protocol's degradation makes them")
+    return batch.lr
 
 
 class ConsistencyPass(Consistency):
@@ -53,4 +57,4 @@ class ConsistencyPass(Consistency):
         self.conventions = f"share of images with ε <= {epsilon:g}; {self.conventions}"
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
-        return [float(d <= self.epsilon) for d in super().score(sr, batch, reference)]
+        return [float(d <= self.epsilon) for d in self.distances(sr, _lr(batch))]

@@ -83,7 +83,8 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 def _gauss() -> F32:
     x = np.arange(11) - 5.0
     window = np.exp(-(x**2) / (2 * 1.5**2))
-    return (window / window.sum()).astype(np.float32)
+    normed: F32 = (window / window.sum()).astype(np.float32)
+    return normed
 
 
 def _blur(image: F32) -> F32:
@@ -91,7 +92,7 @@ def _blur(image: F32) -> F32:
     import cv2
 
     window = _gauss()
-    blurred = cv2.sepFilter2D(image, cv2.CV_32F, window, window, borderType=cv2.BORDER_ISOLATED | cv2.BORDER_CONSTANT)
+    blurred: Any = cv2.sepFilter2D(image, cv2.CV_32F, window, window, borderType=cv2.BORDER_ISOLATED | cv2.BORDER_CONSTANT)
     valid: F32 = blurred[5:-5, 5:-5]
     return valid
 
@@ -130,8 +131,9 @@ class SSIM(_Fidelity):
         import cv2
 
         mean = _blur(x)
-        cross = _blur(cv2.multiply(x, y))
-        square = _blur(cv2.add(cv2.multiply(x, x), y_square))
+        product: Any = cv2.multiply(x, y)
+        squares: Any = cv2.add(cv2.multiply(x, x), y_square)
+        cross, square = _blur(product), _blur(squares)
         means = cv2.multiply(mean, y_mean)
         mean_squares = cv2.add(cv2.multiply(mean, mean), y_mean_square)
         above = (2 * means + C1) * (2 * (cross - means) + C2)

@@ -127,7 +127,8 @@ def _with_earlier_methods(request: Plan, previous: Run | None) -> Plan:
     asked = {m.label: m for m in request.methods}
     kept = []
     for old in previous.info["methods"]:
-        kept.append(asked.pop(old["label"], None) or MethodSpec(old["label"], old["target"], old["params"]))
+        label = str(old["label"])
+        kept.append(asked.pop(label) if label in asked else MethodSpec(label, old["target"], old["params"]))
     return replace(request, methods=(*kept, *asked.values()))
 
 

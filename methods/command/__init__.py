@@ -20,7 +20,7 @@ from bench.imaging import to_uint8, write_png
 from bench.method import Method, Outcome, Restored
 from methods.folder import gather, index_folder
 
-KEYS = {
+KEYS: dict[str, type | tuple[type, ...]] = {
     "command": (str, list),
     "timeout": (int, float),
     "cwd": str,

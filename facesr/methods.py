@@ -1,0 +1,53 @@
+"""List the methods that are installed, with their terms and weights."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", nargs="?", help="show one method: what it is, its parameters, weights and terms")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print a line for each method, or one in full."""
+    from bench import registry
+    from bench.errors import FaceSRError, suggest
+    from bench.method import Method
+
+    known = registry.installed("facesr.methods")
+    if args.name is None:
+        for name, target in known.items():
+            cls = registry.load_class(target, Method, "method")
+            print(f"{name:<12} {_first(cls.__doc__)}")
+        print("\nalso: label=folder:PATH (finished images), label=command:FILE.toml (an external program), my_file.py:MyMethod")
+        return 0
+    if args.name not in known:
+        raise FaceSRError(f"no method {args.name!r}: {suggest(args.name, known)}")
+    return _show(args.name, known[args.name])
+
+
+def _first(text: str | None) -> str:
+    return " ".join((text or "").strip().split("\n\n")[0].split())
+
+
+def _show(name: str, target: str) -> int:
+    import inspect
+
+    from bench import registry
+    from bench.errors import FaceSRError
+    from bench.method import Method
+
+    cls = registry.load_class(target, Method, "method")
+    print(f"{name} ({target})\n\n{inspect.getdoc(cls)}\n")
+    for parameter in inspect.signature(cls.__init__).parameters.values():
+        if parameter.name not in ("self", "size", "scale", "seed", "device"):
+            print(f"  --set {name}.{parameter.name}={parameter.default}")
+    print(f"terms    {cls.terms or 'none beyond this project'}\ncite     {cls.cite or '-'}")
+    try:
+        for file, digest in cls(size=128, scale=8).weights.items():
+            print(f"weights  {file} sha256 {digest[:16]}...")
+    except FaceSRError as error:
+        print(f"weights  missing: {error}")
+    return 0

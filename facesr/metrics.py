@@ -1,0 +1,26 @@
+"""List the metrics with their conventions: range, direction, colour, border, network, source."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", nargs="?", help="show one metric in full")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print a line for each metric, or one in full."""
+    from bench import registry
+
+    names = [args.name] if args.name else list(registry.installed("facesr.metrics"))
+    for name in names:
+        metric = registry.build_metric(name)
+        arrow = "higher is better" if metric.higher_is_better else "lower is better"
+        low, high = metric.range
+        span = f"{low:g} to {high:g}{' ' + metric.unit if metric.unit else ''}"
+        print(f"{metric.name:<24} {arrow:<17} {span:<18} {metric.conventions}")
+        if args.name:
+            print(f"\n{(type(metric).__doc__ or '').strip()}\n\nsource   {metric.source}")
+    return 0

@@ -1,0 +1,37 @@
+"""List the protocols that come with the project, or show one.
+
+  facesr protocols
+  facesr protocols london-x8-128
+  facesr protocols my.toml        checks a file of yours
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", nargs="?", help="a protocol's name, or a TOML file")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print a line for each, or one in full."""
+    from bench import protocol, registry
+
+    known = registry.installed("facesr.metrics")
+    if args.name is None:
+        for name in protocol.names():
+            p = protocol.load(name, known)
+            print(f"{name:<20} v{p.version}  {p.digest[:12]}  {p.description}")
+        return 0
+    p = protocol.load(args.name, known)
+    scales = ", ".join(f"x{s}" for s in p.degradation.scale)
+    print(f"{p.name} version {p.version}, digest {p.digest}\n{p.description}\n")
+    print(f"data         {p.data.dataset}, split {p.data.split}, {p.data.size} px, reduced by {p.data.reduce}")
+    print(f"degradation  {p.degradation.kernel}, {scales}{', rounded to 8 bits' if p.degradation.quantize else ''}")
+    print(f"consistency  MSE(D(SR), LR) <= {p.consistency.epsilon:g}; a study {p.consistency.study}s images outside it")
+    print(f"metrics      {', '.join(m.name for m in p.metrics)}")
+    s = p.study
+    print(f"study        {s.raters} raters, {s.images} faces, {s.anchors} + {s.anchors} anchors, scale {s.scale[0]}-{s.scale[1]}: {', '.join(s.conditions)}")
+    return 0
