@@ -1,0 +1,248 @@
+"""Making a study from a run: choose faces, copy images under opaque names, check ε, freeze the design, fill the database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Engine, insert, select
+
+from bench.errors import FaceSRError, suggest
+from bench.results import Run
+from bench.study import tables as t
+from bench.study.database import connect, migrate, now, sqlite_url, writing
+from bench.study.design import ANALYSIS, Design, Stimulus, plan_digest, to_json
+from bench.study.order import Trial
+from bench.study.study import Study, load
+
+if TYPE_CHECKING:
+    from bench.faces import U8
+
+DIRECT = frozenset(f.name for f in fields(Design)) - {
+    "faces",
+    "stimuli",
+    "run",
+    "low_faces",
+    "high_faces",
+    "gold_faces",
+    "created",
+    "name",
+}
+"""Options handed straight to the design."""
+
+
+def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str | None = None) -> Study:
+    """Make a study of ``run`` in ``folder`` and return it, frozen.
+
+    ``options``: fields of ``Design``, and ``images`` (faces in the main set), ``anchors`` (of each kind), ``face_names`` (the main set by
+    name), ``scale_factor`` (which downscaling of a run with several). What is not given comes from the protocol's [study] section.
+    Raises one ``FaceSRError`` naming every problem; then nothing is left on disk.
+    """
+    if folder.exists():
+        raise FaceSRError(f"{folder} exists already: a study is never overwritten; choose another --out, or remove it yourself")
+    given = {k: v for k, v in options.items() if v is not None}
+    scale_factor = int(given.get("scale_factor", run.scales[0]))
+    if scale_factor not in run.scales:
+        raise FaceSRError(f"the run has no images at x{scale_factor}: choose from {', '.join(f'x{s}' for s in run.scales)}")
+    design = _design(run, folder.name, given, scale_factor)
+    part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+    try:
+        (part / "stimuli").mkdir(parents=True)
+        design = replace(design, stimuli=_stimuli(run, design, part / "stimuli", scale_factor))
+        _check_epsilon(design)
+        rows = design.rows()
+        info = to_json(design, plan_digest(rows))
+        engine = connect(database or sqlite_url((part / "ratings.db").resolve()))
+        try:
+            fill(engine, design, rows, info["digest"])
+        finally:
+            engine.dispose()
+        if database:
+            note = part / "database.url"
+            note.write_text(database + "\n", encoding="utf-8")
+            note.chmod(0o600)  # it may hold a password
+        (part / "study.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return load(folder)
+
+
+def _design(run: Run, name: str, given: Mapping[str, Any], scale_factor: int) -> Design:
+    spec = {k: v for k, v in dict(run.protocol.get("study") or {}).items() if v is not None}
+    rule = dict(run.protocol.get("consistency") or {})
+    asked = {**spec, **given}
+    conditions = [str(c) for c in (asked.get("conditions") or ["hr", *run.methods])]
+    unknown = [c for c in conditions if c not in {"hr", *run.methods}]
+    if unknown:
+        raise FaceSRError("; ".join(f"the run has no method {c!r}: {suggest(c, ['hr', *run.methods])}" for c in unknown))
+    seed = int(asked.get("seed", 0))
+    method = str(asked.get("method", "acr"))
+    anchors = 0 if method == "pair" else int(asked.get("anchors", 20))
+    main, rest = _choose_faces(run, conditions, asked, scale_factor, seed)
+    low, high, gold = _outside(rest, anchors, int(asked.get("gold", 0)))
+    values = {k: v for k, v in asked.items() if k in DIRECT}
+    values |= {
+        "conditions": conditions,
+        "seed": seed,
+        "method": method,
+        "raters": int(asked.get("raters", 40)),
+        "scale": list(asked.get("scale", [1, 5])),
+    }
+    values["epsilon"] = float(asked.get("epsilon", rule.get("epsilon", 1e-3)))
+    values["outside_epsilon"] = str(asked.get("outside_epsilon", rule.get("study", "flag")))
+    values["analysis"] = {**ANALYSIS, **dict(asked.get("analysis") or {})}
+    source = {
+        "digest": run.digest,
+        "protocol": run.protocol.get("name", ""),
+        "version": run.protocol.get("version"),
+        "scale": scale_factor,
+    }
+    design = Design(name=name, faces=main, low_faces=low, high_faces=high, gold_faces=gold, created=now(), run=source, **values)
+    if problems := design.problems():
+        raise FaceSRError("; ".join(problems))
+    return design
+
+
+def _choose_faces(
+    run: Run, conditions: Sequence[str], asked: Mapping[str, Any], scale: int, seed: int
+) -> tuple[list[str], list[str]]:
+    """The main set, and the faces left for anchors and gold items: complete faces only, drawn by the seed or given by name."""
+    names = [str(f["name"]) for f in run.faces]
+    lacking = {n: [c for c in conditions if not _source(run, c, n, scale).is_file()] for n in names}
+    wanted = [str(n) for n in asked.get("face_names") or []]
+    if wanted:
+        strange = [n for n in wanted if n not in lacking]
+        broken = [f"{n} ({', '.join(lacking[n])})" for n in wanted if lacking.get(n)]
+        if strange:
+            raise FaceSRError(f"the run has no face {strange[0]!r}: {suggest(strange[0], names)}")
+        if broken:
+            raise FaceSRError(
+                f"faces without an image in every condition: {'; '.join(broken[:5])}: finish the run, or leave them out"
+            )
+        return wanted, [n for n in names if n not in wanted]
+    complete = [n for n in names if not lacking[n]]
+    images = int(asked.get("images", 40))
+    if len(complete) < images:
+        raise FaceSRError(
+            f"{images} images asked for, but only {len(complete)} of the run's {len(names)} faces have an image in every condition: "
+            "ask for fewer with --images, or finish the run"
+        )
+    drawn = np.random.default_rng([seed, 1]).permutation(len(complete))[:images]
+    main = [complete[i] for i in sorted(drawn)]
+    return main, [n for n in names if n not in set(main)]
+
+
+def _outside(rest: list[str], anchors: int, gold: int) -> tuple[list[str], list[str], list[str]]:
+    """Faces for low anchors, high anchors and gold items, none of them in the main set; own faces for each where there are enough."""
+    if anchors > len(rest) or (gold and not rest):
+        raise FaceSRError(
+            f"{anchors} anchors and {gold} gold items need faces outside the main set, and the run has {len(rest)} left: "
+            "ask for fewer with --images, --anchors or --gold"
+        )
+    low = rest[:anchors]
+    high = rest[anchors : 2 * anchors] if len(rest) >= 2 * anchors else low
+    after = rest[2 * anchors :]
+    return low, high, ((after or rest)[:gold] if gold else [])
+
+
+def _source(run: Run, condition: str, face: str, scale: int) -> Path:
+    return run.hr_path(face) if condition == "hr" else run.sr_path(condition, face, scale)
+
+
+def _stimuli(run: Run, design: Design, folder: Path, scale: int) -> list[Stimulus]:
+    from bench.imaging import encode_png, read_rgb, write_whole
+
+    measured = _measured(run, scale)
+    found = []
+    for face, condition in design.needed():
+        lr = read_rgb(run.lr_path(face, scale))
+        made = condition == "nearest" and (condition not in run.methods or not run.sr_path(condition, face, scale).is_file())
+        image = np.repeat(np.repeat(lr, scale, 0), scale, 1) if made else read_rgb(_source(run, condition, face, scale))
+        if image.shape[0] != lr.shape[0] * scale or image.shape[1] != lr.shape[1] * scale:
+            raise FaceSRError(
+                f"{condition} of face {face} has {image.shape[1]} x {image.shape[0]} pixels, not {lr.shape[1] * scale} x {lr.shape[0] * scale}"
+            )
+        # One encoder for all, without text chunks: neither metadata nor the way of compressing tells which method made the image.
+        data = encode_png(image)
+        name = secrets.token_hex(16)
+        write_whole(folder / f"{name}.png", data, sync=False)
+        known = measured.get((face, condition))
+        error = consistency(image, lr, run) if known is None else known
+        flag = (
+            f"outside epsilon: {error:.3g} > {design.epsilon:g}"
+            if error > design.epsilon and condition in design.conditions
+            else ""
+        )
+        found.append(Stimulus(name, face, condition, hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], error, flag))
+    return found
+
+
+def _measured(run: Run, scale: int) -> dict[tuple[str, str], float]:
+    """The run's own consistency scores, where it has them: measured on the same saved files."""
+    if not (run.path / "scores.parquet").is_file():
+        return {}
+    table = run.scores()
+    table = table[(table["metric"] == "consistency") & (table["scale"] == scale) & (table["image"] != "*") & table["value"].notna()]
+    return {(str(i), str(m)): float(v) for i, m, v in zip(table["image"], table["method"], table["value"], strict=True)}
+
+
+def consistency(image: U8, lr: U8, run: Run) -> float:
+    """MSE of D(image) against LR, RGB in [0, 1], by the protocol's own operator. ``image`` (H, W, 3), ``lr`` (h, w, 3), uint8."""
+    from bench.imaging import resize, to_tensor
+
+    kernel = str(dict(run.protocol.get("degradation") or {}).get("kernel", "bicubic-matlab"))
+    small = resize(to_tensor(image[None]), lr.shape[:2], kernel).double()
+    return float(((small - to_tensor(lr[None]).double()) ** 2).mean())
+
+
+def _check_epsilon(design: Design) -> None:
+    outside = [s for s in design.stimuli if s.flag and s.face in set(design.faces)]
+    if not outside or design.outside_epsilon == "flag":
+        return
+    counts = {c: sum(s.condition == c for s in outside) for c in design.conditions}
+    listed = ", ".join(f"{c}: {n} of {len(design.faces)}" for c, n in counts.items() if n)
+    worst = max(outside, key=lambda s: s.consistency or 0)
+    raise FaceSRError(
+        f"images do not agree with their LR within epsilon = {design.epsilon:g} ({listed}; worst {worst.face} by {worst.condition}, "
+        f"{worst.consistency:.3g}), and the protocol refuses such images in a study: leave the method out, or show and mark them with "
+        "--outside-epsilon flag"
+    )
+
+
+def fill(engine: Engine, design: Design, rows: Sequence[Sequence[Trial]], digest: str) -> None:
+    """Write stimuli and plan into an empty database."""
+    migrate(engine)
+    with writing(engine) as connection:
+        there = connection.execute(select(t.study.c.name)).scalar_one_or_none()
+        if there is not None:
+            raise FaceSRError(f"this database already holds the study {there!r}: one study, one database; create another one")
+        connection.execute(insert(t.study).values(id=1, name=design.name, digest=digest, created=design.created))
+        connection.execute(insert(t.stimulus), [{f.name: getattr(s, f.name) for f in fields(Stimulus)} for s in design.stimuli])
+        connection.execute(
+            insert(t.plan), [_plan_row(design, r, p, trial) for r, row in enumerate(rows) for p, trial in enumerate(row, 1)]
+        )
+
+
+def _plan_row(design: Design, row: int, position: int, trial: Trial) -> dict[str, Any]:
+    left = design.stimulus(trial.face, trial.condition)
+    right = design.stimulus(trial.face, trial.other) if trial.other else None
+    return {
+        "row": row,
+        "position": position,
+        "kind": trial.kind,
+        "face": trial.face,
+        "condition": trial.condition,
+        "other": trial.other,
+        "stimulus": left.name if left else None,
+        "other_stimulus": right.name if right else None,
+        "low": trial.low,
+        "high": trial.high,
+    }

@@ -1,0 +1,97 @@
+"""Opening a study's database: SQLite (WAL, full synchronous) or PostgreSQL, through the same SQLAlchemy code and Alembic migrations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from bench.errors import FaceSRError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def connect(url: str) -> Engine:
+    """An engine for ``url``; SQLite gets WAL, full synchronous, foreign keys and a long busy time."""
+    if url.startswith(("postgres://", "postgresql://")):
+        url = "postgresql+psycopg://" + url.split("://", 1)[1]
+    try:
+        kind = make_url(url).get_backend_name()
+    except ArgumentError:
+        raise FaceSRError(f"{url!r} is no database URL: write postgresql://user@host/name or sqlite:///file.db") from None
+    if kind not in {"sqlite", "postgresql"}:
+        raise FaceSRError(f"a study's database is SQLite or PostgreSQL, not {kind!r}")
+    try:
+        if kind == "postgresql":
+            return create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True)
+        engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 60}, pool_size=8, max_overflow=32)
+    except ModuleNotFoundError:
+        raise FaceSRError("PostgreSQL needs the extra 'postgresql': pip install 'facesr-bench[postgresql]'") from None
+    event.listen(engine, "connect", _pragmas)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _pragmas(connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling starts transactions too late for BEGIN IMMEDIATE: switch it off and begin ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=60000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A writer takes the write lock at once; upgrading a read transaction later could fail with "database is locked" at any time.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("facesr_write") else "BEGIN")
+
+
+_ONE_WRITER = threading.Lock()
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes. On SQLite the writers of this process queue here instead of polling the file's lock."""
+    if engine.dialect.name == "sqlite":
+        with _ONE_WRITER, engine.connect().execution_options(facesr_write=True) as connection, connection.begin():
+            yield connection
+    else:
+        with engine.begin() as connection:
+            yield connection
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring the tables to ``revision``; safe to call again, and by two processes at once."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    try:
+        with writing(engine) as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(
+                    "SELECT pg_advisory_xact_lock(7061616365)"
+                )  # two servers starting at once migrate in turn
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise FaceSRError(f"the study's database cannot be opened ({reason}): check --database and that the server runs") from None

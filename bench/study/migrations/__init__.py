@@ -1,0 +1,1 @@
+"""Alembic migrations of a study's database, run by ``bench.study.database.migrate``."""

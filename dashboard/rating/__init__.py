@@ -1,0 +1,1 @@
+"""The rating page, its API and the page that watches a study."""
