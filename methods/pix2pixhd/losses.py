@@ -1,0 +1,65 @@
+"""pix2pixHD's losses: least-squares GAN, feature matching, and the VGG19 distance as it was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import FaceSRError
+
+
+def lsgan(verdicts: Sequence[Sequence[Tensor]], real: bool) -> Tensor:
+    """Mean squared distance of every scale's last output from 1 (real) or 0, summed over the scales."""
+    return torch.stack([(scale[-1] - float(real)).square().mean() for scale in verdicts]).sum()
+
+
+def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]], weight: float = 10.0) -> Tensor:
+    """L1 distance of the discriminators' features, verdicts left out: Σ over scales and layers of 4 / (layers · scales) · weight."""
+    terms = [(a - b.detach()).abs().mean() / (len(f) - 1) for f, r in zip(fake, real, strict=True) for a, b in zip(f[:-1], r[:-1], strict=True)]
+    # The published factor is 4 / (n_layers + 1) with n_layers + 2 outputs: the same as here.
+    return torch.stack(terms).sum() * 4 * weight / len(fake)
+
+
+VGG19 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
+"""Convolutions of torchvision's VGG19 up to relu5_1; 0 is a max-pooling."""
+SLICES = (2, 7, 12, 21, 30)
+WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+
+class VGG19Loss(nn.Module):
+    """Weighted L1 of relu1_1, 2_1, 3_1, 4_1, 5_1, on images in [-1, 1] **without** ImageNet normalisation, as published.
+
+    ``weights``: torchvision's VGG19 state dict (``features.N.*``), or the published slices' (``sliceK.N.*``).
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = 3
+        for wider in VGG19:
+            layers += [nn.Conv2d(width, wider, 3, padding=1), nn.ReLU()] if wider else [nn.MaxPool2d(2)]
+            width = wider or width
+        self.layers = nn.Sequential(*layers)
+        wanted = [k for k in self.layers.state_dict()]
+        found = {".".join(key.split(".")[-2:]): value for key, value in weights.items() if not key.startswith("classifier")}
+        missing = [k for k in wanted if k not in found]
+        if missing:
+            raise FaceSRError(f"these are not torchvision's VGG19 features: layer {missing[0]!r} is missing")
+        self.layers.load_state_dict({k: found[k] for k in wanted})
+        self.eval().requires_grad_(False)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The five activations."""
+        result = []
+        for first, last in zip((0, *SLICES), SLICES, strict=False):
+            x = self.layers[first:last](x)
+            result.append(x)
+        return result
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """A scalar; ``real`` gets no gradient."""
+        with torch.no_grad():
+            target = self.features(real)
+        return torch.stack([w * (a - b).abs().mean() for w, a, b in zip(WEIGHTS, self.features(fake), target, strict=True)]).sum()
