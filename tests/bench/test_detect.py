@@ -1,0 +1,129 @@
+"""YuNet: faces found where they are, the numbers of OpenCV's own decoder, no face in what has none."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import weights
+from bench.align import align_ffhq, map_points
+from bench.detect import detect, detect_batch, main_face
+from bench.errors import FaceSRError, WeightsMissing
+
+OPENCV_L001 = [
+    30.426,
+    21.479,
+    72.3599,
+    96.8495,
+    43.9662,
+    61.2383,
+    78.2894,
+    60.3758,
+    58.5058,
+    79.4296,
+    48.6413,
+    93.965,
+    79.1575,
+    93.0279,
+    0.9442,
+]
+"""Left, top, width, height, five (x, y), score of the first London face at 128 x 128."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def yunet() -> Path:
+    try:
+        return weights.fetch("yunet")
+    except WeightsMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def london(fixtures: Path) -> tuple[list[str], np.ndarray]:
+    files = sorted((fixtures / "faces/frl-london/aligned128").glob("*_neutral.png"))[:12]
+    return [f.stem for f in files], np.stack([np.asarray(Image.open(f).convert("RGB")) for f in files])
+
+
+def test_aligned_faces_have_their_points_where_the_frame_puts_them(london: tuple[list[str], np.ndarray]) -> None:
+    """In CelebA-HQ's frame at 128, eyes lie near (47, 60) and (80, 60), mouth corners near (50, 93) and (78, 93)."""
+    found = detect_batch(london[1])
+    assert [len(faces) for faces in found] == [1] * len(found)
+    for faces in found:
+        expected = [[47, 60], [80, 60], [63, 79], [50, 93], [79, 93]]
+        assert np.abs(faces[0].landmarks5 - expected).max() < 8
+        assert faces[0].score > 0.9
+        assert len(faces[0].points) == 5
+
+
+def test_equal_to_opencvs_decoder(london: tuple[list[str], np.ndarray]) -> None:
+    """Boxes, landmarks and scores that OpenCV 4.13's FaceDetectorYN gives for the file as shipped; within 0.01 of a pixel."""
+    names, images = london
+    assert names[0] == "L001_neutral"
+    (face,) = detect(images[0])
+    left, top, width, height = face.box
+    known = OPENCV_L001
+    assert np.abs(np.array([left, top, width, height]) - known[:4]).max() < 0.01
+    assert np.abs(face.landmarks5.ravel() - known[4:14]).max() < 0.01
+    assert face.score == pytest.approx(known[14], abs=1e-4)
+
+
+def test_neither_batch_nor_order_matter(london: tuple[list[str], np.ndarray]) -> None:
+    images = london[1]
+    together = detect_batch(images)
+    backwards = detect_batch(images[::-1])[::-1]
+    for one, a, b in zip(images, together, backwards, strict=True):
+        (alone,) = detect(one)
+        assert np.abs(alone.landmarks5 - a[0].landmarks5).max() < 1e-3
+        assert np.abs(b[0].landmarks5 - a[0].landmarks5).max() < 1e-3
+
+
+@pytest.mark.parametrize("side", [1, 16, 30, 128, 200])
+def test_no_face_where_there_is_none(side: int) -> None:
+    rng = np.random.default_rng(side)
+    assert detect(np.full((side, side, 3), 128, np.uint8)) == []
+    assert detect(rng.integers(0, 256, (side, side, 3), np.uint8)) == []
+    assert detect_batch(np.zeros((0, side, side, 3), np.uint8)) == []
+
+
+def test_a_photo_is_aligned_as_the_fixtures_were(fixtures: Path) -> None:
+    """From the 1350-pixel originals to CelebA-HQ's frame: scale within 3 %, at least 36 dB to the 128-pixel files that others made."""
+    folder = fixtures / "faces/frl-london"
+    with (folder / "aligned128.csv").open(newline="") as file:
+        known = {row["file"]: float(row["scale"]) for row in csv.DictReader(file)}
+    for original in sorted((folder / "original").glob("*.jpg"))[:3]:
+        name = f"L{original.stem.split('_')[0]}_neutral.png"
+        photo = np.asarray(Image.open(original).convert("RGB"))
+        face = main_face(detect(photo), photo.shape[:2])
+        assert face is not None
+        made = align_ffhq(photo, face.landmarks5, 128, reduce="box")
+        theirs = np.asarray(Image.open(folder / "aligned128" / name).convert("RGB"))
+        assert made.scale == pytest.approx(known[name], rel=0.03)
+        mse = np.square(made.image.astype(float) - theirs).mean()
+        assert 10 * np.log10(255**2 / mse) > 36
+        # points found in the photo and mapped, against points found in the result: a network's noise apart, but no systematic shift
+        (again,) = detect(made.image)
+        assert np.abs(np.mean(again.landmarks5 - map_points(face.landmarks5, made.frame, 128), axis=0)).max() < 2.5
+
+
+def test_two_faces_and_the_main_one(london: tuple[list[str], np.ndarray]) -> None:
+    images = london[1]
+    small = np.asarray(Image.fromarray(images[1]).resize((64, 64)))
+    both = np.zeros((128, 256, 3), np.uint8)
+    both[:, 40:168], both[:64, 190:254] = images[0], small
+    found = detect(both)
+    assert len(found) == 2
+    main = main_face(found, (128, 256))
+    assert main is not None
+    assert main.box[0] < 128
+    assert main_face([], (128, 256)) is None
+
+
+def test_a_wrong_image_is_told() -> None:
+    with pytest.raises(FaceSRError, match="float32"):
+        detect(np.zeros((32, 32, 3), np.float32))  # type: ignore[arg-type]
+    with pytest.raises(FaceSRError, match="uint8 RGB"):
+        detect(np.zeros((32, 32), np.uint8))
