@@ -55,7 +55,8 @@ def find(dataset: str, split: str, size: int) -> Dataset:
     if Path(dataset).is_dir():
         return from_folder(Path(dataset), split)
     raise FaceSRError(
-        f"data set {dataset!r} is not prepared at {size} px in {folder}: run 'facesr data prepare {dataset} --from FOLDER', or name a folder with --data"
+        f"data set {dataset!r} is not prepared at {size} px in {folder}: "
+        f"run 'facesr data prepare {dataset} --from FOLDER', or name a folder with --data"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 from pathlib import Path
@@ -27,13 +28,22 @@ def read_rgb(path: Path | str) -> U8:
     Greyscale and palette images without transparency become RGB, losslessly. Raises ``FaceSRError``, one sentence, for files that
     are missing, truncated, 16-bit, CMYK, animated, with an alpha channel that is used, or larger than ``MAX_SIDE``.
     """
-    import cv2
-
     file = Path(path)
     try:
         data = np.fromfile(file, dtype=np.uint8)
     except OSError as error:
         raise FaceSRError(f"{file}: cannot be read ({error.strerror or error})") from None
+    return _decode(data, str(file))
+
+
+def read_bytes(data: bytes, name: str) -> U8:
+    """Decode an image held in memory; the same rules as ``read_rgb``. ``name`` is for messages."""
+    return _decode(np.frombuffer(data, dtype=np.uint8), name)
+
+
+def _decode(data: U8, file: str) -> U8:
+    import cv2
+
     if plain := _plain_png(data):
         if max(plain) > MAX_SIDE:
             raise FaceSRError(f"{file}: {plain[0]} x {plain[1]} pixels; images may have up to {MAX_SIDE} a side")
@@ -41,7 +51,7 @@ def read_rgb(path: Path | str) -> U8:
             image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
             if image is not None:
                 return np.asarray(image, dtype=np.uint8)
-    return _read_any(file)
+    return _decode_any(data, file)
 
 
 _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -60,11 +70,11 @@ def _plain_png(data: U8) -> tuple[int, int] | None:
     return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
 
-def _read_any(file: Path) -> U8:
+def _decode_any(data: U8, file: str) -> U8:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as picture:
+        with Image.open(io.BytesIO(data.tobytes())) as picture:
             problem = _problem(picture)
             if problem:
                 raise FaceSRError(f"{file}: {problem}")
