@@ -1,9 +1,9 @@
 """Print the table of a run, of several runs of one digest, or of a study.
 
-  facesr table RUN                       means with intervals over faces, Markdown
-  facesr table RUN --study STUDY --full  all metrics, MOS and the letters of methods that cannot be told apart
-  facesr table STUDY                     the paper's Table 1: one MOS a method, and HR
-  facesr table RUN --format csv          tidy: method, metric, n, failed, mean, low, high
+facesr table RUN                       means with intervals over faces, Markdown
+facesr table RUN --study STUDY --full  all metrics, MOS and the letters of methods that cannot be told apart
+facesr table STUDY                     the paper's Table 1: one MOS a method, and HR
+facesr table RUN --format csv          tidy: method, metric, n, failed, mean, low, high
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draws", type=int, default=10_000, help="bootstrap draws")
     parser.add_argument("--no-macros", action="store_true", help="LaTeX without the \\newcommand numbers")
     parser.add_argument("--peek", action="store_true", help="show a study's means before its stopping rule is met; this is logged")
+    parser.add_argument("--simulated", action="store_true", help="of a study's simulated raters, for rehearsal; the table says so")
     parser.add_argument("--out", type=Path, help="write to a file in place of the terminal")
 
 
@@ -43,9 +44,11 @@ def main(args: argparse.Namespace) -> int:
         methods=_split(args.methods),
         metrics=_split(args.metrics),
         scales=args.scale,
-        where=args.where,
+        attributes=args.where,
         draws=args.draws,
+        style=args.intervals,
         peek=args.peek,
+        simulated=args.simulated,
     )
     text = print_table(table, args.format, args.intervals, macros=not args.no_macros)
     if args.out:

@@ -10,10 +10,17 @@ from typing import Any
 from bench.results import Run
 from reports.build import kept_means
 from reports.scores import Scores
-from reports.table import Cell, fixed
+from reports.table import Cell, Intervals, fixed
 
 FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("celeba-hq", "test"): 2_824}
 """Faces of CelebA-HQ's parts by CelebA's official partition, to say 'n of 2,824' of an incomplete copy."""
+
+
+SPREAD = {
+    "pm": "Means ± half the width of the 95 % interval (over faces,",
+    "ends": "Means [ends of the 95 % interval] (over faces,",
+    "none": "Means; 95 % intervals are in the CSV form (over faces,",
+}
 
 
 def title(run: Run) -> str:
@@ -25,16 +32,13 @@ def title(run: Run) -> str:
 def whose_faces(scores: Scores) -> str:
     """'244 faces of london', '120 of 2,824 faces of celeba-hq (test)', or the user's own folder, named."""
     run = scores.runs[0]
-    data = run.protocol.get("data", {})
-    dataset, split = str(data.get("dataset", "?")), str(data.get("split", ""))
-    n, full = len(scores.faces), FULL_SIZE.get((dataset, split)) or len(scores.all_faces)
-    own = run.info.get("data")
-    folder = own.get("folder") or own.get("path") if isinstance(own, Mapping) else own
-    count = f"{n:,} faces" if n == full else f"{n:,} of {full:,} faces"
-    where = dataset + (f" ({split})" if split and split != "all" else "")
-    if folder and str(folder) != dataset:
-        where += f", read from {Path(str(folder)).name}"
-    return f"{count} of {where}"
+    asked, found = run.protocol.get("data", {}), run.info.get("data") or {}
+    dataset, split = str(asked.get("dataset", "?")), str(asked.get("split", ""))
+    full = max(len(scores.all_faces), int(found.get("total") or 0), FULL_SIZE.get((dataset, split), 0))
+    count = f"{len(scores.faces):,} faces" if len(scores.faces) == full else f"{len(scores.faces):,} of {full:,} faces"
+    if dataset.startswith("folder:"):
+        return f"{count} of the user's own folder {dataset.removeprefix('folder:')} (--data), not the protocol's data set"
+    return f"{count} of {dataset}" + (f" ({split})" if split and split != "all" else "")
 
 
 def caption(scores: Scores) -> str:
@@ -91,7 +95,7 @@ def kept_line(scores: Scores) -> str:
     return f"With the images kept of searches that did not converge: {', '.join(parts)}."
 
 
-def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int) -> list[str]:
+def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int, style: Intervals = "pm") -> list[str]:
     """The footnotes of a table of scores, in order."""
     run = scores.runs[0]
     degradation = run.protocol.get("degradation", {})
@@ -99,7 +103,7 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int) -
     conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if (c := scores.column(m).conventions)]
     metric_weights = {scores.column(m).label: dict(scores.metrics[m].get("weights") or {}) for m in scores.metrics}
     every = [
-        f"Means ± half the width of the 95 % percentile bootstrap interval over faces ({draws:,} draws).",
+        f"{SPREAD[style]} percentile bootstrap, {draws:,} draws).",
         "Bold: best; underlined: second best; arrows point to better.",
         "Methods that share a letter are not distinguishable (paired Wilcoxon over faces, Holm, .05)." if letters else "",
         f"LR = {degradation.get('kernel', '?')} of HR, {rounding}; scores read the saved 8-bit images.",
@@ -108,7 +112,9 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int) -
         weights_line(metric_weights, "Weights of metrics"),
         failures_line(cells),
         kept_line(scores),
-        f"Protocol and data digest {scores.digest[:12]}.",
+        f"Note on the data: {note}." if (note := str((run.info.get("data") or {}).get("note") or "").rstrip(".")) else "",
+        *(f"{r.path.name} is not finished: empty cells have no row yet." for r in scores.runs if r.info.get("state") == "running"),
+        f"Digest of protocol and data {scores.digest[:12]}.",
     ]
     return [line for line in every if line]
 

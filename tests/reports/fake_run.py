@@ -41,7 +41,9 @@ def picture(seed: int, size: int = 128) -> np.ndarray:
     return (out.clip(0, 1) * 255).astype(np.uint8)
 
 
-def _scores(faces: list[str], methods: tuple[str, ...], scales: tuple[int, ...], metrics: dict[str, Any], seed: int) -> pd.DataFrame:
+def _scores(
+    faces: list[str], methods: tuple[str, ...], scales: tuple[int, ...], metrics: dict[str, Any], seed: int
+) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     parts = []
     for scale in scales:
@@ -100,13 +102,19 @@ def make_run(
             "name": "celebahq-x8-128",
             "version": 1,
             "data": {"dataset": "celeba-hq", "split": "test", "size": 128, "reduce": "box"},
-            "degradation": {"kernel": "bicubic-matlab", "scale": scales[0], "quantize": True},
+            "degradation": {"kernel": "bicubic-matlab", "scale": list(scales), "quantize": True},
             "consistency": {"epsilon": 1e-3},
-            "metric": [{"name": n} for n in metrics],
+            "metrics": [{"name": n, "conventions": {}} for n in metrics],
         },
         "digest": digest,
-        "methods": [{"label": m, "name": m, "version": "1", "weights": _weights(m)} for m in methods],
-        "metrics": {n: {"range": [0, 1], "source": "", "weights": {}, **f} for n, f in metrics.items()},
+        "title": "celebahq-x8-128@1",
+        "state": "finished",
+        "data": {"name": "celeba-hq", "faces": faces, "total": 2824, "note": ""},
+        "methods": [
+            {"label": m, "target": f"methods.{m}:M", "params": {}, "code": "c0de", "weights": _weights(m), "terms": "", "cite": ""}
+            for m in methods
+        ],
+        "metrics": {n: {"range": [0, 1], "source": "", "weights": {}, "of_set": False, **f} for n, f in metrics.items()},
         "faces": [
             {
                 "name": n,
@@ -118,7 +126,8 @@ def make_run(
             for i, n in enumerate(names)
         ],
         "scales": list(scales),
-        "machine": {"cpu": "a test", "python": "3.11"},
+        "environment": {"processor": "a test", "python": "3.11"},
+        "calls": [{"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:01:00+00:00"}],
         "seed": seed,
     }
     (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
