@@ -192,6 +192,7 @@ def check_claims(
     if len(mos) < 2 or len(labels) != len(mos):
         raise FaceSRError(f"give two or more MOS and as many names, got {len(mos)} and {len(labels)}")
     design = Design(raters, faces)
+    design.check()
     se = standard_error(TYPICAL, design)
     return [
         check_pair((mos[i], mos[j]), raters * faces, alpha, spreads, scale, (labels[i], labels[j]), rounding, se, design.df)

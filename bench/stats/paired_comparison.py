@@ -69,7 +69,7 @@ def bradley_terry(wins: ArrayLike, names: Sequence[str], level: float = 0.95, by
         if np.abs(step).max() < 1e-12:
             break
     scores = scores - scores.mean()
-    covariance: F64 = np.linalg.pinv(_derivatives(w, played, scores)[1])
+    covariance = np.asarray(np.linalg.pinv(_derivatives(w, played, scores)[1]), dtype=np.float64)
     if by_rater is not None:
         covariance = _robust(np.asarray(by_rater, dtype=np.float64), scores, covariance)
     return _result(names, scores, covariance, level, int(w.sum()), by_rater is not None)

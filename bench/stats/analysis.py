@@ -1,0 +1,165 @@
+"""A whole rating study analysed at once: what the report prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.errors import FaceSRError
+from bench.stats.agreement import Alpha, Icc, IntraRater, icc, intra_rater, krippendorff_alpha
+from bench.stats.clustered import Components, components
+from bench.stats.cube import Cube
+from bench.stats.cube import cube as cube_of
+from bench.stats.guards import Guard, equality_guards, noise_guard, pair_guards, precision_guard, screening_guard
+from bench.stats.mos import ConditionMos, Sos, condition_mos, difference_scores, sos
+from bench.stats.pairwise import MARGIN, PairComparison, compare_conditions, significance_letters
+from bench.stats.rank_tests import Omnibus, friedman
+from bench.stats.recovery import Recovered, recover, remove_bias, table_means
+from bench.stats.screening import Screening, screen
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Screened:
+    """The study again after the declared rule: who was rejected and why, and the MOS and pairs without them."""
+
+    screening: Screening
+    rejected: tuple[str, ...]
+    conditions: tuple[ConditionMos, ...]
+    pairs: tuple[PairComparison, ...]
+
+
+@dataclass(frozen=True)
+class MosAnalysis:
+    """Everything a report says about a rating study; all raters unless a field says otherwise.
+
+    ``dmos`` (empty without a reference) as MOS of difference scores. ``bias_removed`` and ``recovered``: MOS after P.913 12.4, and
+    P.910's maximum likelihood over stimuli, ``recovered_mos`` averaged by condition. ``omnibus``: Friedman over rater means.
+    ``letters``: conditions that share one cannot be told apart. ``intra``: None without repeats. ``simulated``: ratings that no
+    person gave. ``guards``: sentences to print.
+    """
+
+    cube: Cube
+    scale: tuple[int, int]
+    level: float
+    conditions: tuple[ConditionMos, ...]
+    dmos: tuple[ConditionMos, ...]
+    bias_removed: tuple[ConditionMos, ...]
+    recovered: Recovered
+    recovered_mos: dict[str, float]
+    screened: Screened
+    sos: Sos
+    alpha: Alpha
+    icc: Icc
+    intra: IntraRater | None
+    components: Components
+    pairs: tuple[PairComparison, ...]
+    omnibus: Omnibus | None
+    letters: dict[str, str]
+    guards: tuple[Guard, ...]
+    simulated: int
+
+    @property
+    def ratings(self) -> int:
+        """Number of ratings analysed."""
+        return int(np.isfinite(self.cube.values).sum())
+
+
+def analyse_mos(
+    ratings: pd.DataFrame,
+    conditions: Sequence[str] | None = None,
+    reference: str | None = None,
+    scale: tuple[int, int] = (1, 5),
+    level: float = 0.95,
+    screening: str = "none",
+    declared: str | None = "none",
+    declared_before_ratings: bool = True,
+    margin: float = MARGIN,
+    claimed_equal: Iterable[tuple[str, str]] = (),
+    draws: int = 1000,
+    seed: int = 0,
+) -> MosAnalysis:
+    """Analyse a long table: rater, face, condition, score, and optionally kind (``main`` and ``repeat`` rows are used) and simulated.
+
+    ``reference``: the condition DMOS is taken from (HR). ``screening``: the rule applied, by name; ``declared``: the one the study
+    froze. ``margin``: equivalence margin in rating points. Raises ``FaceSRError`` for a table that cannot be analysed.
+    Scores outside the scale are refused: they are a mistake of the import, not an opinion.
+    """
+    cube = cube_of(ratings, conditions)
+    outside = cube.values[(cube.values < scale[0]) | (cube.values > scale[1])]
+    if outside.size:
+        raise FaceSRError(
+            f"{outside.size} scores lie outside the scale {scale[0]} to {scale[1]}, such as {outside[0]:g}: mend the import"
+        )
+    mos = condition_mos(cube, scale, level)
+    pairs = tuple(compare_conditions(cube, level, margin))
+    recovered = recover(cube.table)
+    screened = _screened(cube, screening, scale, level, margin, pairs)
+    intra = _intra(ratings)
+    return MosAnalysis(
+        cube=cube, scale=scale, level=level, conditions=mos,
+        dmos=condition_mos(difference_scores(cube, reference, scale), (scale[0], scale[1]), level) if reference else (),
+        bias_removed=condition_mos(cube.with_table(remove_bias(cube.table).scores), scale, level),
+        recovered=recovered, recovered_mos=_recovered_mos(cube, recovered), screened=screened,
+        sos=sos(cube.table, scale), alpha=krippendorff_alpha(cube.table, level=level, draws=draws, seed=seed), icc=icc(cube.table, level),
+        intra=intra, components=components(cube.values), pairs=pairs, omnibus=_omnibus(cube, 1 - level),
+        letters=significance_letters(pairs, {m.condition: m.mean for m in mos}, 1 - level),
+        guards=tuple(_guards(mos, pairs, screened, intra, declared, declared_before_ratings, claimed_equal, 1 - level)),
+        simulated=int(ratings["simulated"].astype(bool).sum()) if "simulated" in ratings.columns else 0,
+    )  # fmt: skip
+
+
+def _recovered_mos(cube: Cube, recovered: Recovered) -> dict[str, float]:
+    by_face = recovered.quality.reshape(len(cube.faces), len(cube.conditions))
+    return dict(zip(cube.conditions, map(float, table_means(by_face, 0)), strict=True))
+
+
+def _screened(
+    cube: Cube, rule: str, scale: tuple[int, int], level: float, margin: float, pairs: tuple[PairComparison, ...]
+) -> Screened:
+    found = screen(cube.table, rule, list(cube.conditions) * len(cube.faces))
+    rejected = tuple(cube.raters[i] for i in found.rejected)
+    if not rejected:
+        return Screened(found, (), condition_mos(cube, scale, level), pairs)
+    kept = cube.without(rejected)
+    return Screened(found, rejected, condition_mos(kept, scale, level), tuple(compare_conditions(kept, level, margin)))
+
+
+def _intra(ratings: pd.DataFrame) -> IntraRater | None:
+    """First rating against the repeat, where rows are marked ``repeat``; else where a rating appears twice."""
+    keys = ["rater", "face", "condition"]
+    if "kind" in ratings.columns:
+        first = ratings[ratings["kind"] == "main"].drop_duplicates(keys)
+        again = ratings[ratings["kind"] == "repeat"].drop_duplicates(keys)
+        both = first.merge(again, on=keys, suffixes=("", "_again"))
+    else:
+        order = ratings.groupby(keys, sort=False).cumcount()
+        both = ratings[order == 0].merge(ratings[order == 1], on=keys, suffixes=("", "_again"))
+    return intra_rater(both["score"].to_numpy(float), both["score_again"].to_numpy(float)) if len(both) else None
+
+
+def _omnibus(cube: Cube, alpha: float) -> Omnibus | None:
+    means = np.stack([table_means(cube.values[:, :, k], 1) for k in range(len(cube.conditions))], axis=1)
+    if np.isfinite(means).all(axis=1).sum() < 2 or len(cube.conditions) < 2:
+        return None
+    return friedman(means, cube.conditions, alpha)
+
+
+def _guards(
+    mos: Sequence[ConditionMos], pairs: Sequence[PairComparison], screened: Screened, intra: IntraRater | None,
+    declared: str | None, before: bool, claimed_equal: Iterable[tuple[str, str]], alpha: float,
+) -> list[Guard]:  # fmt: skip
+    found: list[Guard | None] = [*pair_guards(pairs, alpha), *equality_guards(pairs, claimed_equal, alpha)]
+    if intra is not None:
+        found += [noise_guard(pair, intra.noise) for pair in pairs]
+    worst = max(mos, key=lambda m: -np.inf if np.isnan(m.design_effect) else m.design_effect)
+    found.append(precision_guard(worst.design_effect, worst.n))
+    found.append(
+        screening_guard(declared, screened.screening.rule, declared_before_ratings=before, rejected=len(screened.rejected))
+    )
+    return [g for g in found if g is not None]
