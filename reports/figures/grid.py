@@ -71,7 +71,7 @@ def _tiles(scores: Scores, face: str, scale: int, metric: str | None) -> list[_T
     run = scores.runs[0]
     made = [_read(run.lr_path(face, scale), "LR not there")]
     column = scores.column(metric) if metric else None
-    value: dict[str, float] | None = dict(scores.values(metric, scale, kept=True).loc[face]) if metric else None
+    value = scores.values(metric, scale, kept=True).loc[face].to_dict() if metric else None
     status = scores.statuses(metric, scale).loc[face] if metric else None
     for method in scores.methods:
         owner, label = scores.owner[method]

@@ -157,3 +157,31 @@ def _pictures(folder: Path, names: list[str], methods: tuple[str, ...], scales: 
                 share = (m + 1) / (len(methods) + 1)
                 sr = (share * hr + (1 - share) * up).astype(np.uint8)
                 write_png(folder / "sr" / method / sub / f"{name}.png", sr)
+
+
+MEANS = {"hr": 3.9, "nearest": 1.1, "bicubic": 1.5, "fsrnet": 2.8, "pix2pixhd": 3.3, "pulse": 3.55, "psp": 3.7}
+
+
+def make_study(folder: Path, *, raters: int = 12, faces: int = 8, means: dict[str, float] | None = None, seed: int = 0, repeats: int = 0) -> Path:
+    """An imported study: ratings of every face in every condition, with rater, face and interaction effects."""
+    means = MEANS if means is None else means
+    rng = np.random.default_rng(seed)
+    names = [f"{i:06d}" for i in range(faces)]
+    rater, face = rng.normal(0, 0.4, raters), rng.normal(0, 0.3, faces)
+    rows = []
+    for c, (condition, mean) in enumerate(means.items()):
+        own, looks = rng.normal(0, 0.3, raters), rng.normal(0, 0.3, faces)
+        for r in range(raters):
+            for f, name in enumerate(names):
+                kinds = ["main"] + (["repeat"] if c == 0 and f < repeats else [])
+                for kind in kinds:
+                    score = mean + rater[r] + face[f] + own[r] + looks[f] + rng.normal(0, 0.8)
+                    rows.append((f"r{r:03d}", name, condition, kind, float(np.clip(round(score), 1, 5))))
+    table = pd.DataFrame(rows, columns=["rater", "face", "condition", "kind", "score"])
+    table["position"] = table.groupby("rater").cumcount() + 1
+    table = table.assign(other="", rt_ms=1500.0, at="2026-01-01T00:00:00+00:00", simulated=False, first_score=table["score"], revisions=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(folder / "ratings.parquet")
+    info = {"format": 1, "kind": "import", "name": folder.name, "digest": "e" * 64, "scale": [1, 5]}
+    (folder / "study.json").write_text(json.dumps(info), encoding="utf-8")
+    return folder
