@@ -141,10 +141,11 @@ def ir_101() -> Backbone:
     return Backbone(100, "ir", affine=False)
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str, *, assign: bool = False) -> None:
     """``load_state_dict`` with every difference told in one sentence: missing, foreign and misshapen keys, the first of each named.
 
-    A missing ``num_batches_tracked`` (files older than PyTorch 0.4.1) is no error.
+    A missing ``num_batches_tracked`` (files older than PyTorch 0.4.1) is no error. ``assign``: take the tensors themselves, for a
+    module built on the meta device.
     """
     own = module.state_dict()
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
@@ -159,4 +160,5 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> 
         problems[-1] += f" which is {tuple(state[shapes[0]].shape)} instead of {tuple(own[shapes[0]].shape)}"
     if problems:
         raise FaceSRError(f"The weights do not fit the {what}: keys {', '.join(problems)}; is it the right file, and whole?")
-    module.load_state_dict({**{k: v for k, v in own.items() if k not in state}, **state})
+    counters = {key: torch.zeros((), dtype=torch.int64) for key in own if key not in state}
+    module.load_state_dict({**counters, **state}, assign=assign)

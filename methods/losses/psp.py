@@ -20,7 +20,8 @@ def w_norm(codes: Tensor, latent_avg: Tensor | None = None) -> Tensor:
     The norm is over all styles of a face together (criteria/w_norm.py).
     """
     distance = codes if latent_avg is None else codes - latent_avg
-    return torch.linalg.vector_norm(distance.flatten(1), dim=1).mean()
+    norms: Tensor = torch.linalg.vector_norm(distance.flatten(1), dim=1)
+    return norms.mean()
 
 
 def crop(x: Tensor) -> Tensor:
