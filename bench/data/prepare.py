@@ -176,7 +176,7 @@ def _detect(image: U8) -> Points:
     face = main_face(detect(image), image.shape[:2])
     if face is None:
         raise RejectedError("no face found")
-    return face.points()
+    return face.points
 
 
 def _jobs(request: Request) -> tuple[Iterator[Job], list[dict[str, str]], dict[str, int]]:

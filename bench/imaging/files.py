@@ -51,6 +51,8 @@ def _decode(data: U8, file: str) -> U8:
             image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
             if image is not None:
                 return np.asarray(image, dtype=np.uint8)
+    if data[:4].tobytes() == b"\x89PNG" and data.tobytes().rfind(_IEND) < 0:
+        raise FaceSRError(f"{file}: broken or truncated image (a PNG without its end)")
     return _decode_any(data, file)
 
 

@@ -1,0 +1,147 @@
+"""PSNR, SSIM and piq's metrics against BasicSR, scikit-image and piq, and the properties every metric has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from bench.errors import FaceSRError
+from bench.faces import Batch
+from bench.metrics.base import Metric, NoScore
+from bench.metrics.consistency import Consistency, ConsistencyPass
+from bench.metrics.fidelity import CAP, PSNR, PSNRY, SSIM, SSIMY
+from bench.registry import build_metric, installed
+from helpers import picture
+
+NAMES = [n for n, t in installed("facesr.metrics").items() if t.startswith(("bench.metrics.fidelity", "bench.metrics.consistency"))]
+
+
+def _batch(side: int = 192, count: int = 2) -> Batch:
+    hr = np.stack([picture(i, side) for i in range(count)])
+    lr = np.stack([cv2.resize(h, (side // 8, side // 8), interpolation=cv2.INTER_AREA) for h in hr])
+    return Batch((), hr, lr)
+
+
+def _blurred(batch: Batch, sigma: float) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.stack([cv2.GaussianBlur(h, (0, 0), sigma) for h in batch.hr])
+
+
+def _score(metric: Metric, sr: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], batch: Batch) -> list[float]:
+    return [float(v) for v in metric.score(sr, batch, metric.reference(batch)) if not isinstance(v, NoScore)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "key", "tolerance"),
+    [
+        (PSNR, "psnr_crop{}_rgb", 1e-9),
+        (PSNRY, "psnr_crop{}_y", 1e-9),
+        (SSIM, "ssim_crop{}_rgb", 2e-6),
+        (SSIMY, "ssim_crop{}_y", 2e-6),
+    ],
+)
+@pytest.mark.parametrize("border", [0, 4])
+def test_equals_basicsr(fixtures: Path, metric: type[PSNR] | type[SSIM], key: str, tolerance: float, border: int) -> None:
+    oracle = torch.load(fixtures / "oracles/basicsr_metrics.pt", weights_only=True)
+    a, b = (oracle["inputs"][k].numpy()[None, ..., ::-1].copy() for k in ("a_bgr", "b_bgr"))
+    assert _score(metric(border=border), a, Batch((), b)) == pytest.approx([oracle["outputs"][key.format(border)]], abs=tolerance)
+
+
+def test_ssim_and_psnr_equal_scikit_image() -> None:
+    skimage = pytest.importorskip("skimage.metrics")
+    batch = _batch()
+    sr = _blurred(batch, 1.5)
+    want = [
+        skimage.structural_similarity(
+            s, h, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+        )
+        for s, h in zip(sr, batch.hr, strict=True)
+    ]
+    assert _score(SSIM(), sr, batch) == pytest.approx(want, abs=2e-4)  # skimage pads the border that we leave out
+    assert _score(PSNR(), sr, batch) == pytest.approx(
+        [skimage.peak_signal_noise_ratio(h, s) for s, h in zip(sr, batch.hr, strict=True)], abs=1e-9
+    )
+
+
+def test_identical_images_are_capped() -> None:
+    batch = _batch()
+    assert _score(PSNR(), batch.hr, batch) == [CAP, CAP]
+    assert _score(SSIM(), batch.hr, batch) == pytest.approx([1, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_worse_images_score_worse_and_batches_do_not_matter(name: str) -> None:
+    metric, batch = build_metric(name), _batch()
+    little, much = _score(metric, _blurred(batch, 1.0), batch), _score(metric, _blurred(batch, 6.0), batch)
+    for a, b in zip(little, much, strict=True):
+        if name == "consistency-pass":
+            assert a >= b
+        else:
+            assert (a > b) == metric.higher_is_better
+    single = Batch((), batch.hr[1:], None if batch.lr is None else batch.lr[1:])
+    assert _score(metric, _blurred(batch, 1.0)[1:], single) == pytest.approx(little[1:], rel=1e-5, abs=1e-7)
+    swapped = Batch((), batch.hr[::-1].copy(), None if batch.lr is None else batch.lr[::-1].copy())
+    assert _score(metric, _blurred(swapped, 1.0), swapped) == pytest.approx(little[::-1], rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_declares_its_conventions(name: str) -> None:
+    metric = build_metric(name)
+    assert metric.name == name
+    assert metric.label
+    assert metric.conventions
+    assert metric.source
+    assert metric.range[0] < metric.range[1]
+
+
+@pytest.mark.parametrize("name", ["ms-ssim", "iw-ssim"])
+def test_multi_scale_metrics_refuse_small_images(name: str) -> None:
+    assert "161 px" in (build_metric(name).skip(128) or "")
+    assert build_metric(name).skip(192) is None
+
+
+def test_ssim_of_piq_is_not_downsampled_here() -> None:
+    piq = pytest.importorskip("piq")
+    batch = _batch(512, 1)
+    sr = _blurred(batch, 2.0)
+    pair = [torch.from_numpy(x.transpose(0, 3, 1, 2) / np.float32(255)) for x in (sr, batch.hr)]
+    assert _score(SSIM(), sr, batch)[0] == pytest.approx(float(piq.ssim(*pair, downsample=False)), abs=1e-5)
+    assert _score(SSIM(), sr, batch)[0] != pytest.approx(float(piq.ssim(*pair)), abs=1e-3)
+
+
+def test_consistency_is_the_error_of_the_degraded_answer() -> None:
+    from bench.imaging import resize8
+
+    hr = np.stack([picture(i, 128) for i in range(3)])
+    lr = resize8(hr, 16, "bicubic-matlab")
+    batch = Batch((), hr, lr)
+    exact = _score(Consistency(), hr, batch)
+    assert max(exact) < 4e-6  # rounding LR to 8 bits leaves about 1/12/255² = 1.3e-6
+    assert _score(ConsistencyPass(), hr, batch) == [1, 1, 1]
+    brighter = np.clip(hr.astype(int) + 20, 0, 255).astype(np.uint8)
+    assert min(_score(Consistency(), brighter, batch)) > 1e-3
+    assert _score(ConsistencyPass(), brighter, batch) == [0, 0, 0]
+    assert _score(ConsistencyPass(epsilon=0.5), brighter, batch) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("psnr", {"color": "bgr"}, "color 'bgr'"),
+        ("ssim", {"border": -1}, "border -1"),
+        ("consistency", {"epsilon": 2}, "epsilon 2"),
+    ],
+)
+def test_bad_conventions_are_told(name: str, given: dict[str, object], says: str) -> None:
+    with pytest.raises(FaceSRError, match=says):
+        build_metric(name, given)
+
+
+def test_unknown_metric_and_convention_suggest() -> None:
+    with pytest.raises(FaceSRError, match="did you mean 'psnr'"):
+        build_metric("psrn")
+    with pytest.raises(FaceSRError, match="did you mean 'border'"):
+        build_metric("psnr", {"boarder": 4})
