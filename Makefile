@@ -10,8 +10,9 @@ demo: $(STAMP)
 	$(BIN)/facesr table runs/demo
 	$(BIN)/facesr report runs/demo
 
+# one thread a process and two processes: what two cores do fastest
 test: $(STAMP) lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

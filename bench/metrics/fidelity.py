@@ -157,6 +157,7 @@ class _Piq(_Fidelity):
     smallest: ClassVar[int] = 32
     options: ClassVar[dict[str, Any]] = {}
     about: ClassVar[str] = ""
+    singly: ClassVar[bool] = False
     source = "piq 0.8"
     digits = 4
 
@@ -185,11 +186,16 @@ class _Piq(_Fidelity):
         import piq
         import torch
 
+        function, images = getattr(piq, self.function), self._tensor(sr)
+        step = 1 if self.singly else len(images)
+        parts = []
         with torch.inference_mode():
-            values = getattr(piq, self.function)(self._tensor(sr), reference, data_range=1.0, reduction="none", **self.options)
+            for i in range(0, len(images), step):
+                part = function(images[i : i + step], reference[i : i + step], data_range=1.0, reduction="none", **self.options)
+                parts.append(part.reshape(-1))
+        values = torch.cat(parts)
         return [
-            float(v) if np.isfinite(v) else NoScore("failed", f"{self.label} is not finite for this image")
-            for v in values.flatten().tolist()
+            float(v) if np.isfinite(v) else NoScore("failed", f"{self.label} is not finite for this image") for v in values.tolist()
         ]
 
 
@@ -255,6 +261,7 @@ class SRSIM(_Piq):
 
     name, label, function, smallest = "srsim", "SR-SIM", "srsim", 64
     options: ClassVar[dict[str, Any]] = {"chromatic": True}
+    singly = True  # piq scales the saliency by the maximum of the whole batch: one image at a time gives one image's score
 
 
 class DSS(_Piq):

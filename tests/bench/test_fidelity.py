@@ -20,7 +20,7 @@ from helpers import picture
 NAMES = [n for n, t in installed("facesr.metrics").items() if t.startswith(("bench.metrics.fidelity", "bench.metrics.consistency"))]
 
 
-def _batch(side: int = 192, count: int = 2) -> Batch:
+def _batch(side: int = 168, count: int = 2) -> Batch:
     hr = np.stack([picture(i, side) for i in range(count)])
     lr = np.stack([cv2.resize(h, (side // 8, side // 8), interpolation=cv2.INTER_AREA) for h in hr])
     return Batch((), hr, lr)
@@ -108,7 +108,7 @@ def test_ssim_of_piq_is_not_downsampled_here() -> None:
     batch = _batch(512, 1)
     sr = _blurred(batch, 2.0)
     pair = [torch.from_numpy(x.transpose(0, 3, 1, 2) / np.float32(255)) for x in (sr, batch.hr)]
-    assert _score(SSIM(), sr, batch)[0] == pytest.approx(float(piq.ssim(*pair, downsample=False)), abs=1e-5)
+    assert _score(SSIM(), sr, batch)[0] == pytest.approx(float(piq.ssim(*pair, downsample=False)), abs=5e-5)  # float32 in piq
     assert _score(SSIM(), sr, batch)[0] != pytest.approx(float(piq.ssim(*pair)), abs=1e-3)
 
 

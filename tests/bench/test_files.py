@@ -43,7 +43,7 @@ def test_opaque_alpha_is_dropped_and_used_alpha_refused(tmp_path: Path) -> None:
 
 
 def _save_16bit(path: Path) -> None:
-    Image.fromarray((picture(1)[..., 0].astype(np.uint16) * 257)).save(path)
+    Image.fromarray(picture(1)[..., 0].astype(np.uint16) * 257).save(path)
 
 
 def _save_truncated(path: Path) -> None:
