@@ -166,7 +166,7 @@ class Trainer:
         with _told_to_stop(self), ThreadPoolExecutor(1) as ahead:
             upcoming = self._fetch(ahead, self.step)
             while self.step < self.loop.steps and not self._stop and not (deadline and time.monotonic() > deadline):
-                batch = self._to_device(upcoming.result())
+                batch = {**self._to_device(upcoming.result()), "step": self.step}
                 upcoming = self._fetch(ahead, self.step + 1)
                 self._advance(batch, progress)
                 if time.monotonic() - saved > 60 * self.loop.save_minutes:

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from bench.errors import FaceSRError, suggest
 
 Batch = dict[str, Any]
-"""``hr`` (B, 3, S, S) and ``lr`` (B, 3, s, s): RGB in [0, 1], LR on the 8-bit grid; ``names``: B strings; a source may add more."""
+"""``hr`` (B, 3, S, S) and ``lr`` (B, 3, s, s): RGB in [0, 1], LR on the 8-bit grid; ``names``: B strings; a source may add
+more, and the loop adds ``step`` (0-based)."""
 
 
 @dataclass

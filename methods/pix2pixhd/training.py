@@ -1,0 +1,205 @@
+"""Training pix2pixHD as a super-resolution net: the published losses and schedule, further terms as options of the recipe.
+
+The input is LR enlarged by MATLAB's bicubic kernel (the net keeps the size); the discriminators see it beside the image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bench.errors import FaceSRError
+from bench.imaging import resize
+from methods.pix2pixhd.losses import VGG19Loss, feature_matching, lsgan
+from methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
+from methods.training.data import expand
+from methods.training.job import Job, face_batches
+from methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
+from methods.training.recipe import Recipe, fill
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The table ``[net]``: the generator and the discriminators. The defaults are the published options."""
+
+    kind: Literal["global", "local"] = "global"
+    ngf: int = 64
+    n_down: int = 4
+    n_blocks: int = 9
+    n_enhancers: int = 1
+    n_blocks_local: int = 3
+    norm: Norm = "instance"
+    """The published option ``--norm``. Instance normalisation makes the output blind to the input's brightness and contrast."""
+    ndf: int = 64
+    n_layers: int = 3
+    num_d: int = 2
+    norm_d: Norm = "instance"
+
+    def generator(self) -> GlobalGenerator | LocalEnhancer:
+        """Image to image, 3 channels each."""
+        if self.kind == "local":
+            return LocalEnhancer(3, 3, self.ngf, self.n_down, self.n_blocks, self.n_enhancers, self.n_blocks_local, self.norm)
+        return GlobalGenerator(3, 3, self.ngf, self.n_down, self.n_blocks, self.norm)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The table ``[loss]``: weights; a term whose weight is 0 is left out. The defaults are the published ones."""
+
+    gan: float = 1.0
+    feature_matching: float = 10.0
+    vgg: float = 10.0
+    vgg_weights: str = ""
+    """torchvision's VGG19 file."""
+    lpips: float = 0.0
+    lpips_trunk: str = "squeeze"
+    lpips_weights: str = ""
+    l1: float = 0.0
+    """L1 distance to HR."""
+    consistency: float = 0.0
+    """Mean squared error of the output, degraded again, against LR, in [0, 1]."""
+    identity: float = 0.0
+    identity_weights: str = ""
+    """``mobilefacenet.pt``."""
+    identity_faces: int = 0
+    """How many faces of a batch the identity term looks at; 0: all."""
+    gan_from: int = 0
+    """The step at which discriminators and their terms begin."""
+    fix_global: int = 0
+    """With ``kind = 'local'``: so many first steps train the last enhancer only (published: ``niter_fix_global`` epochs)."""
+
+
+def _tensors(path: str, term: str) -> dict[str, Tensor]:
+    from bench.weights import load_tensors
+
+    if not path:
+        raise FaceSRError(f"[loss] {term} is above 0 and {term}_weights names no file: give one, or set {term} = 0")
+    tensors: dict[str, Tensor] = load_tensors(expand(path))
+    return tensors
+
+
+def enlarge(lr: Tensor, size: int) -> Tensor:
+    """``lr`` (B, 3, h, w) in [0, 1], enlarged by MATLAB's bicubic kernel and clipped, in [-1, 1]."""
+    return resize(lr.float(), size, "bicubic-matlab").clamp(0, 1) * 2 - 1
+
+
+class Pix2PixHDObjective(Objective):
+    """Generator, then discriminators, from the same forward pass, as published."""
+
+    watch = ("lpips", False)
+
+    def __init__(self, sizes: Sizes, losses: Losses, optimisers: dict[str, Any]) -> None:
+        super().__init__()
+        self.sizes, self.losses = sizes, losses
+        generator = sizes.generator()
+        discriminator = MultiscaleDiscriminator(6, sizes.ndf, sizes.n_layers, sizes.num_d, norm=sizes.norm_d)
+        initialise(generator)
+        initialise(discriminator)
+        self.modules = {"generator": generator, "discriminator": discriminator}
+        self.optimisers = {name: make_optimiser(optimisers[name], module.parameters()) for name, module in self.modules.items()}
+        self.averaged = ("generator",)
+        if losses.vgg:
+            self.frozen["vgg"] = VGG19Loss(_tensors(losses.vgg_weights, "vgg"))
+        if losses.lpips:
+            from bench.networks.lpips import LPIPS
+
+            self.frozen["lpips"] = LPIPS(losses.lpips_trunk, _tensors(losses.lpips_weights, "lpips"))  # type: ignore[arg-type]
+        if losses.identity:
+            from methods.training.identity import IdentityLoss
+
+            self.frozen["identity"] = IdentityLoss(_tensors(losses.identity_weights, "identity"))
+
+    def _global_grad(self, on: bool) -> None:
+        generator = plain(self.modules["generator"])
+        if isinstance(generator, LocalEnhancer):
+            generator.requires_grad_(on)
+            for part in generator.enhancer(generator.n_enhancers):
+                part.requires_grad_(True)
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        """The generator's update, then the discriminators'."""
+        if self.losses.fix_global:
+            self._global_grad(batch["step"] >= self.losses.fix_global)
+        adversarial = batch["step"] >= self.losses.gan_from and (self.losses.gan > 0 or self.losses.feature_matching > 0)
+        real, given = batch["hr"] * 2 - 1, enlarge(batch["lr"], batch["hr"].shape[-1])
+        fake: Tensor = self.modules["generator"](given).float()
+        parts = self._image_terms(fake, real, batch)
+        if not adversarial:
+            yield self._generator_phase(parts)
+            return
+        judge = self.modules["discriminator"]
+        of_real = judge(torch.cat([given, real], 1))
+        # In the generator's update the discriminators take no part: no gradients for them.
+        bare = plain(judge).requires_grad_(False)
+        of_fake = bare(torch.cat([given, fake], 1))
+        bare.requires_grad_(True)
+        parts["gan"] = self.losses.gan * lsgan(_floats(of_fake), real=True)
+        parts["feature_matching"] = feature_matching(_floats(of_fake), _floats(of_real), self.losses.feature_matching)
+        yield self._generator_phase(parts)
+        real_term, fake_term = lsgan(_floats(of_real), real=True), lsgan(_floats(judge(torch.cat([given, fake.detach()], 1))), real=False)
+        yield Phase("discriminator", (real_term + fake_term) / 2, {"d_real": real_term, "d_fake": fake_term})
+
+    def _generator_phase(self, parts: dict[str, Tensor]) -> Phase:
+        return Phase("generator", torch.stack(list(parts.values())).sum(), parts)
+
+    def _image_terms(self, fake: Tensor, real: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The weighted terms that need no discriminator."""
+        weight, parts = self.losses, {}
+        if weight.vgg:
+            parts["vgg"] = weight.vgg * self.frozen["vgg"](fake, real).float()
+        if weight.lpips:
+            parts["lpips"] = weight.lpips * self.frozen["lpips"](fake, real).float().mean()
+        if weight.l1:
+            parts["l1"] = weight.l1 * (fake - real).abs().mean()
+        if weight.consistency:
+            again = resize(fake / 2 + 0.5, batch["lr"].shape[-1], "bicubic-matlab")
+            parts["consistency"] = weight.consistency * (again - batch["lr"]).square().mean()
+        if weight.identity:
+            some = slice(weight.identity_faces or None)
+            parts["identity"] = weight.identity * self.frozen["identity"](fake[some] / 2 + 0.5, real[some] / 2 + 0.5).mean()
+        return parts or {"nothing": 0 * fake.sum()}
+
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """PSNR-Y, and LPIPS and identity loss where the recipe has their networks; LPIPS of bicubic to compare with."""
+        real, given = batch["hr"] * 2 - 1, enlarge(batch["lr"], batch["hr"].shape[-1])
+        fake = self.modules["generator"](given).float()
+        scores = {"psnr": float(psnr_y(fake / 2 + 0.5, batch["hr"]).mean())}
+        if "lpips" in self.frozen:
+            scores["lpips"] = float(self.frozen["lpips"](fake, real).mean())
+            scores["lpips_bicubic"] = float(self.frozen["lpips"](given, real).mean())
+        if "identity" in self.frozen:
+            scores["identity"] = float(self.frozen["identity"](fake / 2 + 0.5, batch["hr"]).mean())
+            scores["identity_bicubic"] = float(self.frozen["identity"](given / 2 + 0.5, batch["hr"]).mean())
+        return scores
+
+    def preview(self, batch: Batch) -> Tensor:
+        """Rows: bicubic, output, HR."""
+        given = enlarge(batch["lr"], batch["hr"].shape[-1])
+        fake: Tensor = self.modules["generator"](given)
+        return grid([given / 2 + 0.5, fake.float() / 2 + 0.5, batch["hr"]])
+
+    def export(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The generator, with the published key names."""
+        return self.modules["generator"].state_dict(), {"sizes": json.dumps(asdict(self.sizes)), "format": "facesr pix2pixhd 1"}
+
+
+def _floats(outputs: list[list[Tensor]]) -> list[list[Tensor]]:
+    return [[x.float() for x in scale] for scale in outputs]
+
+
+def prepare(recipe: Recipe) -> Job:
+    """Networks and data of a ``pix2pixhd`` recipe."""
+    missing = [name for name in ("generator", "discriminator") if not isinstance(recipe.optimiser.get(name), dict)]
+    if missing:
+        raise FaceSRError(f"a pix2pixhd recipe needs the table [optimiser.{missing[0]}], e.g. name = 'adam', lr = 2e-4, betas = [0.5, 0.999]")
+    objective = Pix2PixHDObjective(fill(Sizes, recipe.net, "[net]"), fill(Losses, recipe.loss, "[loss]"), recipe.optimiser)
+    source, validation = face_batches(recipe)
+    return Job(objective, source, validation)
+
+
+__all__ = ["Losses", "Pix2PixHDObjective", "Sizes", "prepare"]
