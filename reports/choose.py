@@ -49,8 +49,9 @@ def score_table(
     table = replace(table, notes=tuple(notes.notes(scores, table.cells, letters=full, draws=draws, style=style)))
     if mos is None:
         return table
-    from reports.mos import with_mos
+    from reports.mos import check_same, with_mos
 
+    check_same(scores, mos)
     return with_mos(table, mos, letters=full)
 
 

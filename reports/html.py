@@ -32,6 +32,7 @@ def _cell(cell: Cell | None, row: Row, style: Intervals) -> str:
 
 def to_html(table: Table, style: Intervals = "pm") -> str:
     """``<table class="facesr">`` with caption, head, body and a foot of notes. No style, no script, no external resource."""
+    style = style if table.show_spread else "none"
     heads = [f'<th scope="col">{escape(table.corner)}</th>']
     for c in table.columns:
         unit = f' <span class="unit">{escape(c.unit)}</span>' if c.unit else ""

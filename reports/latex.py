@@ -124,6 +124,7 @@ def to_latex(table: Table, style: Intervals = "pm", numbers: bool = True, star: 
 
     ``star``: the float runs across both columns of the page.
     """
+    style = style if table.show_spread else "none"
     wide = len(table.columns)
     panels = max(1, -(-wide // PANEL))
     each = -(-wide // panels) if wide else 0

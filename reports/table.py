@@ -46,6 +46,8 @@ class Cell:
     ranked: bool = True
     """False for a reference such as HR, which competes with nobody."""
     text: str | None = None
+    counts: str = "faces"
+    """What ``n`` counts; only faces are shown in a row's n, the footnotes tell the rest."""
 
     @property
     def failed(self) -> int:
@@ -81,8 +83,13 @@ class Row:
     @property
     def n(self) -> int | None:
         """The number of images that most cells of the row stand on; None in a row of words."""
-        counts = Counter(c.n for c in self.cells if c is not None and c.text is None)
+        counts = Counter(c.n for c in self.of_faces)
         return counts.most_common(1)[0][0] if counts else None
+
+    @property
+    def of_faces(self) -> list[Cell]:
+        """The cells whose n counts faces."""
+        return [c for c in self.cells if c is not None and c.text is None and c.counts == "faces"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ class Table:
     notes: tuple[str, ...] = ()
     corner: str = "Method"
     show_n: bool = True
+    show_spread: bool = True
 
     @property
     def cells(self) -> list[Cell]:
@@ -142,7 +150,7 @@ def interval(cell: Cell, style: Intervals) -> str:
 
 def own_n(cell: Cell, row: Row) -> str:
     """``n = 231`` where a cell stands on another number of images than its row, else ''."""
-    return f"n = {cell.n}" if cell.text is None and cell.n != row.n else ""
+    return f"n = {cell.n:,}" if cell in row.of_faces and cell.n != row.n else ""
 
 
 def ranked(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Cell]:

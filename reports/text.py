@@ -32,13 +32,15 @@ def _markdown_cell(cell: Cell | None, row: Row, style: Intervals) -> str:
 
 def count(row: Row) -> str:
     """The row's n, and 'of' how many where some failed."""
-    total = max((c.n + c.failed for c in row.cells if c is not None and c.text is None), default=0)
-    n = row.n or 0
+    total = max((c.n + c.failed for c in row.of_faces), default=0)
+    if (n := row.n) is None:
+        return ""
     return f"{n:,}" if n == total else f"{n:,} of {total:,}"
 
 
 def to_markdown(table: Table, style: Intervals = "pm") -> str:
     """The table in GitHub's Markdown, caption above and footnotes below."""
+    style = style if table.show_spread else "none"
     unit = {c.key: f" ({c.unit})" if c.unit else "" for c in table.columns}
     heads = [table.corner, *(f"{_escape(c.label)}{unit[c.key]} {c.arrow}".strip() for c in table.columns)]
     heads += ["n"] if table.show_n else []

@@ -1,0 +1,331 @@
+"""A study's MOS as tables: the paper's Table 1, MOS beside the metrics, all pairs, and metrics against people.
+
+Nothing is shown before the study's stopping rule is met, unless the user asks to peek, which the study logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import FaceSRError, suggest
+from bench.stats.pairwise import significance_letters
+from reports.figures.mos import p_text
+from reports.scores import Scores
+from reports.table import Cell, Column, Row, Table, fixed, rank_columns, ranked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.stats.analysis import MosAnalysis
+    from bench.stats.correlation import Ranking
+    from bench.stats.mos import ConditionMos
+    from bench.study import Study
+
+HR = "hr"
+METHODS = {"acr": "ACR", "acr-hr": "ACR with hidden reference", "pair": "paired comparison"}
+
+
+@dataclass(frozen=True)
+class MosResult:
+    """An analysed study. ``excluded``: raters left out before the analysis, by the study's own exclusions."""
+
+    study: Study
+    analysis: MosAnalysis
+    simulated: bool
+    excluded: int
+    early: bool
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.study.name
+
+    @property
+    def alpha(self) -> float:
+        """The level at which the study's plan decides; .05 where none was declared."""
+        return float(self.study.analysis.get("alpha", 0.05))
+
+    @property
+    def conditions(self) -> tuple[ConditionMos, ...]:
+        """MOS of the conditions, HR first as the paper prints it."""
+        return tuple(sorted(self.analysis.conditions, key=lambda m: m.condition.lower() != HR))
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """Letters of conditions that cannot be told apart at ``alpha`` by the two-way clustered test, Holm."""
+        return significance_letters(self.analysis.pairs, {m.condition: m.mean for m in self.analysis.conditions}, self.alpha)
+
+    @property
+    def label(self) -> str:
+        """What must stand over every table and figure of this study; '' where there is nothing to say."""
+        words = ["SIMULATED RATERS: no person gave these ratings"] if self.simulated else []
+        return "; ".join([*words, *(["before the stopping rule was met"] if self.early else [])])
+
+
+def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False) -> MosResult:
+    """Read and analyse a study. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
+    from bench.stats.analysis import analyse_mos
+    from bench.study import load
+
+    study = load(path)
+    try:
+        early = not simulated and not study.may_show_means()
+        if early and not peek:
+            finished, needed = study.finished(), study.design.raters_to_finish
+            raise FaceSRError(
+                f"{path}: {finished} of {needed} raters have finished; means stay hidden until all have (--peek shows them and is logged)"
+            )
+        if early:
+            study.peek("facesr", "means shown by table or report")
+        if study.method == "pair":
+            raise FaceSRError(
+                f"{path} is a paired comparison, which has no MOS: 'facesr study analyse' prints its Bradley-Terry scores"
+            )
+        ratings = study.ratings(simulated=simulated)
+        everyone = ratings if study.imported or simulated else study.ratings(excluded=True)
+        plan = study.analysis
+        rule = str(plan.get("screening", "none"))
+        analysis = analyse_mos(
+            ratings,
+            reference=HR if study.method == "acr-hr" else None,
+            scale=study.scale,
+            screening=rule,
+            declared=rule if plan else None,
+            margin=float(plan.get("equivalence_margin", 0.1)),
+        )
+    finally:
+        study.close()
+    return MosResult(study, analysis, simulated, everyone["rater"].nunique() - ratings["rater"].nunique(), early)
+
+
+def mos_cell(result: MosResult, one: ConditionMos, *, ranks: bool = True) -> Cell:
+    """MOS with the interval for new raters and faces; its images are the faces rated."""
+    origin = f"{result.study.path} ({result.study.digest[:12]})"
+    interval = one.over_both
+    return Cell(
+        one.condition, "mos", one.mean, interval.low, interval.high, one.n, (), result.analysis.cube.faces, origin,
+        digits=2, letters=result.letters.get(one.condition, ""), ranked=ranks and one.condition.lower() != HR, counts="ratings",
+    )  # fmt: skip
+
+
+def label_of(condition: str) -> str:
+    """How a condition is printed."""
+    return "HR" if condition.lower() == HR else condition
+
+
+def notes(result: MosResult) -> list[str]:
+    """Footnotes of every table of a study."""
+    found, study = result.analysis, result.study
+    screened = found.screened
+    lines = [
+        result.label and f"{result.label}.",
+        f"Study {study.name}: {len(found.cube.raters)} raters, {len(found.cube.faces)} faces, {found.ratings:,} ratings, "
+        f"{METHODS[study.method]}, scale {found.scale[0]}–{found.scale[1]}; digest {study.digest[:12]}.",
+        f"{result.excluded} more raters were excluded by the study's own rules." if result.excluded else "",
+        "Intervals: 95 %, for other raters and other faces (two-way clustered).",
+        f"Conditions that share a letter are not distinguishable (two-way clustered t, Holm, {fixed(result.alpha, 2).lstrip('0')}).",
+    ]
+    if screened.screening.rule != "none":
+        without = ", ".join(f"{label_of(m.condition)} {m.mean:.2f}" for m in screened.conditions)
+        who = ", ".join(screened.rejected) or "nobody"
+        lines.append(f"All raters are in the table; the declared screening ({screened.screening.rule}) rejects {who}: {without}.")
+    return [line for line in lines if line]
+
+
+def table_one(result: MosResult, methods: Sequence[str] | None = None) -> Table:
+    """The paper's Table 1: one MOS a condition, HR first; beneath it what the paper left out, the interval and the letters."""
+    known = {m.condition: m for m in result.conditions}
+    if problems := [f"no condition {m!r} in this study: {suggest(m, known)}" for m in methods or () if m not in known]:
+        raise FaceSRError("; ".join(problems))
+    chosen = [known[m] for m in methods] if methods else list(result.conditions)
+    cells = ranked([mos_cell(result, m) for m in chosen], True)
+    bare = tuple(replace(c, letters="") for c in cells)
+    ends = tuple(Cell(c.method, "mos", text=f"{fixed(c.low, 2)}–{fixed(c.high, 2)}") for c in cells)
+    letters = tuple(Cell(c.method, "mos", text=c.letters) for c in cells)
+    rows = (Row("mos", "MOS", bare), Row("interval", "95 % interval", ends), Row("letters", "indistinguishable", letters))
+    columns = tuple(Column(m.condition, label_of(m.condition)) for m in chosen)
+    caption = f"Mean opinion scores of {result.name}, n = {max(m.n for m in chosen):,} ratings a condition"
+    return Table("mos", _said(result, caption), columns, rows, tuple(notes(result)), corner="", show_n=False, show_spread=False)
+
+
+def _said(result: MosResult, caption: str) -> str:
+    return f"{result.label}. {caption}" if result.label else caption
+
+
+def with_mos(table: Table, result: MosResult, *, letters: bool = True) -> Table:
+    """A table of scores with a MOS column, and a row for HR. Methods the study did not show stay empty; factors other than its own too."""
+    found = {m.condition: m for m in result.conditions}
+    rated_scale = int(result.study.info.get("run", {}).get("scale", 0) or 0)
+    columns = (*table.columns, Column("mos", "MOS", True, conventions=f"study {result.name}"))
+    rows = []
+    for group, members in table.groups:
+        scales = {c.scale for r in members for c in r.cells if c is not None}
+        here = not rated_scale or rated_scale in scales
+        for row in members:
+            one = found.get(row.key) if here else None
+            cell = mos_cell(result, one) if one else None
+            rows.append(replace(row, cells=(*row.cells, cell if letters or cell is None else replace(cell, letters=""))))
+        for one in result.conditions:
+            if here and one.condition.lower() == HR:
+                rows.append(Row(one.condition, "HR", (*(None,) * len(table.columns), mos_cell(result, one, ranks=False)), group))
+    return replace(
+        table,
+        columns=columns,
+        rows=rank_columns(rows, columns),
+        notes=(*table.notes, *notes(result)),
+        caption=_said(result, table.caption),
+    )
+
+
+def mos_table(result: MosResult) -> Table:
+    """Every figure of every condition: MOS with three intervals, spread, what bias removal, P.910's recovery and screening give."""
+    found = result.analysis
+    unbiased = {m.condition: m.mean for m in found.bias_removed}
+    screened = {m.condition: m.mean for m in found.screened.conditions}
+    dmos = {m.condition: m.mean for m in found.dmos}
+    heads = {
+        "mos": "MOS", "naive": "naive ±", "raters": "new raters ±", "both": "raters and faces ±", "sd": "sd", "top": "top two",
+        "bias": "bias removed", "p910": "P.910", "screened": "screened", "dmos": "DMOS",
+    }  # fmt: skip
+    if not found.screened.rejected:
+        del heads["screened"]
+    if not dmos:
+        del heads["dmos"]
+    rows = []
+    for one in result.conditions:
+        words = {
+            "naive": _half(one.naive), "raters": _half(one.over_raters), "both": _half(one.over_both), "sd": fixed(one.sd, 2),
+            "top": f"{100 * one.top_two:.0f} %", "bias": fixed(unbiased[one.condition], 2), "p910": fixed(found.recovered_mos[one.condition], 2),
+            "screened": fixed(screened[one.condition], 2), "dmos": fixed(dmos.get(one.condition, np.nan), 2),
+        }  # fmt: skip
+        cells = [mos_cell(result, one) if key == "mos" else Cell(one.condition, key, text=words[key]) for key in heads]
+        rows.append(Row(one.condition, label_of(one.condition), tuple(replace(c, low=np.nan, high=np.nan) for c in cells)))
+    columns = tuple(Column(key, label, True if key == "mos" else None) for key, label in heads.items())
+    more = (
+        "± are half widths of 95 % intervals: naive, as if ratings were independent (what papers print); for other raters; for other raters and "
+        "faces.",
+        "Bias removed: P.913 12.4. P.910: maximum likelihood, Annex E. Top two: share of ratings on the two best grades.",
+    )
+    return Table(
+        "mos-full",
+        _said(result, f"All figures of {result.name}"),
+        columns,
+        rank_columns(rows, columns),
+        (*notes(result), *more),
+        corner="Condition",
+    )
+
+
+def _half(interval: Any) -> str:
+    return fixed((interval.high - interval.low) / 2, 2)
+
+
+def pairs_table(result: MosResult) -> Table:
+    """All pairs: the difference with its interval, the valid test and its corrections, the paper's test, effect sizes, equivalence."""
+    heads = {
+        "difference": "Difference", "ends": "95 % interval", "p": "p clustered", "holm": "Holm", "bh": "BH", "raters": "p raters", "faces": "p faces",
+        "mwu": "p MWU", "a12": "A12", "cliff": "Cliff's δ", "biserial": "r raters", "tost": "p TOST",
+    }  # fmt: skip
+    rows = []
+    for q in result.analysis.pairs:
+        words = {
+            "difference": fixed(q.difference, 2), "ends": f"{fixed(q.low, 2)} to {fixed(q.high, 2)}", "p": p_text(q.p), "holm": p_text(q.p_holm),
+            "bh": p_text(q.p_bh), "raters": p_text(q.over_raters.p) if q.over_raters else "–", "faces": p_text(q.over_faces.p),
+            "mwu": p_text(q.paper.p), "a12": fixed(q.a12, 3), "cliff": fixed(q.cliffs_delta, 2), "biserial": fixed(q.rank_biserial_raters, 2),
+            "tost": p_text(q.equivalence.p) if q.equivalence else "–",
+        }  # fmt: skip
+        name = f"{label_of(q.a)} − {label_of(q.b)}"
+        rows.append(Row(f"{q.a}|{q.b}", name, tuple(Cell(name, key, text=words[key]) for key in heads)))
+    margin = next((q.equivalence.margin for q in result.analysis.pairs if q.equivalence), 0.1)
+    more = (
+        "p clustered is valid for other raters and other faces; p MWU (pooled Mann-Whitney U) is the paper's protocol and is not; p raters and p "
+        "faces are signed-rank tests of rater means and face means.",
+        f"Holm and BH (Benjamini-Hochberg) correct p clustered over all pairs. A12 and Cliff's δ over pooled ratings; r: matched-pairs "
+        f"rank-biserial of rater means. TOST: p < .05 shows equality within ±{margin:g}.",
+    )
+    columns = tuple(Column(key, label) for key, label in heads.items())
+    return Table(
+        "pairs",
+        _said(result, f"All pairs of {result.name}"),
+        columns,
+        tuple(rows),
+        (*notes(result), *more),
+        corner="Pair",
+        show_n=False,
+    )
+
+
+def check_same(scores: Scores, result: MosResult) -> None:
+    """Refuse a study of another run's images: its digest must be the runs'."""
+    made_from = str(result.study.info.get("run", {}).get("digest", ""))
+    if made_from and made_from != scores.digest:
+        raise FaceSRError(
+            f"{result.study.path} was made from a run of digest {made_from[:12]}, these scores have {scores.digest[:12]}: "
+            "results of two digests never meet"
+        )
+    if not {m.condition for m in result.conditions} & set(scores.methods):
+        raise FaceSRError(
+            f"{result.study.path} rated {', '.join(m.condition for m in result.conditions)}; none is a method of {scores.runs[0].path}"
+        )
+
+
+def stimuli(scores: Scores, result: MosResult) -> pd.DataFrame:
+    """One row an image that was rated: method, face, mos, half (95 % half width) and the value of every metric of single images."""
+    import pandas as pd
+
+    from bench.stats.clustered import clustered_mean
+
+    scale = int(result.study.info.get("run", {}).get("scale", 0) or 0) or scores.scales[0]
+    tables = {m: scores.values(m, scale, kept=True) for m in scores.metrics if not scores.is_set_metric(m)}
+    cube, rows = result.analysis.cube, []
+    for k, method in enumerate(cube.conditions):
+        for f, face in enumerate(cube.faces):
+            if method not in scores.methods or face not in scores.faces:
+                continue
+            one = clustered_mean(cube.values[:, [f], k], "none").interval
+            rows.append(
+                {"method": method, "face": face, "mos": one.mean, "half": (one.high - one.low) / 2}
+                | {m: t.at[face, method] for m, t in tables.items()}
+            )
+    return pd.DataFrame(rows, columns=["method", "face", "mos", "half", *tables])
+
+
+def against_people(scores: Scores, result: MosResult, draws: int = 1000) -> tuple[pd.DataFrame, Ranking] | None:
+    """The stimuli and how well each metric agrees with people; None where fewer than six images have both."""
+    from bench.stats.correlation import metrics_against_people
+
+    table = stimuli(scores, result)
+    usable = [m for m in table.columns[4:] if table[m].notna().sum() >= 6 and table[m].nunique() > 2]
+    if not usable or table[["mos", "half", *usable]].notna().all(axis=1).sum() < 6:
+        return None
+    better: Mapping[str, bool] = {m: bool(scores.column(m).higher_is_better) for m in usable}
+    return table, metrics_against_people(
+        {m: table[m] for m in usable}, table["mos"], table["half"], list(table["face"]), better, draws=draws
+    )
+
+
+def agreement_table(scores: Scores, ranking: Ranking) -> Table:
+    """Metrics against people: SROCC, PLCC, RMSE, RMSE* and outlier ratio with intervals over faces; which agrees best."""
+    heads = {"srocc": True, "plcc": True, "rmse": False, "rmse_star": False, "outlier_ratio": False}
+    labels = {"srocc": "SROCC", "plcc": "PLCC", "rmse": "RMSE", "rmse_star": "RMSE*", "outlier_ratio": "outlier ratio"}
+    columns = tuple(Column(key, labels[key], higher) for key, higher in heads.items())
+    rows = []
+    for found in ranking.agreements:
+        cells = []
+        for key in heads:
+            one = getattr(found, key)
+            cells.append(Cell(found.metric, key, one.mean, one.low, one.high, one.n, digits=3))
+        rows.append(Row(found.metric, scores.column(found.metric).label, tuple(cells)))
+    good = ", ".join(scores.column(m).label for m in ranking.as_good)
+    notes = (
+        "PLCC, RMSE, RMSE* (errors beyond the image's own interval) and outlier ratio after P.1401's monotonic cubic; intervals draw faces anew.",
+        f"Best rank correlation: {scores.column(ranking.best).label}; not distinguishable from it (bootstrap over faces, Holm, .05): {good}.",
+    )
+    return Table(
+        "metrics-mos", "Metrics against people, image by image", columns, rank_columns(rows, columns), notes, corner="Metric"
+    )
