@@ -1,0 +1,80 @@
+"""Generators by name or file, for the methods that need one: PULSE searches it, pSp decodes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import FaceSRError, suggest
+from bench.weights import catalogue, find, sha256
+
+if TYPE_CHECKING:
+    from methods.generators.base import Generator
+
+NAMES = {
+    "mobilestylegan128": "MobileStyleGAN cut at 128x128, its weights come with the project",
+    "mobilestylegan": "MobileStyleGAN at 1024x1024, from the random-face wheel",
+}
+
+
+def files(name_or_path: str | Path) -> list[Path]:
+    """The weight files of a generator: a name of ``NAMES``, a name of the weights catalogue, or a path.
+
+    Raises ``WeightsMissing`` where a file is not to be had, ``FaceSRError`` for a mistyped name.
+    """
+    if name_or_path == "mobilestylegan128":
+        from methods.generators.mobilestylegan128 import WEIGHTS
+
+        return [find(WEIGHTS)]
+    if name_or_path == "mobilestylegan":
+        from methods.generators.mobilestylegan import IR_WEIGHTS
+
+        return [find(name) for name in IR_WEIGHTS]
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        from methods.generators.mobilestylegan_ir import FILES
+
+        return [find(path / name) for name in FILES]
+    known = catalogue()
+    if (
+        isinstance(name_or_path, str)
+        and not path.exists()
+        and path.parent == Path()
+        and not path.suffix
+        and name_or_path not in known
+    ):
+        raise FaceSRError(f"No generator is called {name_or_path!r}: {suggest(name_or_path, [*NAMES, *known])} Or give a path.")
+    return [find(name_or_path)]
+
+
+def digests(name_or_path: str | Path) -> dict[str, str]:
+    """sha256 of every weight file of a generator, by file name."""
+    return {path.name: sha256(path) for path in files(name_or_path)}
+
+
+def open_generator(name_or_path: str | Path) -> Generator:
+    """The generator, frozen, in eval mode, on the CPU; a file's architecture and layout are told by its keys."""
+    from methods.generators.mobilestylegan import MobileStyleGAN
+    from methods.generators.mobilestylegan128 import MobileStyleGAN128
+
+    paths = files(name_or_path)
+    if name_or_path == "mobilestylegan128":
+        return MobileStyleGAN128.from_checkpoint(paths[0])
+    if len(paths) > 1 or paths[0].suffix in (".xml", ".bin"):
+        return MobileStyleGAN.from_checkpoint(paths[0].parent)
+    return _by_keys(paths[0])
+
+
+def _by_keys(path: Path) -> Generator:
+    from bench.weights import load_tensors
+    from methods.generators.mobilestylegan import MobileStyleGAN
+    from methods.generators.mobilestylegan128 import MobileStyleGAN128
+    from methods.generators.stylegan1 import StyleGAN1
+    from methods.generators.stylegan2 import StyleGAN2
+
+    keys = set(load_tensors(path))
+    if "constant" in keys:
+        return (MobileStyleGAN128 if any(key.startswith("head.") for key in keys) else MobileStyleGAN).from_checkpoint(path)
+    if any("blocks.4x4." in key for key in keys):
+        return StyleGAN1.from_checkpoint(path)
+    return StyleGAN2.from_checkpoint(path)

@@ -1,0 +1,66 @@
+"""The Gaussian of W before its last LeakyReLU: PULSE searches there, where styles are nearly normal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.errors import FaceSRError
+from bench.weights import load_tensors
+from methods.generators.base import Generator
+
+SAMPLES = 1 << 15
+"""Samples of a fit: the mean's standard error is then .6 % of a standard deviation (published: a million, on a GPU)."""
+
+
+@dataclass(frozen=True)
+class GaussianFit:
+    """``mean`` and ``std`` (512,) of LeakyReLU(5)(w), the inverse of the mapping's last LeakyReLU(.2)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def styles(self, latent: Tensor) -> Tensor:
+        """Normal ``latent`` (B, n, 512) to styles: LeakyReLU(.2)(latent·std + mean)."""
+        return F.leaky_relu(latent * self.std + self.mean, 0.2)
+
+    def to(self, device: str) -> GaussianFit:
+        """The same on another device."""
+        return GaussianFit(self.mean.to(device), self.std.to(device))
+
+    @classmethod
+    def read(cls, path: str | Path) -> GaussianFit:
+        """PULSE's ``gaussian_fit.pt``: {'mean', 'std'}."""
+        held = load_tensors(path)
+        missing = [key for key in ("mean", "std") if key not in held]
+        if missing:
+            raise FaceSRError(
+                f"{path} is no Gaussian fit: the key {missing[0]!r} is missing; PULSE's gaussian_fit.pt has 'mean' and 'std'."
+            )
+        return cls(held["mean"].float(), held["std"].float())
+
+    @classmethod
+    def of(cls, styles: Tensor) -> GaussianFit:
+        """Fit to styles (N, 512) that a mapping network gave."""
+        before = F.leaky_relu(styles, 5)
+        return cls(before.mean(0), before.std(0))
+
+    @classmethod
+    @torch.no_grad()
+    def sample(cls, generator: Generator, samples: int = SAMPLES, seed: int = 0) -> GaussianFit:
+        """Fit to ``samples`` styles of the generator's own mapping; the same numbers for the same seed."""
+        where = next(generator.parameters()).device
+        source = torch.Generator().manual_seed(seed)
+        total, squares = torch.zeros(512, dtype=torch.float64), torch.zeros(512, dtype=torch.float64)
+        for start in range(0, samples, 4096):
+            z = torch.randn(min(4096, samples - start), 512, generator=source)
+            before = F.leaky_relu(generator.map(z.to(where)), 5).cpu().double()
+            total += before.sum(0)
+            squares += before.square().sum(0)
+        mean = total / samples
+        variance = (squares - samples * mean.square()) / (samples - 1)
+        return cls(mean.float(), variance.clamp(min=0).sqrt().float())

@@ -1,0 +1,147 @@
+"""PULSE as a method of the bench."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from bench.errors import FaceSRError, suggest
+from bench.method import Method, Outcome, Restored
+from methods.pulse.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from methods.pulse.net import PULSENet
+
+KEEP = ("last", "best")
+
+
+class PULSE(Method):
+    """Searches the prior's latent space, 100 steps a face, for a face that shrinks to the given one.
+
+    ``prior``: ``mobilestylegan128`` (comes with the project), ``mobilestylegan``, or a file: PULSE's own ``synthesis.pt`` (with
+    ``gaussian_fit.pt`` or ``mapping.pt`` beside it, or given), any StyleGAN2 checkpoint. ``keep``: hand out the ``last`` image, as
+    published, or the ``best``, of the lowest loss. The remaining parameters are ``methods.pulse.search.Settings``, under the
+    release's names; ``eps`` is the paper's 1e-3 (the release: 2e-3).
+
+    A face whose image is farther than ``eps`` from its LR is ``not_converged``; its image is kept. (The release checks the best
+    step but writes the last, and writes nothing where no step reached ``eps``.)
+    """
+
+    cite: ClassVar[str] = "menon2020pulse"
+    terms: ClassVar[str] = "own code; the FFHQ-trained priors are for non-commercial use"
+    batch_size: int = 4
+
+    def __init__(
+        self,
+        *,
+        size: int = 128,
+        scale: int = 8,
+        seed: int = 0,
+        device: str = "cpu",
+        prior: str = "mobilestylegan128",
+        gaussian_fit: str | None = None,
+        mapping: str | None = None,
+        keep: Literal["last", "best"] = "last",
+        steps: int = 100,
+        eps: float = 1e-3,
+        loss_str: str = "100*L2+0.05*GEOCROSS",
+        learning_rate: float = 0.4,
+        lr_schedule: str = "linear1cycledrop",
+        opt_name: str = "adam",
+        noise_type: str = "trainable",
+        num_trainable_noise_layers: int = 5,
+        bad_noise_layers: str = "17",
+        tile_latent: bool = False,
+        kernel: str = "bicubic-pulse",
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
+        super().__init__(size=size, scale=scale, seed=seed, device=device)
+        problems = [
+            f"{name} {value!r} is unknown, {suggest(str(value), choices)}"
+            for name, value, choices in (("keep", keep, KEEP), ("precision", precision, ("fp32", "bf16")))
+            if value not in choices
+        ]
+        if problems:
+            raise FaceSRError(f"Wrong PULSE settings: {'; '.join(problems)}.")
+        self.prior, self.gaussian_fit, self.mapping, self.keep = prior, gaussian_fit, mapping, keep
+        given: dict[str, Any] = {
+            "steps": steps,
+            "eps": eps,
+            "loss_str": loss_str,
+            "learning_rate": learning_rate,
+            "lr_schedule": lr_schedule,
+            "opt_name": opt_name,
+            "noise_type": noise_type,
+            "num_trainable_noise_layers": num_trainable_noise_layers,
+            "bad_noise_layers": bad_noise_layers,
+            "tile_latent": tile_latent,
+            "kernel": kernel,
+            "bf16": precision == "bf16",
+        }
+        self.settings = Settings(**given)
+        self._net: PULSENet | None = None
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, **options: Any) -> PULSE:
+        """A loaded PULSE whose prior is the file ``path``, its layout told by its keys; ``options`` go to the constructor."""
+        method = cls(**{"prior": str(path), **options})
+        method.load()
+        return method
+
+    @property
+    def net(self) -> PULSENet:
+        """The network, loaded when first asked for."""
+        if self._net is None:
+            self.load()
+        assert self._net is not None
+        return self._net
+
+    def load(self) -> None:
+        """Load the prior and its Gaussian. Raises ``WeightsMissing``."""
+        if self._net is not None:
+            return
+        from methods.priors import files, open_generator
+        from methods.pulse.net import PULSENet, find_fit
+
+        generator = open_generator(self.prior)
+        fit = find_fit(generator, files(self.prior)[0], self.gaussian_fit, self.mapping)
+        self._net = PULSENet(generator, fit, self.settings).to(self.device).eval().requires_grad_(False)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """sha256 of the prior's files, the fit's and the mapping's."""
+        from bench.weights import find, sha256
+        from methods.priors import digests
+
+        extra = [find(path) for path in (self.gaussian_fit, self.mapping) if path]
+        return digests(self.prior) | {path.name: sha256(path) for path in extra}
+
+    def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
+        """Faces in [0, 1] of the prior's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
+        from methods.inputs import check_lr
+
+        ref = check_lr(lr, "PULSE", list(names)).to(self.device)
+        seeds = [face_seed(self.seed, name) for name in names] if names else [self.seed] * len(ref)
+        found = self.net.search(ref, seeds)
+        images, errors = (found.last, found.last_error) if self.keep == "last" else (found.best, found.best_error)
+        outcomes = [self._outcome(float(e), float(least)) for e, least in zip(errors, found.least_error, strict=True)]
+        return Restored(images, outcomes)
+
+    def _outcome(self, error: float, least: float) -> Outcome:
+        # float32's eps is what the release compares with: 1e-3 is 1.0000000475e-3 there
+        if error <= self.settings.eps * (1 + 1e-6):
+            return Outcome()
+        steps = f"{self.settings.steps} step{'s' * (self.settings.steps != 1)}"
+        return Outcome(
+            "not_converged",
+            f"PULSE's {self.keep} image is {error:.2e} from LR after {steps} (least {least:.2e}), above eps {self.settings.eps:g}",
+        )
+
+
+def face_seed(seed: int, name: str) -> int:
+    """A face's own seed: neither the order nor the size of a batch enters it."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "little")

@@ -1,0 +1,72 @@
+"""PULSE as a module: a generator, the Gaussian of its styles, and the search; and how its files are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from bench.errors import FaceSRError, WeightsMissing
+from methods.generators.base import Generator
+from methods.pulse.fit import GaussianFit
+from methods.pulse.search import Found, search
+from methods.pulse.settings import Settings
+
+
+class PULSENet(nn.Module):
+    """``net(ref)``: faces (B, 3, h, h), RGB in [0, 1], to faces (B, 3, s, s) in [0, 1] that shrink to them; ``s`` is the generator's.
+
+    ``settings`` are the defaults of every call; a call may change them by name, as the release's forward has them.
+    """
+
+    def __init__(self, generator: Generator, fit: GaussianFit, settings: Settings | None = None) -> None:
+        super().__init__()
+        self.generator, self.fit, self.settings = generator, fit, settings or Settings()
+
+    def check(self, ref: Tensor) -> None:
+        """Raise ``FaceSRError`` unless the generator's side is a multiple of the LR side."""
+        side, own = ref.shape[-1], self.generator.size
+        if side > own or own % side:
+            raise FaceSRError(f"PULSE's generator makes {own}x{own} faces, which do not shrink to {side}x{side} by a whole factor.")
+
+    def search(self, ref: Tensor, seeds: Sequence[int], **changes: Any) -> Found:
+        """Everything the search found; ``seeds``: one a face."""
+        self.check(ref)
+        if len(seeds) != len(ref):
+            raise FaceSRError(f"PULSE needs a seed a face: {len(ref)} faces, {len(seeds)} seeds.")
+        return search(self.generator, self.fit.to(str(ref.device)), ref, seeds, replace(self.settings, **changes))
+
+    def forward(self, ref_im: Tensor, seed: int = 0, **changes: Any) -> Tensor:
+        """The last image of each face, as published; every face starts from the same ``seed``, as it would alone."""
+        return self.search(ref_im, [seed] * len(ref_im), **changes).last
+
+
+def find_fit(
+    generator: Generator, checkpoint: Path | None, gaussian_fit: str | Path | None, mapping: str | Path | None
+) -> GaussianFit:
+    """The Gaussian of a generator's styles: a given ``gaussian_fit.pt``, one sampled from a given ``mapping.pt`` or the generator's own
+    mapping, or either of these files beside the checkpoint. Raises ``WeightsMissing`` where there is none.
+    """
+    if gaussian_fit is not None:
+        return GaussianFit.read(gaussian_fit)
+    if mapping is None and checkpoint is not None and not has_mapping(generator):
+        for name, use in (("gaussian_fit.pt", "fit"), ("mapping.pt", "mapping")):
+            beside = checkpoint.parent / name
+            if beside.is_file():
+                return GaussianFit.read(beside) if use == "fit" else find_fit(generator, None, None, beside)
+        raise WeightsMissing(
+            f"{checkpoint} is a synthesis network without its mapping: put gaussian_fit.pt (or mapping.pt) of the PULSE release beside it."
+        )
+    if mapping is not None:
+        from methods.generators.stylegan1 import read_mapping
+
+        read_mapping(generator, mapping)
+    return GaussianFit.sample(generator)
+
+
+def has_mapping(generator: Generator) -> bool:
+    """Whether ``generator.map`` has weights: PULSE's synthesis.pt comes without."""
+    return getattr(generator, "mapped", True)

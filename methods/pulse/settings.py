@@ -1,0 +1,80 @@
+"""The options of a PULSE search, checked together; no torch here, so that a method can be made and listed cheaply."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.errors import FaceSRError, suggest
+
+OPTIMISERS = ("sgd", "adam", "sgdm", "adamax")
+SCHEDULES = ("fixed", "linear1cycle", "linear1cycledrop")
+TERMS = ("L1", "L2", "GEOCROSS")
+
+
+def parse(text: str) -> list[tuple[float, str]]:
+    """``100*L2+0.05*GEOCROSS`` as [(100, 'L2'), (.05, 'GEOCROSS')]."""
+    found = []
+    for piece in text.replace(" ", "").split("+"):
+        match = re.fullmatch(r"([0-9.]+(?:[eE]-?[0-9]+)?)\*(\w+)", piece)
+        if match is None:
+            raise FaceSRError(f"PULSE's loss {text!r} is not a sum of weight*TERM such as '100*L2+0.05*GEOCROSS' (at {piece!r}).")
+        if match[2] not in TERMS:
+            raise FaceSRError(f"PULSE's loss has no term {match[2]!r}; {suggest(match[2], TERMS)}")
+        found.append((float(match[1]), match[2]))
+    return found
+
+
+NoiseType = Literal["zero", "fixed", "trainable"]
+NOISE_TYPES = ("zero", "fixed", "trainable")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of the release, under its names, with its defaults except ``eps`` (the paper's; the release has 2e-3).
+
+    ``bad_noise_layers``: noise layers that are zero, joined by dots. ``kernel``: the downscaling D. ``bf16``: run the generator in
+    bfloat16 (the loss stays in float32).
+    """
+
+    loss_str: str = "100*L2+0.05*GEOCROSS"
+    eps: float = 1e-3
+    noise_type: NoiseType = "trainable"
+    num_trainable_noise_layers: int = 5
+    tile_latent: bool = False
+    bad_noise_layers: str = "17"
+    opt_name: str = "adam"
+    learning_rate: float = 0.4
+    steps: int = 100
+    lr_schedule: str = "linear1cycledrop"
+    kernel: str = "bicubic-pulse"
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name, choices in (("noise_type", NOISE_TYPES), ("opt_name", OPTIMISERS), ("lr_schedule", SCHEDULES)):
+            if (value := getattr(self, name)) not in choices:
+                problems.append(f"{name} {value!r} is unknown, {suggest(str(value), choices)}")
+        for name in ("eps", "learning_rate"):
+            if not getattr(self, name) > 0:
+                problems.append(f"{name} {getattr(self, name)} is not positive")
+        if self.steps < 1:
+            problems.append(f"steps {self.steps} is not at least 1")
+        if self.num_trainable_noise_layers < 0:
+            problems.append(f"num_trainable_noise_layers {self.num_trainable_noise_layers} is negative")
+        try:
+            self.bad_layers  # noqa: B018
+        except ValueError:
+            problems.append(f"bad_noise_layers {self.bad_noise_layers!r} is not numbers joined by dots")
+        try:
+            parse(self.loss_str)
+        except FaceSRError as error:
+            problems.append(str(error).rstrip("."))
+        if problems:
+            raise FaceSRError(f"Wrong PULSE settings: {'; '.join(problems)}.")
+
+    @property
+    def bad_layers(self) -> frozenset[int]:
+        """The numbers in ``bad_noise_layers``."""
+        return frozenset(int(layer) for layer in str(self.bad_noise_layers).split(".") if layer)
