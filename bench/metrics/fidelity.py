@@ -210,6 +210,7 @@ class IWSSIM(_Piq):
     """Information-weighted SSIM (Wang and Li 2011)."""
 
     name, label, function, smallest = "iw-ssim", "IW-SSIM", "information_weighted_ssim", 161
+    singly = True  # piq estimates the covariance over the whole batch
 
 
 class FSIM(_Piq):
