@@ -31,7 +31,7 @@ MAX_EVENTS = 5000
 Number = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=0, le=1_000_000)]
 Position = Annotated[int, Path(ge=1, le=1_000_000)]
-PLAIN = r"^[^\x00-\x1f\ud800-\udfff]*$"
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
 
 
 class Shown(BaseModel):

@@ -1,0 +1,158 @@
+"""A study's ratings as CSV and Parquet, with a manifest of hashes and a data dictionary: what a repository or a reviewer gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import FaceSRError
+from bench.study import reading
+from bench.study.database import now
+from bench.study.study import COLUMNS, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RATER_COLUMNS = {
+    "name": "the rater's name in this study",
+    "row": "row of the design the rater followed, from 0",
+    "status": "invited | active | paused | done | replaced | deleted",
+    "simulated": "true for a simulated rater",
+    "source": "invited | prolific | mturk | open | simulated",
+    "locale": "language of the page",
+    "invited": "when, ISO 8601, UTC",
+    "consent": "when, ISO 8601, UTC",
+    "finished": "when, ISO 8601, UTC",
+    "done": "positions answered, anchors included",
+    "of": "positions of the row",
+    "last": "when the last answer arrived",
+    "excluded": "rule and reason, '' for raters who count",
+}
+PRESENTATION_COLUMNS = {
+    "rater": "the rater's name in this study",
+    "position": "place in the session, from 1",
+    "revision": "0 for the first answer, 1, 2, ... for corrections",
+    "shown": "when the image was painted, by the rater's clock",
+    "dpr": "device pixel ratio of the window",
+    "device_pixels": "screen pixels that one image pixel covered, a whole number",
+    "css_px": "width of the image in CSS pixels",
+    "viewport_width": "CSS pixels",
+    "viewport_height": "CSS pixels",
+    "pinch": "pinch zoom; 1 is none",
+    "loaded_ms": "milliseconds to load and decode the image (it was loaded ahead)",
+    "hidden_ms": "milliseconds the page was hidden while the item was shown",
+    "verified": "true where the browser checked the image's sha256; empty where it could not",
+    "at": "when the server stored it",
+}
+STIMULUS_COLUMNS = {
+    "name": "file name without .png, opaque",
+    "face": "name of the face",
+    "condition": "method label, 'hr' or 'nearest'",
+    "sha256": "of the PNG file",
+    "width": "pixels",
+    "height": "pixels",
+    "consistency": "mean squared error of the degraded image against LR, RGB in [0, 1]",
+    "flag": "why the image is marked, '' for an ordinary one",
+}
+EVENT_COLUMNS = {
+    "at": "when, ISO 8601, UTC",
+    "rater": "the rater's name; empty for the organisers' acts",
+    "kind": "what happened",
+    "position": "the item it happened at",
+    "detail": "JSON",
+}
+
+
+def export(study: Study, folder: Path, *, simulated: bool = False) -> list[Path]:
+    """Write ratings (every rater, excluded ones too), raters, presentations, stimuli and events; returns the files.
+
+    Means may not be computed before the stopping rule is met, so before that an export of people's ratings counts as a peek:
+    the caller logs it. Refuses a folder that holds something else.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+        raise FaceSRError(f"{folder} holds other files: choose an empty folder for the export")
+    tables: dict[str, tuple[pd.DataFrame, dict[str, str]]] = {
+        "ratings": (study.ratings(simulated=simulated, excluded=True), COLUMNS)
+    }
+    if not study.imported:
+        people = reading.raters(study)
+        people = people[people["simulated"].astype(bool) == simulated]
+        names = set(people["name"])
+        shown, events = reading.presentations(study), reading.events(study)
+        tables["raters"] = (people, RATER_COLUMNS)
+        tables["presentations"] = (shown[shown["rater"].isin(names)], PRESENTATION_COLUMNS)
+        tables["stimuli"] = (_stimuli(study), STIMULUS_COLUMNS)
+        tables["events"] = (events[events["rater"].isin(names) | events["rater"].isna()], EVENT_COLUMNS)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [file for name, (table, columns) in tables.items() for file in _write(folder, name, table[list(columns)])]
+    files.append(_design(study, folder))
+    files.append(_dictionary(study, folder, {name: columns for name, (_, columns) in tables.items()}))
+    return [*files, _manifest(study, folder, files, {n: len(x) for n, (x, _) in tables.items()}, simulated)]
+
+
+def _stimuli(study: Study) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([vars(s) for s in study.design.stimuli], columns=list(STIMULUS_COLUMNS))
+
+
+def _write(folder: Path, name: str, table: pd.DataFrame) -> list[Path]:
+    csv, parquet = folder / f"{name}.csv", folder / f"{name}.parquet"
+    table.to_csv(csv, index=False, lineterminator="\n")
+    table.to_parquet(parquet, index=False)
+    return [csv, parquet]
+
+
+def _design(study: Study, folder: Path) -> Path:
+    file = folder / "study.json"
+    file.write_text(json.dumps(study.info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return file
+
+
+def _dictionary(study: Study, folder: Path, tables: dict[str, dict[str, str]]) -> Path:
+    lines = [f"# Data dictionary of the study {study.name}", "", f"Design digest: `{study.digest}`. `study.json` holds the frozen design and analysis plan.", ""]
+    for name, columns in tables.items():
+        lines += [f"## {name}.csv, {name}.parquet", "", "| column | meaning |", "|---|---|"]
+        lines += [f"| {column} | {meaning.replace('|', '/')} |" for column, meaning in columns.items()]
+        lines.append("")
+    file = folder / "dictionary.md"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+def _manifest(study: Study, folder: Path, files: list[Path], rows: dict[str, int], simulated: bool) -> Path:
+    from bench import __version__
+
+    content: dict[str, Any] = {
+        "study": study.name,
+        "digest": study.digest,
+        "exported": now(),
+        "facesr": __version__,
+        "simulated": simulated,
+        "stopping_rule_met": study.may_show_means(),
+        "peeks": list(study.peeks()),
+        "rows": rows,
+        "sha256": {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+    }
+    file = folder / "manifest.json"
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return file
+
+
+def verify(folder: Path) -> list[str]:
+    """Problems of an export: files that are missing or no longer have the manifest's sha256."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        hashes = dict(manifest["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [f"{folder / 'manifest.json'} is missing or cannot be read"]
+    problems = []
+    for name, wanted in hashes.items():
+        file = folder / Path(name).name
+        if not file.is_file():
+            problems.append(f"{name} is missing")
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
+            problems.append(f"{name} was changed after the export")
+    return problems

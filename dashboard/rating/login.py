@@ -1,0 +1,141 @@
+"""Everything but the rating page is behind a login: one ASGI layer around Streamlit, its WebSocket included."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import html
+import secrets
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from itsdangerous import BadSignature, TimestampSigner
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dashboard.rating.limits import Limiter
+
+OPEN = ("/api", "/rate")
+"""Paths that raters use; they have their own tokens."""
+
+COOKIE = "facesr_admin"
+HOURS = 12
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>FaceSR-Bench</title><link rel="icon" href="data:,"><style>
+body{{font:1.05rem/1.5 system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;margin:1rem;background:Canvas;color:CanvasText}}
+form{{width:min(22rem,100%);display:grid;gap:.8rem}}h1{{font-size:1.4rem;margin:0}}p{{margin:0}}
+input,button{{font:inherit;padding:.6rem .8rem;border-radius:.5rem;border:1px solid GrayText}}button{{cursor:pointer;font-weight:600}}
+</style></head><body><form method="post" action="login"><h1>Log in to watch the study</h1>
+<p role="alert">{problem}</p><input type="hidden" name="csrf" value="{csrf}">
+<label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
+<button>Log in</button></form></body></html>"""
+
+
+@dataclass
+class Login:
+    """An ASGI app that lets raters through, and asks everyone else for the password first.
+
+    The session cookie is signed with the study's key and the password's hash: it survives a restart and ends with the password.
+    """
+
+    app: ASGIApp
+    password: str
+    secret: bytes
+    tries: Limiter = field(default_factory=lambda: Limiter(0.1, 10))
+
+    def __post_init__(self) -> None:
+        salt = hashlib.sha256(b"facesr admin" + self.secret).digest()
+        self._hash = hashlib.scrypt(self.password.encode(), salt=salt, n=2**14, r=8, p=1)
+        self._salt = salt
+        self._signer = TimestampSigner(self.secret + self._hash)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        path = str(scope.get("path", ""))
+        if scope["type"] not in {"http", "websocket"} or any(path == p or path.startswith(p + "/") for p in OPEN):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            if self._known(scope):
+                await self.app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
+        elif path == "/login":
+            await (await self._login(Request(scope, receive)))(scope, receive, send)
+        elif path == "/logout":
+            await self._logout(Request(scope, receive))(scope, receive, send)
+        elif self._known(scope):
+            await self.app(scope, receive, send)
+        else:
+            await RedirectResponse("/login", 303, {"Cache-Control": "no-store"})(scope, receive, send)
+
+    def _cookie(self, scope: Scope, name: str) -> str:
+        header = next((v for k, v in scope["headers"] if k == b"cookie"), b"").decode("latin-1")
+        try:
+            found: SimpleCookie = SimpleCookie(header)
+        except CookieError:
+            return ""
+        return found[name].value if name in found else ""
+
+    def _known(self, scope: Scope) -> bool:
+        try:
+            return self._signer.unsign(self._cookie(scope, COOKIE), max_age=HOURS * 3600) == b"admin"
+        except BadSignature:
+            return False
+
+    async def _login(self, request: Request) -> Response:
+        if request.method in {"GET", "HEAD"}:
+            return self._form("", 200)
+        if request.method != "POST":
+            return Response(status_code=405)
+        address = request.client.host if request.client else ""
+        if self.tries.wait(address):
+            return self._form("Too many tries: wait a minute.", 429)
+        if not _same_origin(request):
+            return self._form("This form was sent by another page.", 403)
+        body = await request.body() if int(request.headers.get("content-length", "0") or 0) <= 4096 else b""
+        values = parse_qs(body.decode("utf-8", "replace"))
+        cookie = self._cookie(request.scope, "facesr_csrf")
+        if not cookie or not hmac.compare_digest(cookie.encode(), values.get("csrf", [""])[0].encode()):
+            return self._form("The form was too old: please try again.", 403)
+        given = hashlib.scrypt(values.get("password", [""])[0].encode(), salt=self._salt, n=2**14, r=8, p=1)
+        if not hmac.compare_digest(given, self._hash):
+            return self._form("That is not the password.", 401)
+        response = RedirectResponse("./", 303)
+        self._set(response, request, COOKIE, self._signer.sign(b"admin").decode(), HOURS * 3600)
+        return response
+
+    def _logout(self, request: Request) -> Response:
+        if request.method != "POST" or not _same_origin(request):
+            return Response("log out by the page's own button", 405)
+        response = RedirectResponse("login", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    def _form(self, problem: str, status: int) -> Response:
+        csrf = secrets.token_urlsafe(24)
+        response = HTMLResponse(PAGE.format(problem=html.escape(problem), csrf=csrf), status)
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        )
+        response.headers["Cache-Control"] = "no-store"
+        response.set_cookie("facesr_csrf", csrf, httponly=True, samesite="strict", max_age=3600)
+        return response
+
+    @staticmethod
+    def _set(response: Response, request: Request, name: str, value: str, age: int) -> None:
+        # SameSite=Strict keeps the cookie away from requests that other pages start; Streamlit's own XSRF check comes on top.
+        response.set_cookie(name, value, max_age=age, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+
+
+def _same_origin(request: Request) -> bool:
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def guard(app: ASGIApp, password: str, secret: bytes) -> Any:
+    """``app`` behind the login."""
+    return Login(app, password, secret)

@@ -1,0 +1,113 @@
+// Images at whole device pixels, loaded ahead, checked against the sha256 that the server names.
+
+import { call, pause } from "./queue.js";
+
+const AHEAD = 12;
+
+async function digest(bytes) {
+  if (!globalThis.crypto?.subtle) return null; // plain http on another machine than this one: the browser offers no sha256
+  const hash = await crypto.subtle.digest("SHA-256", bytes);
+  return [...new Uint8Array(hash)].map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+export class Images {
+  constructor(token) {
+    this.token = token;
+    this.loaded = new Map(); // name -> Promise of {image, ms, verified}
+  }
+
+  get(name) {
+    if (!this.loaded.has(name)) {
+      const job = this.fetch(name);
+      this.loaded.set(name, job);
+      job.catch(() => this.loaded.delete(name));
+    }
+    return this.loaded.get(name);
+  }
+
+  async fetch(name) {
+    const began = performance.now();
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const response = await call(this.token, "GET", `stimuli/${name}`);
+        if (!response.ok) throw new Error(`image ${response.status}`);
+        const bytes = await response.arrayBuffer();
+        const wanted = (response.headers.get("ETag") ?? "").replaceAll('"', "");
+        const found = await digest(bytes);
+        if (found !== null && found !== wanted) throw new Error("image damaged on its way");
+        const image = new Image();
+        image.src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+        await image.decode();
+        return { image, ms: performance.now() - began, verified: found === null ? null : true };
+      } catch (error) {
+        if (attempt >= 60) throw error;
+        await pause(Math.min(8000, 300 * 2 ** attempt));
+      }
+    }
+  }
+
+  // The next items are loaded while the current one is looked at; what is behind is let go, except the last (for corrections).
+  ahead(items, index) {
+    const near = new Set();
+    for (const item of items.slice(Math.max(0, index - 1), index + AHEAD)) for (const name of [item.image, item.other]) if (name) near.add(name);
+    for (const name of near) this.get(name).catch(() => {});
+    for (const [name, job] of this.loaded) {
+      if (!near.has(name)) {
+        this.loaded.delete(name);
+        job.then(({ image }) => URL.revokeObjectURL(image.src)).catch(() => {});
+      }
+    }
+  }
+}
+
+// Every image pixel covers k x k device pixels, k a whole number: on a screen of ratio 1.25 that is 128 * k / 1.25 CSS pixels.
+export function place(image, zoom) {
+  const ratio = devicePixelRatio || 1;
+  const k = Math.max(1, Math.round(zoom * ratio));
+  image.style.width = `${(image.naturalWidth * k) / ratio}px`;
+  image.style.height = `${(image.naturalHeight * k) / ratio}px`;
+  image.style.transform = "";
+  // The corner must lie on a device pixel too, or the browser interpolates the whole image.
+  const box = image.getBoundingClientRect();
+  const shift = (at) => (Math.round(at * ratio) - at * ratio) / ratio;
+  image.style.transform = `translate(${shift(box.left + scrollX)}px, ${shift(box.top + scrollY)}px)`;
+  return k;
+}
+
+export function fits(images, zoom) {
+  const ratio = devicePixelRatio || 1;
+  const k = Math.max(1, Math.round(zoom * ratio));
+  const wide = images.reduce((sum, i) => sum + (i.naturalWidth * k) / ratio, 8 * (images.length - 1));
+  return wide <= innerWidth;
+}
+
+export function screenFacts(images, k) {
+  return {
+    dpr: devicePixelRatio || 1,
+    device_pixels: k,
+    css_px: images.length ? images[0].getBoundingClientRect().width : 0,
+    viewport_width: innerWidth,
+    viewport_height: innerHeight,
+    pinch: visualViewport?.scale ?? 1,
+  };
+}
+
+export function fractional() {
+  const ratio = devicePixelRatio || 1;
+  return Math.abs(ratio - Math.round(ratio)) > 0.01 || Math.abs((visualViewport?.scale ?? 1) - 1) > 0.01;
+}
+
+// Changes of zoom, of screen, or of pinch; a media query matches one ratio only, so a new one is made after each change.
+export function onZoom(callback) {
+  let query;
+  const watch = () => {
+    query = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+    query.addEventListener("change", () => { watch(); callback("zoom"); }, { once: true });
+  };
+  watch();
+  visualViewport?.addEventListener("resize", () => callback("pinch"));
+  addEventListener("resize", () => callback("resize"));
+}
+
+// Two animation frames after it was made visible, the image has been painted: from here the response time runs.
+export const painted = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now()))));

@@ -1,0 +1,62 @@
+"""One process for a study: the rating page and its API beside Streamlit, which shows the watching page and the result pages.
+
+Streamlit's script is ``dashboard/app.py`` where it exists. It learns what to show from the environment: ``FACESR_RUNS`` and
+``FACESR_STUDIES``, folders separated by ``os.pathsep``. Without it the watching page stands alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from bench.study import Study
+from dashboard.rating.api import Limits, rating_api
+from dashboard.rating.login import Login
+from dashboard.rating.pages import rating_routes
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+HERE = Path(__file__).parent
+
+
+def script() -> Path:
+    """The Streamlit script: all result pages, or the watching page alone."""
+    pages = HERE / "app.py"
+    return pages if pages.is_file() else HERE / "rating" / "watch.py"
+
+
+async def _alive(_request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def study_app(study: Study, *, password: str, runs: Sequence[Path] = (), limits: Limits | None = None, streamlit: bool = True) -> ASGIApp:
+    """The ASGI application of one study. ``streamlit=False`` leaves the pages for organisers out: rating page and API only."""
+    routes = [Route("/api/alive", _alive), *rating_routes(study.design.join), Mount("/api", rating_api(study, limits))]
+    if not streamlit:
+        from starlette.applications import Starlette
+
+        return Starlette(routes=routes)
+    os.environ["FACESR_STUDIES"] = str(study.path.resolve())
+    os.environ["FACESR_RUNS"] = os.pathsep.join(str(Path(r).resolve()) for r in runs)
+    # Streamlit reads these when it is imported: no usage statistics, no look-up of this machine's outside address, no browser.
+    os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
+    os.environ.setdefault("STREAMLIT_SERVER_HEADLESS", "true")
+    os.environ.setdefault("STREAMLIT_SERVER_FILE_WATCHER_TYPE", "none")
+    import streamlit as st
+
+    return Login(st.App(script(), routes=routes), password, study.secret)
+
+
+def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> None:
+    """Run until stopped. ``proxies``: addresses whose X-Forwarded headers are believed. No access log: it would hold raters' addresses."""
+    import uvicorn
+
+    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", forwarded_allow_ips=proxies, server_header=False)
