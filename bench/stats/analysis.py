@@ -38,7 +38,8 @@ class Screened:
 class MosAnalysis:
     """Everything a report says about a rating study; all raters unless a field says otherwise.
 
-    ``dmos`` (empty without a reference) as MOS of difference scores. ``bias_removed`` and ``recovered``: MOS after P.913 12.4, and
+    ``dmos`` (empty without a reference) as MOS of difference scores, whose histogram runs to 9.
+    ``bias_removed`` and ``recovered``: MOS after P.913 12.4, and
     P.910's maximum likelihood over stimuli, ``recovered_mos`` averaged by condition. ``omnibus``: Friedman over rater means.
     ``letters``: conditions that share one cannot be told apart. ``intra``: None without repeats. ``simulated``: ratings that no
     person gave. ``guards``: sentences to print.
@@ -103,7 +104,7 @@ def analyse_mos(
     intra = _intra(ratings)
     return MosAnalysis(
         cube=cube, scale=scale, level=level, conditions=mos,
-        dmos=condition_mos(difference_scores(cube, reference, scale), (scale[0], scale[1]), level) if reference else (),
+        dmos=condition_mos(difference_scores(cube, reference, scale), (scale[0], 2 * scale[1] - scale[0]), level) if reference else (),
         bias_removed=condition_mos(cube.with_table(remove_bias(cube.table).scores), scale, level),
         recovered=recovered, recovered_mos=_recovered_mos(cube, recovered), screened=screened,
         sos=sos(cube.table, scale), alpha=krippendorff_alpha(cube.table, level=level, draws=draws, seed=seed), icc=icc(cube.table, level),

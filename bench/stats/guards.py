@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.stats.clustered import ClusteredMean
-from bench.stats.pairwise import PairComparison, detectable_difference
+from bench.stats.pairwise import PairComparison
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Guard:
 
 
 def p_text(p: float) -> str:
-    """A p-value as a paper prints it: ``p = .082``, ``p < .001``, ``p = 2.2e-06`` never needed for a decision."""
+    """A p-value as a paper prints it: ``p = .082``, ``p < .001``, ``p > .999``."""
     if not np.isfinite(p):
         return "p unknown"
     return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1) if p < 0.9995 else "p > .999"
@@ -114,9 +113,9 @@ def equality_guards(
     return guards
 
 
-def screening_guard(declared: str | None, used: str, *, declared_before_ratings: bool, rejected: int = 0) -> Guard | None:
+def screening_guard(declared: str | None, used: str, *, declared_before_ratings: bool, rejected: int) -> Guard | None:
     """Raters screened by a rule that was not declared before looking; ``declared`` None: no rule was declared at all."""
-    if used == "none" or (used == declared and declared_before_ratings):
+    if used == "none" or rejected == 0 or (used == declared and declared_before_ratings):
         return None
     what = (
         "no rule was declared"
@@ -127,7 +126,8 @@ def screening_guard(declared: str | None, used: str, *, declared_before_ratings:
     )
     return Guard(
         "screened_after_looking", used,
-        f"{rejected} raters were screened out by {used!r}, but {what}: a rule chosen after looking is a choice of results; report both.",
+        f"{rejected} rater{'s were' if rejected > 1 else ' was'} screened out by {used!r}, but {what}: a rule chosen after looking is a "
+        "choice of results; report both.",
     )  # fmt: skip
 
 
@@ -165,8 +165,3 @@ def precision_guard(design_effect: float, n: int) -> Guard | None:
         f"The {n} ratings of a condition are worth about {n / design_effect:.0f} independent ones (design effect {design_effect:.1f}): naive "
         f"intervals are {np.sqrt(design_effect):.1f} times too narrow for other raters and faces.",
     )  # fmt: skip
-
-
-def study_detects(difference: ClusteredMean, alpha: float = 0.05) -> float:
-    """The difference a study with this standard error finds with 80 % power."""
-    return detectable_difference(difference.se, difference.df, alpha)
