@@ -61,6 +61,27 @@ class MosResult:
         return significance_letters(self.analysis.pairs, {m.condition: m.mean for m in self.analysis.conditions}, self.alpha)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Agreement between and within raters, the spread of ratings, the omnibus test: a sentence each."""
+        found = self.analysis
+        alpha, icc = found.alpha, found.icc
+        lines = [
+            f"Agreement of {alpha.raters} raters on {alpha.units} images: Krippendorff's α (ordinal) {fixed(alpha.value, 2)} "
+            f"[{fixed(alpha.low, 2)}, {fixed(alpha.high, 2)}]; ICC of one rater {fixed(icc.single, 2)}, of the mean of all {fixed(icc.average, 2)}.",
+            f"SOS parameter a = {fixed(found.sos.a, 2)} (typical of images: .1 to .25).",
+        ]
+        if found.intra is not None:
+            lines.append(
+                f"Raters against themselves, {found.intra.pairs:,} repeats: {found.intra.exact:.0%} equal, {found.intra.within_one:.0%} within one "
+                f"grade, r = {fixed(found.intra.r, 2)}, weighted κ = {fixed(found.intra.kappa, 2)}."
+            )
+        if found.omnibus is not None:
+            lines.append(
+                f"Friedman's test over rater means: χ² = {found.omnibus.chi2:.1f}, p = {p_text(found.omnibus.p)} ({found.omnibus.blocks} raters)."
+            )
+        return tuple(lines)
+
+    @property
     def label(self) -> str:
         """What must stand over every table and figure of this study; '' where there is nothing to say."""
         words = ["SIMULATED RATERS: no person gave these ratings"] if self.simulated else []

@@ -148,6 +148,11 @@ class Scores:
         """Whether a metric scores the whole set of images at once (FID, retrieval)."""
         return metric in self._set_rows["metric"].unique()
 
+    def cells_known(self, metric: str) -> bool:
+        """Whether any single image in view has a value of this metric."""
+        position, values, _ = self._grid
+        return any(key.metric == metric and bool(np.isfinite(values[:, i]).any()) for key, i in position.items())
+
     @functools.cached_property
     def _set_rows(self) -> pd.DataFrame:
         return self.frame[self.frame["image"] == WHOLE_SET]

@@ -183,7 +183,6 @@ def metric_scatter(
     stimuli: pd.DataFrame,
     agreements: Sequence[MetricAgreement],
     columns: Mapping[str, Column],
-    digits: Mapping[str, int],
     look: Look,
 ) -> Drawing:
     """Every metric against MOS: a faint point an image, a marker a method's mean, the fitted monotone cubic, SROCC with interval.

@@ -1,0 +1,212 @@
+"""Everything a report shows, made once: tables, drawings, grids and warnings. The page and the paper folder only arrange it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reports import build, notes
+from reports.choose import score_table
+from reports.figures import Drawing, Look, grid
+from reports.figures import mos as mos_figures
+from reports.figures import scores as score_figures
+from reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
+from reports.scores import Scores
+from reports.table import Table
+
+ATTRIBUTE_VALUES = 8
+"""An attribute with more values than this (a person's name) is not drawn."""
+PREFERRED = ("lpips", "st-lpips", "identity", "ssim", "psnr")
+"""The metric that grids, bars and choices of faces go by: the first of these families that the run measured."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Faces shown in full: which, how they were chosen, at which factor."""
+
+    title: str
+    faces: tuple[str, ...]
+    scale: int
+    drawing: Drawing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the report with its words, tables, figures and galleries."""
+
+    key: str
+    title: str
+    words: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    galleries: tuple[Gallery, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole report. ``warnings`` are sentences that stand before everything else."""
+
+    title: str
+    subtitle: str
+    scores: Scores
+    mos: MosResult | None
+    warnings: tuple[str, ...]
+    sections: tuple[Section, ...]
+    metric: str
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every figure, the grids too."""
+        return [d for s in self.sections for d in (*s.drawings, *(g.drawing for g in s.galleries))]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every table."""
+        return [t for s in self.sections for t in s.tables]
+
+
+def headline(scores: Scores) -> str:
+    """The metric by which faces are chosen and attributes compared."""
+    single = [m for m in scores.metrics if not scores.is_set_metric(m) and scores.cells_known(m)]
+    single = single or list(scores.metrics)
+    return next((m for family in PREFERRED for m in single if m.startswith(family)), single[0])
+
+
+def gather(
+    scores: Scores,
+    mos: MosResult | None = None,
+    *,
+    faces: Sequence[str] = (),
+    count: int = 4,
+    seed: int = 0,
+    metric: str | None = None,
+    zooms: Sequence[grid.Zoom] = (),
+    draws: int = 10_000,
+) -> Report:
+    """Make every table and figure of a run, of a study of it, or of both. ``faces``: shown besides those chosen by rule."""
+    by = metric or headline(scores)
+    scores.only(metrics=[by])
+    look = Look([*scores.methods, *([m.condition for m in mos.conditions] if mos else [])])
+    table = score_table(scores, full=True, draws=draws, mos=mos)
+    sections = [
+        Section("results", "Results", tables=(table,), drawings=tuple(_result_drawings(scores, look, draws))),
+        Section(
+            "faces", "Faces", _face_words(scores, by, seed), galleries=tuple(_galleries(scores, by, faces, count, seed, zooms))
+        ),
+        *_attribute_section(scores, by, look, draws),
+        *(_mos_sections(scores, mos, look) if mos else ()),
+    ]
+    subtitle = notes.caption(scores) + (f"; study {mos.name}" if mos else "")
+    return Report(notes.title(scores.runs[0]), subtitle, scores, mos, tuple(_warnings(scores, mos)), tuple(sections), by)
+
+
+def _result_drawings(scores: Scores, look: Look, draws: int) -> list[Drawing]:
+    made = []
+    columns = {m: scores.column(m) for m in scores.metrics}
+    if len(scores.scales) > 1:
+        singles = [m for m in scores.metrics if scores.cells_known(m)]
+        made.append(score_figures.sweep({m: build.sweep_frame(scores, m, draws) for m in singles}, columns, look))
+    else:
+        made.append(score_figures.means(build.leaderboard_frame(scores, letters=False, draws=draws), list(columns.values()), look))
+    if build.epsilon_metric(scores):
+        for scale in scores.scales:
+            frame = build.epsilon_frame(scores, scale)
+            if len(frame):
+                drawing = score_figures.epsilon(frame, scores.epsilon, look)
+                several = len(scores.scales) > 1
+                made.append(replace(drawing, name=f"epsilon-x{scale}", title=f"{drawing.title}, ×{scale}") if several else drawing)
+    return made
+
+
+def _face_words(scores: Scores, metric: str, seed: int) -> tuple[str, ...]:
+    column = scores.column(metric)
+    return (
+        f"Chosen by {column.label} {column.arrow}: its mean over methods for the best and worst faces, its spread between methods for the "
+        f"most disputed; random faces by seed {seed}. Every image is the file that was scored, byte for byte, its pixels unsmoothed.",
+    )
+
+
+def _galleries(
+    scores: Scores, metric: str, faces: Sequence[str], count: int, seed: int, zooms: Sequence[grid.Zoom]
+) -> list[Gallery]:
+    wanted: list[tuple[str, str, Sequence[str], int]] = []
+    for scale in scores.scales:
+        at = f", ×{scale}" if len(scores.scales) > 1 else ""
+        end = f"-x{scale}" if at else ""
+        if faces:
+            wanted.append((f"chosen{end}", f"Chosen faces{at}", faces, scale))
+        wanted.append((f"random{end}", f"Random faces (seed {seed}){at}", grid.choose(scores, "random", count, seed=seed), scale))
+        if len(scores.scales) == 1 and len(scores.faces) > count:
+            for how, words in (("best", "Best faces"), ("worst", "Worst faces"), ("disputed", "Most disputed faces")):
+                if how != "disputed" or len(scores.methods) > 1:
+                    wanted.append((how, words, grid.choose(scores, how, count, metric, scale=scale), scale))  # type: ignore[arg-type]
+    return [
+        Gallery(
+            title,
+            tuple(chosen),
+            scale,
+            grid.qualitative(scores, chosen, scale=scale, metric=metric, zooms=zooms, name=f"grid-{key}", title=title),
+        )
+        for key, title, chosen, scale in wanted
+    ]
+
+
+def _attribute_section(scores: Scores, metric: str, look: Look, draws: int) -> list[Section]:
+    shown = [a for a in build.attribute_names(scores) if 1 < len(build.bands(scores, a)) <= ATTRIBUTE_VALUES]
+    if not shown:
+        return []
+    second = next((m for m in scores.metrics if m.startswith("identity") and m != metric and scores.cells_known(m)), None)
+    drawings = []
+    for one in filter(None, (metric, second)):
+        frames = {a: build.attribute_frame(scores, a, one, draws=draws) for a in shown}
+        drawings.append(score_figures.attributes(frames, scores.column(one), look))
+    words = ("Numbers with many values, such as ages, are grouped in thirds of the faces; n counts faces.",)
+    return [Section("attributes", "Who is served worse", words, drawings=tuple(drawings))]
+
+
+def _mos_sections(scores: Scores, mos: MosResult, look: Look) -> list[Section]:
+    found, conditions = mos.analysis, mos.conditions
+    order = [m.condition for m in conditions]
+    drawings = (
+        mos_figures.intervals(conditions, look, found.scale, mos.letters, mos.label),
+        mos_figures.histograms(conditions, look, found.scale, mos.label),
+        mos_figures.significance(found.pairs, order, mos.label, mos.alpha),
+    )
+    made = [Section("mos", "Mean opinion scores", mos.words, (table_one(mos), mos_table(mos), pairs_table(mos)), drawings)]
+    if people := against_people(scores, mos):
+        stimuli, ranking = people
+        columns = {m: scores.column(m) for m in scores.metrics}
+        drawing = mos_figures.metric_scatter(stimuli, ranking.agreements, columns, look)
+        made.append(Section("people", "Metrics against people", (), (agreement_table(scores, ranking),), (drawing,)))
+    return made
+
+
+def _warnings(scores: Scores, mos: MosResult | None) -> list[str]:
+    """What a reader must know before believing a number."""
+    found = []
+    if mos:
+        found += [f"{mos.label}."] if mos.label else []
+        found += [guard.sentence for guard in mos.analysis.guards]
+    for run in scores.runs:
+        if run.info.get("state") == "running":
+            found.append(f"{run.path.name} is not finished; cells it has not come to are counted as missing.")
+    missing: dict[str, list[str]] = {}
+    for cell in scores.cells(draws=2):
+        total = cell.n + cell.failed
+        if any(f.status == "weights_missing" for f in cell.failures):
+            missing.setdefault(f"{cell.metric}: {cell.failures[0].reason}", []).append(cell.method)
+        elif cell.failed and total and not scores.is_set_metric(cell.metric) and cell.failed >= 0.05 * total:
+            share = f"{cell.failed:,} of {total:,} faces"
+            found.append(
+                f"{cell.method} has no {scores.column(cell.metric).label} for {share}: its mean is of other faces than the rest, perhaps easier ones."
+            )
+    found += [f"No value for want of weights, {', '.join(dict.fromkeys(methods))}, {why}" for why, methods in missing.items()]
+    if str(scores.runs[0].protocol.get("data", {}).get("dataset", "")).startswith("folder:"):
+        found.append("The faces are the user's own folder, not the protocol's data set: compare with no published table.")
+    return list(dict.fromkeys(found))
+
+
+def save_figures(report: Report, folder: Path, kinds: Sequence[str] = ("pdf", "svg", "png")) -> list[Path]:
+    """Write every figure of the report."""
+    return [path for drawing in report.drawings for path in drawing.save(folder, kinds)]

@@ -1,0 +1,199 @@
+"""The HTML report: one file that needs nothing else, shows every image byte for byte, prints well, and is light or dark as the reader's."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from bench import __version__
+from reports import notes
+from reports.figures import Drawing
+from reports.gather import Gallery, Report, Section
+from reports.html import failures_html, to_html
+from reports.scores import Scores
+from reports.table import Table, fixed
+from reports.text import to_csv
+
+KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"BM": "image/bmp"}
+CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The page itself forbids to load anything from anywhere."""
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    sections = [_section(report, s) for s in report.sections]
+    links = [(s.key, s.title) for s in report.sections]
+    ends = _ends(report)
+    links += [(key, title) for key, title, _ in ends]
+    menu = " ".join(f'<a href="#{key}">{escape(title)}</a>' for key, title in links)
+    tail = [f'<section id="{key}"><h2>{escape(title)}</h2>\n{body}</section>' for key, title, body in ends]
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{CSP}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(report.title)} – face super-resolution report</title>\n<style>\n{style}</style>\n</head>\n<body>",
+            f'<header><h1>{escape(report.title)}</h1>\n<p class="subtitle">{escape(report.subtitle)}</p></header>',
+            f'<nav aria-label="Sections">{menu}</nav>\n<main>',
+            _warnings(report.warnings),
+            *sections,
+            *tail,
+            f"</main>\n<footer>Made by facesr-bench {__version__} from {_origins(report)}.</footer>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def _origins(report: Report) -> str:
+    names = [f"run {r.path.name} ({r.digest[:12]})" for r in report.scores.runs]
+    names += [f"study {report.mos.name} ({report.mos.study.digest[:12]})"] if report.mos else []
+    return escape(", ".join(names))
+
+
+def _warnings(sentences: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<section class="warnings" role="note"><h2>Before you quote a number</h2><ul>{items}</ul></section>' if items else ""
+
+
+def _section(report: Report, section: Section) -> str:
+    parts = [f'<section id="{section.key}"><h2>{escape(section.title)}</h2>']
+    parts += [f"<p>{escape(words)}</p>" for words in section.words]
+    for table in section.tables:
+        parts.append(_table(table))
+    parts += [_figure(drawing) for drawing in section.drawings]
+    parts += [_gallery(report, gallery) for gallery in section.galleries]
+    return "\n".join([*parts, "</section>"])
+
+
+def _table(table: Table) -> str:
+    from reports.latex import to_latex
+
+    sources = [("LaTeX", to_latex(table))] + ([("CSV", to_csv(table))] if table.cells else [])
+    folds = "".join(
+        f'<details class="source"><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>' for name, text in sources
+    )
+    return f'<div class="scroll">{to_html(table)}</div>{folds}'
+
+
+def _figure(drawing: Drawing) -> str:
+    words = f"{drawing.title}. {drawing.alt}."
+    return f'<figure id="figure-{drawing.name}">{drawing.inline_svg()}<figcaption>{escape(words)}</figcaption></figure>'
+
+
+def data_url(file: Path) -> str:
+    """A file as it is on disk, to the byte, inside an attribute; '' where there is none or it is no image a browser shows."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return ""
+    kind = next((kind for head, kind in KINDS.items() if content.startswith(head)), None)
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""
+
+
+def _gallery(report: Report, gallery: Gallery) -> str:
+    scores = report.scores
+    heads = [f"LR ×{gallery.scale}", *scores.methods, "HR"]
+    lines = [f"<h3>{escape(gallery.title)}</h3>", '<div class="scroll"><table class="faces"><thead><tr><td></td>']
+    lines += [f'<th scope="col">{escape(h)}</th>' for h in heads]
+    lines.append("</tr></thead><tbody>")
+    values = scores.values(report.metric, gallery.scale, kept=True).to_dict("index")
+    statuses = scores.statuses(report.metric, gallery.scale)
+    for face in gallery.faces:
+        cells = [_image(scores.runs[0].lr_path(face, gallery.scale), f"{face}, LR", "")]
+        for method in scores.methods:
+            run, label = scores.owner[method]
+            number, status = float(values[face][method]), str(statuses.at[face, method])
+            shown = fixed(number, scores.digits(report.metric)) if np.isfinite(number) else ""
+            words = shown if status == "ok" else f"{shown} {status.replace('_', ' ')}".strip()
+            cells.append(_image(run.sr_path(label, face, gallery.scale), f"{face}, {method}", words, status != "ok"))
+        cells.append(_image(_hr(scores, face), f"{face}, HR", ""))
+        lines.append(f'<tr><th scope="row">{escape(face)}</th>{"".join(cells)}</tr>')
+    column = scores.column(report.metric)
+    note = f"Under each image: {column.label} {column.arrow}."
+    return "".join(lines) + f"</tbody></table></div><figcaption>{escape(note)}</figcaption>"
+
+
+def _hr(scores: Scores, face: str) -> Path:
+    run = next(r for r in scores.runs if any(f["name"] == face for f in r.faces))
+    return run.hr_path(face)
+
+
+def _image(file: Path, alt: str, words: str, bad: bool = False) -> str:
+    value = f'<span class="value{" bad" if bad else ""}">{escape(words)}</span>' if words else ""
+    if url := data_url(file):
+        return f'<td><img src="{url}" alt="{escape(alt, quote=True)}" loading="lazy">{value}</td>'
+    return f'<td><div class="none">{escape(words or "no image")}</div></td>'
+
+
+def _facts(lines: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>' for key, value in lines)
+    return f'<div class="scroll"><table class="facts"><tbody>{rows}</tbody></table></div>'
+
+
+def _ends(report: Report) -> list[tuple[str, str, str]]:
+    """Failures, protocol, environment, weights and hashes."""
+    scores, run = report.scores, report.scores.runs[0]
+    ends = []
+    failed = "".join(failures_html(t) for t in report.tables)
+    if failed:
+        ends.append(("failures", "What failed", f'<div class="scroll">{failed}</div>'))
+    protocol = [("digest of protocol and data", scores.digest), *notes.entries(run.protocol, ("study",))]
+    ends.append(("protocol", "Protocol", _facts(protocol) + _metric_facts(scores)))
+    if report.mos:
+        ends.append(("study", "Study", _facts(_study_facts(report))))
+    machine = [entry for r in scores.runs for entry in _prefixed(scores, r.path.name, notes.entries(_environment(r.info)))]
+    ends.append(("environment", "Environment", _facts(machine)))
+    ends.append(("weights", "Methods and weights", _facts(_method_facts(scores))))
+    hashes = [(str(f["name"]), str(f.get("sha256", ""))) for f in run.faces]
+    listing = "\n".join(f"{sha}  {name}" for name, sha in hashes)
+    fold = f"<details><summary>All hashes</summary><pre>{escape(listing)}</pre></details>"
+    ends.append(("hashes", "Faces measured", f"<p>{len(hashes):,} faces, with the sha256 of each prepared HR file.</p>{fold}"))
+    return ends
+
+
+def _prefixed(scores: Scores, name: str, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return lines if len(scores.runs) == 1 else [(f"{name}: {key}", value) for key, value in lines]
+
+
+def _environment(info: Mapping[str, object]) -> dict[str, object]:
+    kept = ("protocol", "digest", "methods", "metrics", "faces", "scales", "format", "title", "calls")
+    calls = info.get("calls")
+    times = {"times": "; ".join(f"{c.get('started')} to {c.get('finished')}" for c in calls)} if isinstance(calls, list) else {}
+    return {**{k: v for k, v in info.items() if k not in kept}, **times}
+
+
+def _metric_facts(scores: Scores) -> str:
+    lines = []
+    for name, fact in scores.metrics.items():
+        weights = "; ".join(f"{k} {v}" for k, v in (fact.get("weights") or {}).items())
+        source = fact.get("source")
+        parts = [
+            str(fact.get("conventions") or ""),
+            f"source: {source}" if source else "",
+            f"weights: {weights}" if weights else "",
+        ]
+        lines.append((name, "; ".join(p for p in parts if p)))
+    return "<h3>Metrics</h3>" + _facts(lines)
+
+
+def _method_facts(scores: Scores) -> list[tuple[str, str]]:
+    lines = []
+    for name in scores.methods:
+        run, label = scores.owner[name]
+        entry = next(m for m in run.info["methods"] if m["label"] == label)
+        parts = [f"{key}: {value}" for key, value in notes.entries(entry, ("label",)) if value]
+        lines.append((name, "; ".join(parts)))
+    return lines
+
+
+def _study_facts(report: Report) -> list[tuple[str, str]]:
+    assert report.mos is not None
+    study = report.mos.study
+    lines = notes.entries(study.info, ("stimuli", "plan", "faces", "low_faces", "high_faces", "gold_faces"))
+    peeks = study.peeks()
+    study.close()
+    return [*lines, ("looks before the stopping rule", "; ".join(f"{p['at']} by {p.get('who', '?')}" for p in peeks) or "none")]
