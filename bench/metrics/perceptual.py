@@ -1,0 +1,251 @@
+"""Perceptual distance: LPIPS v0.1 on three trunks, shift-tolerant LPIPS on two, and LPIPS among a method's own samples.
+
+Images are uint8 here and become [-1, 1] in one place, so that nobody can feed [0, 1], as a dozen published scripts did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from bench.errors import FaceSRError, WeightsMissing
+from bench.faces import U8, Batch
+from bench.metrics.base import Metric, NoScore
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from bench.networks.lpips import LPIPS
+
+MEMORY = 512 * 2**20
+"""Bytes of HR features kept for the methods to come; a batch that needs more has them computed anew for every method."""
+
+
+def device() -> torch.device:
+    """Where metric networks run: the first CUDA device, else the processor."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def to_network(images: U8) -> Tensor:
+    """uint8 RGB (N, H, W, 3) as float32 (N, 3, H, W) in [-1, 1], channels last in memory, on the metrics' device."""
+    import torch
+
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device())
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def parts(n: int) -> Iterator[slice]:
+    """Slices of a batch that fit a cache (8 faces) or keep a GPU busy (64)."""
+    step = 64 if device().type == "cuda" else 8
+    return (slice(i, min(i + step, n)) for i in range(0, n, step))
+
+
+class _Perceptual(Metric):
+    """A network's distance of SR to HR; a subclass names its weight files and builds it."""
+
+    higher_is_better, digits, range = False, 3, (0.0, 1.0)
+    smallest: ClassVar[int] = 16
+    """The side below which the deepest layer has no pixel."""
+    depth: ClassVar[int] = 1
+    """Bytes of features a pixel, roughly."""
+
+    def files(self) -> dict[str, Path]:
+        """The weight files, by name. Raises ``WeightsMissing``."""
+        raise NotImplementedError
+
+    def network(self) -> LPIPS:
+        """The frozen network on the metrics' device, built once a process."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> dict[str, str]:
+        from bench.weights import sha256
+
+        return {name: sha256(path) for name, path in self.files().items()}
+
+    def skip(self, size: int) -> str | None:
+        if size < self.smallest:
+            return f"{self.label} needs images of at least {self.smallest} pixels a side, these have {size}"
+        return None
+
+    def reference(self, batch: Batch) -> list[list[Tensor]] | None:
+        if batch.hr.size // 3 * self.depth > MEMORY:
+            return None
+        return [self._maps(batch.hr[part]) for part in parts(len(batch))]
+
+    def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
+        values: list[float] = []
+        for i, part in enumerate(parts(len(batch))):
+            known = reference[i] if reference is not None else self._maps(batch.hr[part])
+            values += self._distances(self._maps(sr[part]), known)
+        return values
+
+    def distance(self, a: U8, b: U8) -> list[float]:
+        """The distances of two batches (N, H, W, 3), uint8 RGB: (N,)."""
+        if a.shape != b.shape or a.dtype != np.uint8 or b.dtype != np.uint8:
+            raise FaceSRError(f"{self.label} compares uint8 images of one shape, not {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+        return [d for part in parts(len(a)) for d in self._distances(self._maps(a[part]), self._maps(b[part]))]
+
+    def diversity(self, samples: U8) -> list[float]:
+        """The mean distance among each face's samples: ``samples`` (K, N, H, W, 3) uint8, K >= 2, of the same N faces; (N,) values.
+
+        What BicycleGAN (Zhu et al. 2017) reports of multi-modal methods: the mean over all pairs, 0 where all samples are equal.
+        """
+        if len(samples) < 2:
+            raise FaceSRError(f"diversity needs at least two samples a face, got {len(samples)}")
+        rows = []
+        for n in range(samples.shape[1]):
+            maps = [self._maps(samples[k : k + 1, n]) for k in range(len(samples))]
+            rows.append(np.mean([self._distances(a, b)[0] for a, b in combinations(maps, 2)]))
+        return [float(row) for row in rows]
+
+    def _maps(self, images: U8) -> list[Tensor]:
+        import torch
+
+        with torch.inference_mode():
+            return self.network().maps(to_network(images))
+
+    def _distances(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> list[float]:
+        import torch
+
+        net = self.network()
+        with torch.inference_mode():
+            total = torch.zeros(len(a[0]), device=a[0].device)
+            for k, (x, y) in enumerate(zip(a, b, strict=True)):
+                # A linear head and the mean over pixels commute; the mean first touches the features once.
+                total += (x - y).square_().mean((2, 3)) @ net.get_buffer(f"lin{k}").flatten()
+            return [float(v) for v in total.tolist()]
+
+
+class _LPIPS(_Perceptual):
+    trunk: ClassVar[Literal["alex", "vgg", "squeeze"]]
+    candidates: ClassVar[tuple[str, ...]]
+    """Names of weight files of which any one will do."""
+    source = "lpips 0.1.4, version 0.1 (equal within 1e-5)"
+
+    def __init__(self) -> None:
+        self.conventions = f"v0.1, ImageNet {self.label[7:-1]} with the lpips package's linear heads; RGB; mean over pixels"
+
+    def files(self) -> dict[str, Path]:
+        from bench.networks.lpips import heads_file
+
+        return {"trunk": _first(self.candidates), "heads": heads_file(self.trunk)}
+
+    def network(self) -> LPIPS:
+        return _lpips(self.trunk, _first(self.candidates))
+
+
+class LpipsAlex(_LPIPS):
+    """LPIPS with AlexNet, the one that papers compare with."""
+
+    name, label, trunk, candidates, smallest, depth = "lpips-alex", "LPIPS (AlexNet)", "alex", ("alexnet",), 31, 40
+
+
+class LpipsVgg(_LPIPS):
+    """LPIPS with VGG16."""
+
+    name, label, trunk, candidates, smallest, depth = "lpips-vgg", "LPIPS (VGG16)", "vgg", ("vgg16",), 16, 500
+
+
+class LpipsSqueeze(_LPIPS):
+    """LPIPS with SqueezeNet 1.1."""
+
+    name, label, trunk, smallest, depth = "lpips-squeeze", "LPIPS (SqueezeNet)", "squeeze", 17, 130
+    candidates = ("squeezenet", "squeezenet-features")
+
+
+class _StLPIPS(_Perceptual):
+    trunk: ClassVar[Literal["alex", "vgg"]]
+    source = "stlpips-pytorch 0.0.2 (equal within 1e-5)"
+
+    def __init__(self) -> None:
+        self.conventions = (
+            f"shift-tolerant LPIPS, {self.label[10:-1]}, trunk and heads of the published vST0.0; not comparable with LPIPS"
+        )
+
+    def files(self) -> dict[str, Path]:
+        from bench.weights import find
+
+        return {"weights": find(f"stlpips-{self.trunk}")}
+
+    def network(self) -> LPIPS:
+        return _stlpips(self.trunk, self.files()["weights"])
+
+
+class StLpipsAlex(_StLPIPS):
+    """Shift-tolerant LPIPS with AlexNet: for machines that reach only a package index."""
+
+    name, label, trunk, smallest, depth = "st-lpips-alex", "ST-LPIPS (AlexNet)", "alex", 21, 170
+
+
+class StLpipsVgg(_StLPIPS):
+    """Shift-tolerant LPIPS with VGG16."""
+
+    name, label, trunk, smallest, depth = "st-lpips-vgg", "ST-LPIPS (VGG16)", "vgg", 18, 510
+
+
+def _first(names: tuple[str, ...]) -> Path:
+    """The first of these weight files that is here. Raises ``WeightsMissing`` with what to do about the first."""
+    from bench.weights import find
+
+    problems = []
+    for name in names:
+        try:
+            return find(name)
+        except WeightsMissing as error:
+            problems.append(str(error))
+    raise WeightsMissing(problems[0])
+
+
+@cache
+def _lpips(trunk: Literal["alex", "vgg", "squeeze"], file: Path) -> LPIPS:
+    import torch
+
+    from bench.networks.lpips import LPIPS
+    from bench.weights import load_tensors
+
+    net = LPIPS(trunk, _plain(load_tensors(file)))
+    return net.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@cache
+def _stlpips(trunk: Literal["alex", "vgg"], file: Path) -> LPIPS:
+    import torch
+
+    from bench.networks.stlpips import ShiftTolerantLPIPS
+    from bench.weights import load_tensors
+
+    net = ShiftTolerantLPIPS(trunk, load_tensors(file))
+    return net.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _plain(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tensors of a file that may keep them under 'state_dict'."""
+    inner = state.get("state_dict", state)
+    return inner if isinstance(inner, Mapping) else state
+
+
+def sample_diversity(folder: Path, names: Sequence[str], metric: _Perceptual | None = None) -> dict[str, float | NoScore]:
+    """``metric``'s diversity (LPIPS-Alex unless told) of a method's saved samples: ``folder``/0/NAME.png, ``folder``/1/NAME.png ...
+
+    A run keeps them in ``samples/METHOD``. A face with fewer than two samples gets its reason instead of a value.
+    """
+    from bench.imaging import read_rgb
+
+    metric = metric or LpipsAlex()
+    found: dict[str, float | NoScore] = {}
+    for name in names:
+        files = sorted(folder.glob(f"*/{name}.png"))
+        if len(files) < 2:
+            found[name] = NoScore("skipped", f"{name} has {len(files)} samples in {folder.name}; diversity needs two")
+            continue
+        found[name] = metric.diversity(np.stack([read_rgb(file) for file in files])[:, None])[0]
+    return found
