@@ -139,7 +139,8 @@ def load_class(target: str, base: type, kind: str) -> Any:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FaceSRError(f"no file {path}")
-    name = f"facesr_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    # by content: a file that changed since is another module
+    name = f"facesr_plugin_{hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

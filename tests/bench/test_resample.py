@@ -68,7 +68,11 @@ def test_pulse_bicubic_of_a_rectangle(fixtures: Path, detweights: ModuleType) ->
         ("bicubic-pillow", "BICUBIC", (16, 50, 128, 300)),
         ("bilinear-pillow", "BILINEAR", (16, 50, 128, 300)),
         ("box", "BOX", (16, 64, 128)),  # at fractions Pillow takes whole pixels, ours splits them (area average)
-        ("nearest", "NEAREST", (16, 64, 128, 256)),  # where a centre falls between two pixels Pillow's running sum decides
+        (
+            "nearest",
+            "NEAREST",
+            (16, 64, 128, 256),
+        ),  # where a centre falls between two pixels Pillow's running sum decides
     ],
 )
 def test_pillow_kernels_equal_pillow(kernel: str, filter_: str, sizes: tuple[int, ...]) -> None:

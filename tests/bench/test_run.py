@@ -1,0 +1,410 @@
+"""Runs: every cell a row, resumable at any moment, keyed on bytes, weights, code and conventions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import protocol, registry
+from bench.errors import FaceSRError
+from bench.imaging import image_size, read_rgb, resize8, write_png
+from bench.results import COLUMNS, Run, load
+from bench.run import plan, start
+from helpers import TINY, faces, picture
+
+COUNTING = '''
+from pathlib import Path
+from bench.imaging import resize
+from bench.method import Method, Outcome, Restored
+
+class Counting(Method):
+    """Bicubic that leaves a mark for every call; seeded noise by face."""
+    batch_size = 2
+    def __init__(self, *, log, strength=0.0, **more):
+        super().__init__(**more)
+        self.log, self.strength = log, strength
+    def restore(self, lr, names=()):
+        with (Path(self.log) / "log").open("a") as file:
+            file.write(" ".join(names) + "\\n")
+        return resize(lr, self.size, "bicubic-matlab") + self.strength
+'''
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    faces(tmp_path / "hr")
+    (tmp_path / "mine.py").write_text(COUNTING)
+    return tmp_path
+
+
+def _go(world: Path, *methods: str, settings: tuple[str, ...] = (), out: str = "run", text: str = TINY, **more: object) -> Run:
+    specs = registry.method_specs(methods or ["bicubic"], settings)
+    return start(
+        plan(
+            protocol.parse(text, metrics=registry.installed("facesr.metrics")),
+            specs,
+            world / out,
+            data=str(world / "hr"),
+            **more,
+        )
+    )  # type: ignore[arg-type]
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for kind in ("lr", "sr") for p in sorted((folder / kind).rglob("*.png"))
+    }
+
+
+def _scores(run: Run) -> list[tuple[object, ...]]:
+    frame = run.scores().drop(columns="seconds")
+    return [tuple(None if v != v else v for v in row) for row in frame.itertuples(index=False)]
+
+
+def _calls(world: Path) -> int:
+    log = world / "log"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def test_every_cell_is_a_row(world: Path) -> None:
+    run = _go(world, "bicubic", "nearest")
+    frame = run.scores()
+    assert list(frame.columns) == list(COLUMNS)
+    assert len(frame) == 5 * 2 * 4
+    assert (frame.status == "ok").all()
+    assert np.isfinite(frame.value).all()
+    assert run.methods == ["bicubic", "nearest"]
+    assert run.info["state"] == "finished"
+    lr = read_rgb(run.lr_path("002", 8))
+    assert np.array_equal(lr, resize8(picture(2), 8, "bicubic-matlab"))
+    assert image_size(run.sr_path("bicubic", "002", 8)) == (64, 64)
+    assert (frame[(frame.metric == "consistency-pass")].value <= 1).all()
+
+
+def test_warm_run_calls_and_decodes_nothing(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, settings = f"{world / 'mine.py'}:Counting", (f"counting.log={world}",)
+    first = _go(world, method, settings=settings)
+    before, calls, stamp = _scores(first), _calls(world), (world / "run/scores.parquet").stat().st_mtime_ns
+    assert calls == 3  # five faces, two a call
+
+    def never(*args: object) -> None:
+        raise AssertionError("decoded in a warm run")
+
+    for module in ("bench.run.restore.read_rgb", "bench.run.measure.read_rgb", "bench.run.measure.read_hr"):
+        monkeypatch.setattr(module, never)
+    again = _go(world, method, settings=settings)
+    assert _scores(again) == before
+    assert _calls(world) == calls
+    assert (world / "run/scores.parquet").stat().st_mtime_ns == stamp
+
+
+def test_a_change_recomputes_what_depends_on_it(world: Path) -> None:
+    method, settings = f"{world / 'mine.py'}:Counting", (f"counting.log={world}",)
+    _go(world, method, "nearest", settings=settings)
+    nearest = (world / "run/sr/nearest/000.png").stat().st_mtime_ns
+    changed = _scores(_go(world, method, "nearest", settings=(*settings, "counting.strength=0.1")))
+    assert _calls(world) == 6
+    assert (world / "run/sr/nearest/000.png").stat().st_mtime_ns == nearest
+    text = COUNTING.replace('"bicubic-matlab"', '"nearest"')
+    (world / "mine.py").write_text(text)
+    after = _go(world, method, "nearest", settings=settings)
+    assert _calls(world) == 9
+    assert _scores(after) != changed
+
+
+def test_a_touched_image_is_made_and_scored_again(world: Path) -> None:
+    first = _go(world)
+    before, scores = _bytes(world / "run"), _scores(first)
+    write_png(world / "run/sr/bicubic/001.png", picture(9))
+    (world / "run/sr/bicubic/002.png").unlink()
+    (world / "run/lr/003.png").write_bytes(b"")
+    again = _go(world)
+    assert _bytes(world / "run") == before
+    assert _scores(again) == scores
+
+
+def test_other_faces_or_protocol_do_not_mix(world: Path) -> None:
+    _go(world)
+    with pytest.raises(FaceSRError, match="choose another --out"):
+        _go(world, text=TINY.replace("scale = 8", "scale = 4"))
+    write_png(world / "hr/000.png", picture(77))
+    with pytest.raises(FaceSRError, match="choose another --out"):
+        _go(world)
+
+
+def test_methods_can_be_added(world: Path) -> None:
+    _go(world, "bicubic")
+    both = _go(world, "nearest")
+    assert both.methods == ["bicubic", "nearest"]
+    assert set(both.scores().method) == {"bicubic", "nearest"}
+
+
+def test_folder_statuses(world: Path) -> None:
+    theirs = world / "theirs"
+    theirs.mkdir()
+    write_png(theirs / "000.png", picture(0))
+    write_png(theirs / "001.png", np.repeat(np.repeat(picture(1), 2, 0), 2, 1))  # twice as large: reduced
+    write_png(theirs / "002.png", picture(2, 48))
+    (theirs / "003.jpg").write_text("<html>quota exceeded</html>")
+    write_png(theirs / "extra.png", picture(1))
+    frame = _go(world, f"folder:{theirs}").scores()
+    psnr = frame[frame.metric == "psnr"].set_index("image")
+    assert psnr.status.to_dict() == {"000": "ok", "001": "ok", "002": "failed", "003": "failed", "004": "missing"}
+    assert psnr.value["000"] == 100
+    assert psnr.value["001"] == 100
+    assert "48 x 48" in psnr.reason["002"]
+    assert "not an image" in psnr.reason["003"]
+    assert "no image named 004" in psnr.reason["004"]
+    write_png(theirs / "004.png", picture(4))
+    assert _go(world, f"folder:{theirs}").scores().query("metric == 'psnr' and image == '004'").status.item() == "ok"
+
+
+ODD = '''
+import torch
+from bench.method import Method, Outcome, Restored
+
+class Odd(Method):
+    """Fails in every way a method can."""
+    def restore(self, lr, names=()):
+        if "001" in names:
+            raise RuntimeError("CUDA out of memory\\nlong trace")
+        out = torch.full((len(names), 3, self.size, self.size), 0.5)
+        if names[0] == "002":
+            out[0, 0, 0, 0] = float("nan")
+        if names[0] == "003":
+            out = out[:, :, :-1]
+        return Restored(out, [Outcome("not_converged", "epsilon 0.004 after 100 steps") if n == "004" else Outcome() for n in names])
+'''
+
+
+def test_a_bad_face_does_not_take_its_batch(world: Path) -> None:
+    (world / "odd.py").write_text(ODD)
+    frame = _go(world, f"{world / 'odd.py'}:Odd").scores()
+    psnr = frame[frame.metric == "psnr"].set_index("image")
+    assert psnr.status.to_dict() == {
+        "000": "ok",
+        "001": "failed",
+        "002": "failed",
+        "003": "failed",
+        "004": "not_converged",
+    }
+    assert psnr.reason["001"] == "RuntimeError: CUDA out of memory long trace"
+    assert "NaN" in psnr.reason["002"]
+    assert "expected (1, 3, 64, 64)" in psnr.reason["003"]
+    assert np.isfinite(psnr.value["004"])  # the kept image's value stays in its row
+    consistency = frame[frame.metric == "consistency"].set_index("image")
+    assert consistency.status["004"] == "ok"
+    assert (world / "run/sr/odd/004.png").is_file()
+    assert not (world / "run/sr/odd/001.png").exists()
+
+
+COMMAND = """
+command = "{python} {script} {{input}} {{output}} {{scale}}"
+timeout = {timeout}
+files = ["script.py"]
+"""
+SCRIPT = """
+import sys, pathlib, time
+from PIL import Image
+source, target = map(pathlib.Path, sys.argv[1:3])
+for file in sorted(source.iterdir()):
+    if file.stem == "001": continue
+    image = Image.open(file)
+    side = 60 if file.stem == "002" else image.width * int(sys.argv[3])
+    image.resize((side, side)).save(target / file.name)
+    {extra}
+"""
+
+
+def _command(world: Path, extra: str = "", timeout: float = 60) -> str:
+    (world / "script.py").write_text(SCRIPT.format(extra=extra))
+    (world / "theirs.toml").write_text(COMMAND.format(python=sys.executable, script=world / "script.py", timeout=timeout))
+    return f"command:{world / 'theirs.toml'}"
+
+
+def test_command_statuses(world: Path) -> None:
+    psnr = _go(world, _command(world)).scores().query("metric == 'psnr'").set_index("image")
+    assert psnr.status.to_dict() == {"000": "ok", "001": "missing", "002": "failed", "003": "ok", "004": "ok"}
+
+
+def test_command_crash_keeps_stderr_and_what_was_made(world: Path) -> None:
+    extra = "if file.stem == '002': sys.exit('no CUDA device')"
+    psnr = _go(world, _command(world, extra)).scores().query("metric == 'psnr'").set_index("image")
+    assert psnr.status["000"] == "ok"
+    assert psnr.status["004"] == "failed"
+    assert "no CUDA device" in psnr.reason["004"]
+
+
+def test_command_timeout_ends_the_program(world: Path) -> None:
+    began = time.monotonic()
+    psnr = _go(world, _command(world, "time.sleep(60)", timeout=2)).scores().query("metric == 'psnr'").set_index("image")
+    assert time.monotonic() - began < 40
+    assert "stopped after 2 s" in psnr.reason["004"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "'command' is missing"),
+        ('comand = "x"', "did you mean 'command'"),
+        ('command = "x {inptu}"', "unknown field"),
+        ("command = [", "not valid TOML"),
+        ("command = 3", "wrong type"),
+    ],
+)
+def test_bad_command_files_are_told(world: Path, text: str, says: str) -> None:
+    (world / "bad.toml").write_text(text)
+    try:
+        frame = _go(world, f"command:{world / 'bad.toml'}").scores()
+        assert frame.reason.str.contains(says).any()
+    except FaceSRError as error:
+        assert says in str(error)
+
+
+def _spoil_grey(path: Path) -> None:
+    Image.fromarray(picture(1)).convert("CMYK").save(path.with_suffix(".tif"))
+    path.unlink()
+
+
+def _spoil_small(path: Path) -> None:
+    write_png(path, picture(1, 32))
+
+
+def _spoil_oblong(path: Path) -> None:
+    write_png(path, picture(1, 80)[:64])
+
+
+def _spoil_cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(_spoil_grey, "CMYK"), (_spoil_small, "smaller than"), (_spoil_oblong, "not square"), (_spoil_cut, "truncated")],
+)
+def test_bad_hr_faces_stop_the_run_with_one_sentence(world: Path, spoil: Callable[[Path], None], says: str) -> None:
+    spoil(world / "hr/001.png")
+    with pytest.raises(FaceSRError, match=says) as caught:
+        _go(world)
+    assert "001" in str(caught.value)
+
+
+def test_larger_hr_is_reduced_by_the_protocol(world: Path) -> None:
+    shutil.rmtree(world / "hr")
+    faces(world / "hr", side=128)
+    run = _go(world, "bicubic")
+    assert np.array_equal(read_rgb(run.lr_path("000", 8)), resize8(resize8(picture(0, 128), 64, "box"), 8, "bicubic-matlab"))
+
+
+def test_two_runs_into_one_folder(world: Path) -> None:
+    from bench.run.store import locked
+
+    with locked(world / "run"), pytest.raises(FaceSRError, match="in use by another facesr run"):
+        _go(world)
+    assert _go(world).info["state"] == "finished"
+
+
+def test_read_only_output(world: Path) -> None:
+    (world / "file").write_text("")
+    with pytest.raises(FaceSRError, match="cannot be written"):
+        _go(world, out="file/run")
+
+
+def test_full_disk_is_told_and_loses_nothing(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    _go(world, "bicubic", out="whole")
+    original = Path.open
+
+    def narrow(self: Path, mode: str = "r", *args: object, **more: object) -> object:
+        if mode == "wb" and "sr" in self.parts:
+            written.append(self)
+            if len(written) > 2:
+                raise OSError(28, "No space left on device")
+        return original(self, mode, *args, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", narrow)
+    with pytest.raises(FaceSRError, match=r"cannot be written \(No space left on device\); what was finished before is kept"):
+        _go(world, "bicubic")
+    monkeypatch.undo()
+    assert _scores(_go(world, "bicubic")) == _scores(load(world / "whole"))
+    assert not list((world / "run").rglob("*.part"))
+
+
+SLOW = COUNTING.replace("        return resize", "        import time; time.sleep(0.15)\n        return resize")
+
+
+@pytest.mark.parametrize("after", [0.3, 1.2, 3.0])
+def test_killed_and_restarted_equals_never_stopped(world: Path, after: float) -> None:
+    (world / "mine.py").write_text(SLOW)
+    (world / "p.toml").write_text(TINY)
+    command = [
+        sys.executable, "-m", "facesr", "run", str(world / "p.toml"), "--data", str(world / "hr"), "--methods", f"bicubic,{world / 'mine.py'}:Counting",
+        "--set", f"counting.log={world}",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, "--out", str(world / "run")], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (world / "run/run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run([*command, "--out", str(world / "run")], env=environment, check=True, capture_output=True)
+    subprocess.run([*command, "--out", str(world / "whole")], env=environment, check=True, capture_output=True)
+    assert _bytes(world / "run") == _bytes(world / "whole")
+    assert _scores(load(world / "run")) == _scores(load(world / "whole"))
+
+
+def test_several_scales(world: Path) -> None:
+    run = _go(world, "bicubic", text=TINY.replace("scale = 8", "scale = [2, 8]"))
+    frame = run.scores()
+    assert set(frame.scale) == {2, 8}
+    assert len(frame) == 5 * 2 * 4
+    means = frame[frame.metric == "psnr"].groupby("scale").value.mean()
+    assert means[2] > means[8]
+    assert image_size(run.lr_path("000", 2)) == (32, 32)
+
+
+def test_run_json_says_what_was_measured(world: Path) -> None:
+    run = _go(world, "bicubic")
+    info = json.loads((world / "run/run.json").read_text())
+    assert info["title"] == "tiny-x8@1"
+    assert info["data"] == {"name": "hr", "faces": 5, "total": 5, "note": "folder hr"}
+    assert info["protocol"]["data"]["dataset"] == "folder:hr"
+    assert info["metrics"]["psnr"]["higher_is_better"] is True
+    assert "numpy" in info["environment"]
+    assert len(info["faces"][0]["sha256"]) == 64
+    assert len(run.digest) == 64
+
+
+def test_a_broken_run_json_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FaceSRError, match="not a run"):
+        load(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(FaceSRError, match="cannot be read"):
+        load(tmp_path)
+    (tmp_path / "run.json").write_text('{"format": 99}')
+    with pytest.raises(FaceSRError, match="layout version 99"):
+        load(tmp_path)
+
+
+def test_limit_and_metric_choice(world: Path) -> None:
+    run = _go(world, "bicubic", metrics=["psnr?border=4", "ssim-y"], limit=2)
+    assert len(run.faces) == 2
+    assert set(run.metrics) == {"psnr", "ssim-y"}
+    assert "border 4" in run.metrics["psnr"]["conventions"]
+    with pytest.raises(FaceSRError, match="--limit 0"):
+        _go(world, limit=0, out="x")
