@@ -95,7 +95,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to the same shape."""
-        return x + self.layers(x)
+        result: Tensor = x + self.layers(x)
+        return result
 
 
 def _blocks(count: int, channels: int, sizes: Sizes) -> nn.Sequential:
@@ -205,7 +206,9 @@ class Prior(nn.Module):
         width = sizes.prior_width
         self.conv1 = _strided(3, (*reversed(sizes.deconv_widths[:-1]), width // 2), 7, sizes.norm)
         # The port that shares blocks elsewhere does not share these.
-        self.res_blocks = nn.Sequential(Residual(width // 2, width), *(ResBlock(width, sizes.norm) for _ in range(sizes.prior_blocks)))
+        self.res_blocks = nn.Sequential(
+            Residual(width // 2, width), *(ResBlock(width, sizes.norm) for _ in range(sizes.prior_blocks))
+        )
         self.hg_blocks = nn.Sequential(*(HourGlass(width, sizes.hourglass_depth) for _ in range(sizes.hourglasses)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -260,7 +263,9 @@ class FSRNetwork(nn.Module):
         """(B, 3, H, W) in [-1, 1], H and W multiples of the stride."""
         step = self.sizes.stride
         if x.dim() != 4 or x.shape[1] != 3 or x.shape[-1] % step or x.shape[-2] % step or not x.shape[0]:
-            raise FaceSRError(f"FSRNet got a tensor of shape {tuple(x.shape)}: it needs (B, 3, H, W), B at least 1, sides multiples of {step}")
+            raise FaceSRError(
+                f"FSRNet got a tensor of shape {tuple(x.shape)}: it needs (B, 3, H, W), B at least 1, sides multiples of {step}"
+            )
         coarse = self.csr_net(x)
         features = self.pre_net(coarse)
         prior = self.heads(features)

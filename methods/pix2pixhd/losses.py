@@ -17,7 +17,11 @@ def lsgan(verdicts: Sequence[Sequence[Tensor]], real: bool) -> Tensor:
 
 def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]], weight: float = 10.0) -> Tensor:
     """L1 distance of the discriminators' features, verdicts left out: Σ over scales and layers of 4 / (layers · scales) · weight."""
-    terms = [(a - b.detach()).abs().mean() / (len(f) - 1) for f, r in zip(fake, real, strict=True) for a, b in zip(f[:-1], r[:-1], strict=True)]
+    terms = [
+        (a - b.detach()).abs().mean() / (len(f) - 1)
+        for f, r in zip(fake, real, strict=True)
+        for a, b in zip(f[:-1], r[:-1], strict=True)
+    ]
     # The published factor is 4 / (n_layers + 1) with n_layers + 2 outputs: the same as here.
     return torch.stack(terms).sum() * 4 * weight / len(fake)
 
@@ -42,7 +46,7 @@ class VGG19Loss(nn.Module):
             layers += [nn.Conv2d(width, wider, 3, padding=1), nn.ReLU()] if wider else [nn.MaxPool2d(2)]
             width = wider or width
         self.layers = nn.Sequential(*layers)
-        wanted = [k for k in self.layers.state_dict()]
+        wanted = list(self.layers.state_dict())
         found = {".".join(key.split(".")[-2:]): value for key, value in weights.items() if not key.startswith("classifier")}
         missing = [k for k in wanted if k not in found]
         if missing:

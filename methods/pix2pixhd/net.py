@@ -58,7 +58,8 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to the same shape."""
-        return x + self.conv_block(x)
+        result: Tensor = x + self.conv_block(x)
+        return result
 
 
 class GlobalGenerator(nn.Module):
@@ -67,7 +68,9 @@ class GlobalGenerator(nn.Module):
     The published options are ngf 64, n_down 4 (the class's own default is 3), 9 blocks.
     """
 
-    def __init__(self, inputs: int = 3, outputs: int = 3, ngf: int = 64, n_down: int = 4, n_blocks: int = 9, norm: Norm = "instance") -> None:
+    def __init__(
+        self, inputs: int = 3, outputs: int = 3, ngf: int = 64, n_down: int = 4, n_blocks: int = 9, norm: Norm = "instance"
+    ) -> None:
         super().__init__()
         self.inputs, self.step = inputs, 1 << n_down
         layers = _conv(inputs, ngf, norm, kernel=7)
@@ -154,7 +157,9 @@ class Encoder(nn.Module):
         """``x`` (B, inputs, H, W), ``instances`` (B, 1, H, W) with an integer an instance, to (B, outputs, H, W)."""
         _check(x, self.inputs, self.step, "encoder")
         if instances.shape != (x.shape[0], 1, *x.shape[2:]):
-            raise FaceSRError(f"the instance map has shape {tuple(instances.shape)}: images of shape {tuple(x.shape)} need one channel each")
+            raise FaceSRError(
+                f"the instance map has shape {tuple(instances.shape)}: images of shape {tuple(x.shape)} need one channel each"
+            )
         return instance_means(self.model(x), instances)
 
 
@@ -189,7 +194,14 @@ class MultiscaleDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, inputs: int = 6, ndf: int = 64, n_layers: int = 3, num_d: int = 2, features: bool = True, norm: Norm = "instance", sigmoid: bool = False
+        self,
+        inputs: int = 6,
+        ndf: int = 64,
+        n_layers: int = 3,
+        num_d: int = 2,
+        features: bool = True,
+        norm: Norm = "instance",
+        sigmoid: bool = False,
     ) -> None:
         super().__init__()
         self.inputs, self.num_d, self.features = inputs, num_d, features

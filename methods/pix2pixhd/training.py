@@ -59,6 +59,8 @@ class Losses:
     lpips: float = 0.0
     lpips_trunk: str = "squeeze"
     lpips_weights: str = ""
+    lpips_crop: int = 0
+    """Compare at random crops of this side; 0: whole images. A fixed grid of strides invites patterns that only the metric likes."""
     l1: float = 0.0
     """L1 distance to HR."""
     consistency: float = 0.0
@@ -141,7 +143,10 @@ class Pix2PixHDObjective(Objective):
         parts["gan"] = self.losses.gan * lsgan(_floats(of_fake), real=True)
         parts["feature_matching"] = feature_matching(_floats(of_fake), _floats(of_real), self.losses.feature_matching)
         yield self._generator_phase(parts)
-        real_term, fake_term = lsgan(_floats(of_real), real=True), lsgan(_floats(judge(torch.cat([given, fake.detach()], 1))), real=False)
+        real_term, fake_term = (
+            lsgan(_floats(of_real), real=True),
+            lsgan(_floats(judge(torch.cat([given, fake.detach()], 1))), real=False),
+        )
         yield Phase("discriminator", (real_term + fake_term) / 2, {"d_real": real_term, "d_fake": fake_term})
 
     def _generator_phase(self, parts: dict[str, Tensor]) -> Phase:
@@ -153,7 +158,7 @@ class Pix2PixHDObjective(Objective):
         if weight.vgg:
             parts["vgg"] = weight.vgg * self.frozen["vgg"](fake, real).float()
         if weight.lpips:
-            parts["lpips"] = weight.lpips * self.frozen["lpips"](fake, real).float().mean()
+            parts["lpips"] = weight.lpips * self.frozen["lpips"](*_same_crop(fake, real, weight.lpips_crop)).float().mean()
         if weight.l1:
             parts["l1"] = weight.l1 * (fake - real).abs().mean()
         if weight.consistency:
@@ -188,6 +193,13 @@ class Pix2PixHDObjective(Objective):
         return self.modules["generator"].state_dict(), {"sizes": json.dumps(asdict(self.sizes)), "format": "facesr pix2pixhd 1"}
 
 
+def _same_crop(a: Tensor, b: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    if not side or side >= a.shape[-1]:
+        return a, b
+    top, left = (int(torch.randint(a.shape[d] - side + 1, ())) for d in (2, 3))
+    return a[:, :, top : top + side, left : left + side], b[:, :, top : top + side, left : left + side]
+
+
 def _floats(outputs: list[list[Tensor]]) -> list[list[Tensor]]:
     return [[x.float() for x in scale] for scale in outputs]
 
@@ -196,7 +208,9 @@ def prepare(recipe: Recipe) -> Job:
     """Networks and data of a ``pix2pixhd`` recipe."""
     missing = [name for name in ("generator", "discriminator") if not isinstance(recipe.optimiser.get(name), dict)]
     if missing:
-        raise FaceSRError(f"a pix2pixhd recipe needs the table [optimiser.{missing[0]}], e.g. name = 'adam', lr = 2e-4, betas = [0.5, 0.999]")
+        raise FaceSRError(
+            f"a pix2pixhd recipe needs the table [optimiser.{missing[0]}], e.g. name = 'adam', lr = 2e-4, betas = [0.5, 0.999]"
+        )
     objective = Pix2PixHDObjective(fill(Sizes, recipe.net, "[net]"), fill(Losses, recipe.loss, "[loss]"), recipe.optimiser)
     source, validation = face_batches(recipe)
     return Job(objective, source, validation)

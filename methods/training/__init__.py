@@ -1,7 +1,7 @@
 """Training: a method gives an ``Objective``, a recipe says what on and how long, ``Trainer`` does the rest."""
 
 from methods.training.data import Augment, FaceBatches, Faces, Source, degrade, load
-from methods.training.loop import Machine, Trainer, TrainingDiverged
+from methods.training.loop import Machine, Trainer, DivergedError
 from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
 from methods.training.recipe import Loop, Recipe, fill, read
 
@@ -18,7 +18,7 @@ __all__ = [
     "Recipe",
     "Source",
     "Trainer",
-    "TrainingDiverged",
+    "DivergedError",
     "degrade",
     "fill",
     "grid",

@@ -35,7 +35,9 @@ def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     except FileNotFoundError:
         raise FaceSRError(f"{path}: no checkpoint to resume from; start without --resume") from None
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise FaceSRError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]}): delete it and start anew") from None
+        raise FaceSRError(
+            f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]}): delete it and start anew"
+        ) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise FaceSRError(f"{path} is not a training checkpoint of this version (format {FORMAT})")
     return state

@@ -96,7 +96,9 @@ def load(sources: Sequence[dict[str, Any]], size: int) -> Faces:
         for file in paths(source):
             image = read_rgb(file)
             if image.shape != (size, size, 3):
-                raise FaceSRError(f"{file}: {image.shape[1]} x {image.shape[0]} pixels, the recipe trains at {size}: prepare the faces first")
+                raise FaceSRError(
+                    f"{file}: {image.shape[1]} x {image.shape[0]} pixels, the recipe trains at {size}: prepare the faces first"
+                )
             names.append(file.stem)
             images.append(image)
         index += list(range(first, len(images))) * int(source.get("repeat", 1))
@@ -134,7 +136,9 @@ class Augment:
         if self.flip:
             x = torch.where((torch.rand(n, generator=generator) < 0.5).view(n, 1, 1, 1), x.flip(3), x)
         if self.gain or self.colour or self.offset:
-            gain = self.gain * torch.randn(n, 1, 1, 1, generator=generator) + self.colour * torch.randn(n, 3, 1, 1, generator=generator)
+            gain = self.gain * torch.randn(n, 1, 1, 1, generator=generator) + self.colour * torch.randn(
+                n, 3, 1, 1, generator=generator
+            )
             x = (x * gain.exp() + self.offset * torch.randn(n, 1, 1, 1, generator=generator)).clamp(0, 1)
         return x
 
@@ -151,7 +155,9 @@ class FaceBatches:
 
     def __init__(self, faces: Faces, batch: int, factor: int, augment: Augment | None = None, seed: int = 0) -> None:
         if batch < 1 or factor < 1 or faces.pixels.shape[1] % factor:
-            raise FaceSRError(f"cannot train in batches of {batch} at ×{factor} from {faces.pixels.shape[1]} pixels: check batch and factor")
+            raise FaceSRError(
+                f"cannot train in batches of {batch} at ×{factor} from {faces.pixels.shape[1]} pixels: check batch and factor"
+            )
         self.faces, self.size, self.factor, self.seed = faces, batch, factor, seed
         self.augment = augment or Augment(flip=False)
         self._orders: dict[int, NDArray[np.int64]] = {}

@@ -52,13 +52,17 @@ def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches, list[Batch]]:
     table = dict(recipe.data)
     unknown = [k for k in table if k not in ("size", "scale", "train", "validation", "augment")]
     if unknown:
-        raise FaceSRError(f"[data]: no option {unknown[0]!r}: {suggest(unknown[0], ('size', 'scale', 'train', 'validation', 'augment'))}")
+        raise FaceSRError(
+            f"[data]: no option {unknown[0]!r}: {suggest(unknown[0], ('size', 'scale', 'train', 'validation', 'augment'))}"
+        )
     size, scale = int(table.get("size", 128)), int(table.get("scale", 8))
     augment = fill(faces.Augment, table.get("augment", {}), "[data.augment]")
     train = faces.load(table.get("train", []), size)
     held_out = faces.load(table["validation"], size) if table.get("validation") else None
     if held_out is not None and (both := set(held_out.names) & set(train.names)):
-        raise FaceSRError(f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last")
+        raise FaceSRError(
+            f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last"
+        )
     source = faces.FaceBatches(train, recipe.loop.batch, scale, augment, recipe.loop.seed)
     return source, [] if held_out is None else fixed_batches(held_out, scale)
 
@@ -75,7 +79,13 @@ def fixed_batches(held_out: faces.Faces, scale: int, batch: int = 16) -> list[Ba
 
 
 def run(
-    recipe: Recipe, out: Path, *, resume: bool = False, max_minutes: float | None = None, machine: Machine | None = None, best: bool = False
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    machine: Machine | None = None,
+    best: bool = False,
 ) -> dict[str, Any]:
     """Train a recipe into ``out``; returns what ``summary.json`` there says. ``weights.safetensors`` is written at every end."""
     last = out / "last.pt"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LAST, BEST = "last.pt", "best.pt"
 
 
-class TrainingDiverged(FaceSRError):
+class DivergedError(FaceSRError):
     """A loss or a gradient is not finite. The last checkpoint is from before it."""
 
 
@@ -78,7 +78,14 @@ class Trainer:
     """Runs an ``Objective`` over a ``Source`` and leaves checkpoints, history, pictures and TensorBoard files in ``out``."""
 
     def __init__(
-        self, objective: Objective, source: Source, loop: Loop, out: Path, *, validation: list[Batch] | None = None, machine: Machine | None = None
+        self,
+        objective: Objective,
+        source: Source,
+        loop: Loop,
+        out: Path,
+        *,
+        validation: list[Batch] | None = None,
+        machine: Machine | None = None,
     ) -> None:
         from lightning_fabric import Fabric
 
@@ -86,7 +93,8 @@ class Trainer:
         devices: Any = int(where.devices) if where.devices.isdigit() else where.devices
         if where.accelerator == "cpu" and devices == "auto":
             devices = 1  # torch's own threads use the cores; a process a core would only add copies
-        self.fabric: Fabric = Fabric(accelerator=where.accelerator, devices=devices, strategy=where.strategy, precision=loop.precision)  # type: ignore[arg-type]
+        precision: Any = loop.precision
+        self.fabric: Fabric = Fabric(accelerator=where.accelerator, devices=devices, strategy=where.strategy, precision=precision)
         self.objective, self.source, self.loop, self.out = objective, source, loop, out
         self.validation = validation or []
         self.step = 0
@@ -100,7 +108,7 @@ class Trainer:
         self._bare = dict(objective.modules)
         for module in self._bare.values():
             if self.loop.channels_last:
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                module.to(memory_format=torch.channels_last)
         for name, module in self._bare.items():
             objective.modules[name] = self.fabric.setup_module(module)
         for name, optimiser in list(objective.optimisers.items()):
@@ -184,7 +192,10 @@ class Trainer:
     def _to_device(self, batch: Batch) -> Batch:
         moved: Batch = self.fabric.to_device(batch)
         if self.loop.channels_last:
-            return {k: v.contiguous(memory_format=torch.channels_last) if isinstance(v, Tensor) and v.dim() == 4 else v for k, v in moved.items()}
+            return {
+                k: v.contiguous(memory_format=torch.channels_last) if isinstance(v, Tensor) and v.dim() == 4 else v
+                for k, v in moved.items()
+            }
         return moved
 
     def _advance(self, batch: Batch, progress: Progress | None) -> None:
@@ -230,7 +241,7 @@ class Trainer:
     def _diverged(self, what: str, phase: Phase, batch: Batch) -> None:
         names = ", ".join(str(n) for n in batch.get("names", [])) or "without names"
         parts = ", ".join(f"{k} {float(v.detach()):.4g}" for k, v in phase.scalars.items())
-        raise TrainingDiverged(
+        raise DivergedError(
             f"step {self.step + 1}: {what}{f' ({parts})' if parts else ''}; batch: {names}. "
             f"Stopped; {self.out / LAST} is from before: lower the learning rate or set loop.clip, then resume"
         )
@@ -243,7 +254,9 @@ class Trainer:
             with self.evaluating():
                 if validate:
                     self._validate(progress)
-                image = self.objective.preview(self._to_device(self.validation[0]) if self.validation else batch) if preview else None
+                image = (
+                    self.objective.preview(self._to_device(self.validation[0]) if self.validation else batch) if preview else None
+                )
                 if image is not None:
                     progress.picture(self.step, image)
         if validate or preview:
@@ -307,4 +320,4 @@ def _told_to_stop(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["BEST", "LAST", "Average", "Machine", "Trainer", "TrainingDiverged", "plain"]
+__all__ = ["BEST", "LAST", "Average", "Machine", "Trainer", "DivergedError", "plain"]

@@ -28,7 +28,7 @@ class Progress:
 
         self.out, self.steps, self.start, self.deadline = out, steps, start, deadline
         self.began = self.spoke = time.monotonic()
-        self.board = SummaryWriter(str(out / "tensorboard"), purge_step=start or None)  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(out / "tensorboard"), purge_step=start or None)
         self.history = out / "history.jsonl"
         self._forget(start)
         self.bar: Any = None
@@ -46,7 +46,7 @@ class Progress:
         """After each step; ``board``: also to TensorBoard."""
         if board:
             for name, value in {**scalars, **rates}.items():
-                self.board.add_scalar(name if name in rates else f"loss/{name}", value, step)  # type: ignore[no-untyped-call]
+                self.board.add_scalar(name if name in rates else f"loss/{name}", value, step)
         text = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
         if self.bar is not None:
             self.bar.update(1)
@@ -64,7 +64,7 @@ class Progress:
     def scores(self, step: int, scores: dict[str, float], best: bool) -> None:
         """After a validation."""
         for name, value in scores.items():
-            self.board.add_scalar(f"validation/{name}", value, step)  # type: ignore[no-untyped-call]
+            self.board.add_scalar(f"validation/{name}", value, step)
         with self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "seconds": round(time.monotonic() - self.began, 1), **scores}) + "\n")
         self.say(f"step {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()) + ("  (best so far)" if best else ""))
@@ -73,7 +73,7 @@ class Progress:
         """A sample grid (3, H, W) in [0, 1]: to TensorBoard and to ``previews/``."""
         from bench.imaging import to_uint8, write_png
 
-        self.board.add_image("samples", image, step)  # type: ignore[no-untyped-call]
+        self.board.add_image("samples", image, step)
         folder = self.out / "previews"
         folder.mkdir(exist_ok=True)
         write_png(folder / f"{step:07d}.png", to_uint8(image[None])[0])
@@ -90,4 +90,4 @@ class Progress:
         """Finish the bar and the TensorBoard file."""
         if self.bar is not None:
             self.bar.close()
-        self.board.close()  # type: ignore[no-untyped-call]
+        self.board.close()

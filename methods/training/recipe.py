@@ -85,7 +85,8 @@ def fill(kind: type[T], table: dict[str, Any], where: str) -> T:
         raise FaceSRError(f"{where}: no option {unknown[0]!r}: {suggest(unknown[0], known)}")
     for key, value in table.items():
         want = str(known[key].type)
-        good = {"int": int, "float": (int, float), "bool": bool, "str": str}.get(want)
+        kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+        good = kinds.get(want)
         if good and (not isinstance(value, good) or (want in ("int", "float") and isinstance(value, bool))):
             raise FaceSRError(f"{where}: {key} is {value!r}, it must be of type {want}")
     try:

@@ -1,0 +1,108 @@
+"""pix2pixHD's ``latest_net_G.pth`` (and ``_D``, ``_E``): bare state dicts, whose keys and shapes tell the net and its sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from bench.errors import FaceSRError
+from bench.weights import load_tensors
+from methods.pix2pixhd.net import Encoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def read(path: Path | str) -> dict[str, Tensor]:
+    """A state dict with plain keys. Raises ``WeightsMissing``, ``WeightsBroken``, or ``FaceSRError`` for a file of another kind."""
+    held = load_tensors(path)
+    for key in ("state_dict", "model", "netG"):
+        if isinstance(held.get(key), Mapping):
+            held = held[key]
+    state = {k.removeprefix("module."): v for k, v in held.items() if isinstance(v, Tensor)}
+    return cleaned({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+
+
+def cleaned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the running statistics that instance norm wrote before PyTorch 0.4 (the published loader ignores them too).
+
+    Batch norm keeps its own: it is known by having weights.
+    """
+    return {k: v for k, v in state.items() if k.split(".")[-1] not in STATISTICS or k.rsplit(".", 1)[0] + ".weight" in state}
+
+
+def _convolutions(state: Mapping[str, Tensor], prefix: str) -> list[tuple[int, Tensor]]:
+    """Index and weight of the convolutions directly in a sequence."""
+    found = [(int(m.group(1)), v) for k, v in state.items() if (m := re.fullmatch(rf"{prefix}\.(\d+)\.weight", k)) and v.dim() == 4]
+    return sorted(found, key=lambda item: item[0])
+
+
+def _blocks(state: Mapping[str, Tensor], prefix: str) -> list[int]:
+    return sorted({int(m.group(1)) for k in state if (m := re.match(rf"{prefix}\.(\d+)\.conv_block\.", k))})
+
+
+def _norm(state: Mapping[str, Tensor], first: str) -> Norm:
+    return "batch" if first in state else "instance"
+
+
+def generator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> GlobalGenerator | LocalEnhancer:
+    """The generator a state dict belongs to, loaded."""
+    if "model.1.weight" not in state:
+        some = ", ".join(list(state)[:3]) or "no tensors"
+        raise FaceSRError(f"{name} is no pix2pixHD generator: it has {some}, and not model.1.weight")
+    blocks = _blocks(state, "model")
+    convolutions = _convolutions(state, "model")
+    ngf, inputs = state["model.1.weight"].shape[:2]
+    n_down = sum(1 for i, _ in convolutions if i < blocks[0]) - 1 if blocks else (len(convolutions) - 2) // 2
+    norm = _norm(state, "model.2.weight")
+    levels = sorted({int(m.group(1)) for k in state if (m := re.match(r"model(\d+)_1\.", k))})
+    net: GlobalGenerator | LocalEnhancer
+    if not levels:
+        outputs = convolutions[-1][1].shape[0]
+        net = GlobalGenerator(inputs, outputs, ngf, n_down, len(blocks), norm)
+    else:
+        last = f"model{levels[-1]}_2"
+        outputs = _convolutions(state, last)[-1][1].shape[0]
+        local = len(_blocks(state, last))
+        net = LocalEnhancer(inputs, outputs, ngf >> len(levels), n_down, len(blocks), len(levels), local, norm)
+    _fill(net, state, name)
+    return net
+
+
+def discriminator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> MultiscaleDiscriminator:
+    """The discriminator a ``latest_net_D.pth`` belongs to, loaded: with intermediate features, or without."""
+    scales = sorted({int(m.group(1)) for k in state if (m := re.match(r"(?:scale|layer)(\d+)[._]", k))})
+    if not scales:
+        raise FaceSRError(f"{name} is no pix2pixHD discriminator: it has {', '.join(list(state)[:3])}")
+    features = any(k.startswith("scale") for k in state)
+    first = "scale0_layer0.0.weight" if features else "layer0.0.weight"
+    convolutions = [k for k, v in state.items() if v.dim() == 4 and k.startswith(("scale0_", "layer0."))]
+    norm = _norm(state, "scale0_layer1.1.weight" if features else "layer0.3.weight")
+    ndf, inputs = state[first].shape[:2]
+    net = MultiscaleDiscriminator(inputs, ndf, len(convolutions) - 2, len(scales), features, norm)
+    _fill(net, state, name)
+    return net
+
+
+def encoder(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Encoder:
+    """The feature encoder a ``latest_net_E.pth`` belongs to, loaded."""
+    convolutions = _convolutions(state, "model")
+    if len(convolutions) < 4 or _blocks(state, "model"):
+        raise FaceSRError(f"{name} is no pix2pixHD feature encoder: its keys are those of another net")
+    ngf, inputs = convolutions[0][1].shape[:2]
+    net = Encoder(inputs, convolutions[-1][1].shape[0], ngf, (len(convolutions) - 2) // 2, _norm(state, "model.2.weight"))
+    _fill(net, state, name)
+    return net
+
+
+def _fill(net: GlobalGenerator | LocalEnhancer | MultiscaleDiscriminator | Encoder, state: Mapping[str, Tensor], name: str) -> None:
+    try:
+        missing, unexpected = net.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise FaceSRError(f"{name} does not fit pix2pixHD's net: {str(error).splitlines()[-1].strip()}") from None
+    missing = [k for k in missing if not k.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        first = (missing + unexpected)[0]
+        raise FaceSRError(f"{name} is not a whole pix2pixHD net: {len(missing)} keys missing, {len(unexpected)} unknown ({first})")
