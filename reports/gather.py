@@ -192,16 +192,18 @@ def _warnings(scores: Scores, mos: MosResult | None) -> list[str]:
         if run.info.get("state") == "running":
             found.append(f"{run.path.name} is not finished; cells it has not come to are counted as missing.")
     missing: dict[str, list[str]] = {}
+    lost: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells(draws=2):
         total = cell.n + cell.failed
         if any(f.status == "weights_missing" for f in cell.failures):
             missing.setdefault(f"{cell.metric}: {cell.failures[0].reason}", []).append(cell.method)
-        elif cell.failed and total and not scores.is_set_metric(cell.metric) and cell.failed >= 0.05 * total:
-            share = f"{cell.failed:,} of {total:,} faces"
-            found.append(
-                f"{cell.method} has no {scores.column(cell.metric).label} for {share}: its mean is of other faces than the rest, perhaps easier ones."
-            )
-    found += [f"No value for want of weights, {', '.join(dict.fromkeys(methods))}, {why}" for why, methods in missing.items()]
+        elif cell.failed and not scores.is_set_metric(cell.metric) and cell.failed >= 0.05 * total:
+            lost.setdefault((cell.method, f"{cell.failed:,} of {total:,} faces"), []).append(scores.column(cell.metric).label)
+    found += [
+        f"{method} has no {', '.join(dict.fromkeys(labels))} for {share}: its mean is of other faces than the rest, perhaps easier ones."
+        for (method, share), labels in lost.items()
+    ]
+    found += [f"No value for want of weights: {', '.join(dict.fromkeys(methods))}; {why}" for why, methods in missing.items()]
     if str(scores.runs[0].protocol.get("data", {}).get("dataset", "")).startswith("folder:"):
         found.append("The faces are the user's own folder, not the protocol's data set: compare with no published table.")
     return list(dict.fromkeys(found))

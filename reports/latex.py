@@ -8,8 +8,8 @@ import unicodedata
 from reports.table import Cell, Column, Intervals, Row, Table, fixed, interval, number, own_n
 from reports.text import count
 
-PANEL = 6
-"""Columns side by side before a wide table continues in a panel below: six fit a text width at footnote size."""
+PANEL = 104
+"""Characters side by side before a wide table continues in a panel below: what fits a text width at footnote size."""
 
 _GREEK = {
     "α": "alpha", "β": "beta", "δ": "delta", "ε": "varepsilon", "κ": "kappa", "λ": "lambda",
@@ -119,16 +119,33 @@ def _panel(table: Table, positions: list[int], style: Intervals, with_n: bool) -
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
+def _spans(table: Table, style: Intervals) -> list[list[int]]:
+    """Columns of each panel, as even as they come: no panel much wider than ``PANEL`` characters."""
+    widths = [
+        2 + max([len(c.label) + len(c.unit) + 2 * bool(c.arrow), *(_width(r.cells[i], r, style) for r in table.rows)])
+        for i, c in enumerate(table.columns)
+    ]
+    label = max((len(r.label) for r in table.rows), default=0) + (12 if table.show_n else 2)
+    panels = max(1, -(-sum(widths) // max(PANEL - label, 20)))
+    each = -(-len(widths) // panels) if widths else 0
+    return [list(range(i, min(i + each, len(widths)))) for i in range(0, len(widths), each)] if widths else [[]]
+
+
+def _width(cell: Cell | None, row: Row, style: Intervals) -> int:
+    """Printed characters; small ones count for three quarters."""
+    if cell is None:
+        return 0
+    small = len(interval(cell, style)) + len(own_n(cell, row)) + len(cell.letters)
+    return len(number(cell)) + -(-3 * small // 4) + 1
+
+
 def to_latex(table: Table, style: Intervals = "pm", numbers: bool = True, star: bool = False) -> str:
-    """A ``table`` float: macros (where ``numbers``), caption, panels of at most ``PANEL`` columns, notes.
+    """A ``table`` float: macros (where ``numbers``), caption, panels of at most ``PANEL`` characters, notes.
 
     ``star``: the float runs across both columns of the page.
     """
     style = style if table.show_spread else "none"
-    wide = len(table.columns)
-    panels = max(1, -(-wide // PANEL))
-    each = -(-wide // panels) if wide else 0
-    spans = [list(range(i * each, min((i + 1) * each, wide))) for i in range(panels)]
+    spans = _spans(table, style)
     bodies = [_panel(table, span, style, table.show_n and span is spans[-1]) for span in spans]
     notes = " ".join(map(tex, table.notes))
     float_name = "table*" if star else "table"

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.errors import FaceSRError, suggest
 from bench.stats.pairwise import significance_letters
-from reports.figures.mos import p_text
+from reports.figures.mos import label_of, p_text
 from reports.scores import Scores
 from reports.table import Cell, Column, Row, Table, fixed, rank_columns, ranked
 
@@ -134,11 +134,6 @@ def mos_cell(result: MosResult, one: ConditionMos, *, ranks: bool = True) -> Cel
     )  # fmt: skip
 
 
-def label_of(condition: str) -> str:
-    """How a condition is printed."""
-    return "HR" if condition.lower() == HR else condition
-
-
 def notes(result: MosResult) -> list[str]:
     """Footnotes of every table of a study."""
     found, study = result.analysis, result.study
@@ -239,6 +234,7 @@ def mos_table(result: MosResult) -> Table:
         rank_columns(rows, columns),
         (*notes(result), *more),
         corner="Condition",
+        show_n=False,
     )
 
 
@@ -255,10 +251,11 @@ def pairs_table(result: MosResult) -> Table:
     rows = []
     for q in result.analysis.pairs:
         words = {
-            "difference": fixed(q.difference, 2), "ends": f"{fixed(q.low, 2)} to {fixed(q.high, 2)}", "p": p_text(q.p), "holm": p_text(q.p_holm),
-            "bh": p_text(q.p_bh), "raters": p_text(q.over_raters.p) if q.over_raters else "–", "faces": p_text(q.over_faces.p),
-            "mwu": p_text(q.paper.p), "a12": fixed(q.a12, 3), "cliff": fixed(q.cliffs_delta, 2), "biserial": fixed(q.rank_biserial_raters, 2),
-            "tost": p_text(q.equivalence.p) if q.equivalence else "–",
+            "difference": fixed(q.difference, 2), "ends": f"{fixed(q.low, 2)} to {fixed(q.high, 2)}", "p": p_text(q.p, 2),
+            "holm": p_text(q.p_holm, 2),
+            "bh": p_text(q.p_bh, 2), "raters": p_text(q.over_raters.p, 2) if q.over_raters else "–", "faces": p_text(q.over_faces.p, 2),
+            "mwu": p_text(q.paper.p, 2), "a12": fixed(q.a12, 3), "cliff": fixed(q.cliffs_delta, 2), "biserial": fixed(q.rank_biserial_raters, 2),
+            "tost": p_text(q.equivalence.p, 2) if q.equivalence else "–",
         }  # fmt: skip
         name = f"{label_of(q.a)} − {label_of(q.b)}"
         rows.append(Row(f"{q.a}|{q.b}", name, tuple(Cell(name, key, text=words[key]) for key in heads)))

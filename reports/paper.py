@@ -96,7 +96,8 @@ def document(report: Report) -> str:
     if table := next((t for t in report.tables if t.name == "scores"), None):
         best = next((c for c in table.cells if c.rank == 1), None)
         if best:  # an example of a number that is never typed: it follows the run
-            words += rf" For example, {tex(best.method)} has the best {tex(best.metric)}, {command('sr', best.method, best.metric, *_scale(table, best.scale))}."
+            name = command("sr", best.method, best.metric, *_scale(table, best.scale))
+            words += rf" For example, {tex(best.method)} has the best {tex(best.metric)}, {name}."
     lines.append(words)
     if report.warnings:
         lines += [r"\paragraph{Before you quote a number.}", r"\begin{itemize}\setlength{\itemsep}{0pt}"]

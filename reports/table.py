@@ -125,13 +125,13 @@ class Table:
 
 
 def fixed(value: float, digits: int) -> str:
-    """A number with so many decimals, never '-0.00'; '–' where there is none. Too small to show: two significant digits."""
+    """A number with so many decimals and a true minus, never '−0.00'; '–' where there is none. Too small to show: two digits."""
     if not math.isfinite(value):
         return "∞" if value == math.inf else "–"
     text = f"{value:.{digits}f}"
-    if value != 0 and float(text) == 0:
-        return f"{value:.1e}".replace("e-0", "e-")
-    return text[1:] if text.startswith("-") and float(text) == 0 else text
+    if float(text) == 0:
+        text = text.lstrip("-") if value == 0 else f"{value:.1e}".replace("e-0", "e-")
+    return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def number(cell: Cell) -> str:
@@ -157,10 +157,14 @@ def ranked(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Cell]:
     """The cells with best and second best marked. Numbers that print the same are equal; a lone method is not 'best'."""
     if higher_is_better is None:
         return list(cells)
-    keys = [fixed(c.mean, c.digits) if c.ranked and math.isfinite(c.mean) else "" for c in cells]
-    order = sorted({float(k) for k in keys if k}, reverse=higher_is_better)
+    keys = [_shown(c) if c.ranked and math.isfinite(c.mean) else None for c in cells]
+    order = sorted({k for k in keys if k is not None}, reverse=higher_is_better)
     places = {value: place for place, value in enumerate(order[:2], start=1)} if len(order) > 1 else {}
-    return [replace(c, rank=places.get(float(k), 0) if k else 0) for c, k in zip(cells, keys, strict=True)]
+    return [replace(c, rank=places.get(k, 0) if k is not None else 0) for c, k in zip(cells, keys, strict=True)]
+
+
+def _shown(cell: Cell) -> float:
+    return float(fixed(cell.mean, cell.digits).replace("−", "-"))
 
 
 def rank_columns(rows: Iterable[Row], columns: Sequence[Column]) -> tuple[Row, ...]:

@@ -27,20 +27,25 @@ STEPS = (
 """Shades of one blue, dark to light: read in grey and by colour-blind readers too."""
 
 
-def p_text(p: float) -> str:
-    """A p-value as a paper prints it: '.082', '<.001', or '2e-6' where that is smaller still; '–' where there is none."""
+def p_text(p: float, digits: int = 1) -> str:
+    """A p-value as a paper prints it: '.082', or '2e-6' (so many significant digits) below .001; '–' where there is none."""
     if not np.isfinite(p):
         return "–"
     if p < 0.001:
-        return f"{p:.0e}".replace("e-0", "e-") if p >= 1e-99 else "<1e-99"
+        return f"{p:.{digits - 1}e}".replace("e-0", "e-").replace("-", "−") if p >= 1e-99 else "<1e−99"
     return f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
+
+
+def label_of(condition: str) -> str:
+    """How a condition is printed."""
+    return "HR" if condition.lower() == "hr" else condition
 
 
 def intervals(
     mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], letters: Mapping[str, str] | None = None, label: str = ""
 ) -> Drawing:
     """MOS of every condition with the intervals for new raters and faces (thin), new raters (thicker), and the naive one (thickest)."""
-    names = [m.condition for m in mos]
+    names = [label_of(m.condition) for m in mos]
     with quiet():
         figure, axes = new_figure(WIDTH * 0.72, 0.75 + 0.27 * len(mos))
         ax = axes[0, 0]
@@ -78,7 +83,7 @@ def intervals(
         )
         if label:
             ax.annotate(label, (1, 1), xycoords="axes fraction", ha="right", va="bottom", fontsize=7, color=ALARM)
-    alt = "; ".join(f"{m.condition} {m.mean:.2f} ({m.over_both.low:.2f} to {m.over_both.high:.2f})" for m in mos)
+    alt = "; ".join(f"{label_of(m.condition)} {m.mean:.2f} ({m.over_both.low:.2f} to {m.over_both.high:.2f})" for m in mos)
     return Drawing("mos", "Mean opinion scores with three 95 % intervals", f"MOS: {alt}", figure)
 
 
@@ -95,7 +100,7 @@ def histograms(mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], 
             for x, share in zip(points, shares, strict=True):
                 if share >= 0.005:
                     ax.annotate(f"{share:.0%}", (x, share), ha="center", va="bottom", fontsize=6)
-            ax.set_title(one.condition)
+            ax.set_title(label_of(one.condition))
             ax.annotate(
                 f"{one.mean:.2f} ± {one.sd:.2f} sd, n = {one.n:,}",
                 (0, 1),
@@ -112,7 +117,7 @@ def histograms(mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], 
         blank(axes.flat[len(mos) :])
         if label:
             figure.suptitle(label, fontsize=7, color=ALARM, x=0.99, ha="right")
-    alt = "; ".join(f"{m.condition}: {', '.join(map(str, m.histogram))}" for m in mos)
+    alt = "; ".join(f"{label_of(m.condition)}: {', '.join(map(str, m.histogram))}" for m in mos)
     return Drawing("mos-histograms", "Ratings by grade", f"Ratings at grades {points[0]} to {points[-1]}. {alt}", figure)
 
 
@@ -147,7 +152,7 @@ def _matrix(
 ) -> None:
     from matplotlib.patches import Rectangle
 
-    place = {n: i for i, n in enumerate(names)}
+    place, shown = {n: i for i, n in enumerate(names)}, [label_of(n) for n in names]
     for (a, b), (difference, p) in values.items():
         for row, column, sign in ((place[a], place[b], 1), (place[b], place[a], -1)):
             shade = next((color for top, _, color in STEPS if p < top), STEPS[-1][2])
@@ -160,8 +165,8 @@ def _matrix(
             if (a, b) in disagree:
                 ax.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=ALARM, linewidth=1.6))
     ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
-    ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(names)), names)
+    ax.set_xticks(range(len(names)), shown, rotation=35, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(names)), shown)
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)

@@ -182,7 +182,8 @@ class Drawing:
         text = text[text.index("<svg") :].replace(INK, "currentColor")
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
         text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", text)
-        head = f'<svg role="img" aria-label="{escape(self.alt, quote=True)}"'
+        width = 1.28 * 100 * float(self.figure.get_figwidth())  # a text width fills a page of 864 CSS pixels
+        head = f'<svg role="img" aria-label="{escape(self.alt, quote=True)}" style="max-width: {width:.0f}px"'
         return text.replace("<svg", head, 1)
 
     def save(self, folder: Path, kinds: Iterable[str] = ("pdf", "svg", "png")) -> list[Path]:
