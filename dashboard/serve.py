@@ -37,7 +37,9 @@ async def _alive(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
-def study_app(study: Study, *, password: str, runs: Sequence[Path] = (), limits: Limits | None = None, streamlit: bool = True) -> ASGIApp:
+def study_app(
+    study: Study, *, password: str, runs: Sequence[Path] = (), limits: Limits | None = None, streamlit: bool = True
+) -> ASGIApp:
     """The ASGI application of one study. ``streamlit=False`` leaves the pages for organisers out: rating page and API only."""
     routes = [Route("/api/alive", _alive), *rating_routes(study.design.join), Mount("/api", rating_api(study, limits))]
     if not streamlit:
@@ -50,6 +52,7 @@ def study_app(study: Study, *, password: str, runs: Sequence[Path] = (), limits:
     os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
     os.environ.setdefault("STREAMLIT_SERVER_HEADLESS", "true")
     os.environ.setdefault("STREAMLIT_SERVER_FILE_WATCHER_TYPE", "none")
+    os.environ.setdefault("STREAMLIT_CLIENT_TOOLBAR_MODE", "minimal")
     import streamlit as st
 
     return Login(st.App(script(), routes=routes), password, study.secret)
@@ -57,6 +60,10 @@ def study_app(study: Study, *, password: str, runs: Sequence[Path] = (), limits:
 
 def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> None:
     """Run until stopped. ``proxies``: addresses whose X-Forwarded headers are believed. No access log: it would hold raters' addresses."""
+    import logging
+
     import uvicorn
 
+    # access_log=False is not enough: Streamlit sets up logging anew when it starts, and the addresses would be in the log again.
+    logging.getLogger("uvicorn.access").addFilter(lambda _record: False)
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", forwarded_allow_ips=proxies, server_header=False)

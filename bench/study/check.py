@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,11 +161,22 @@ def _notes(table: pd.DataFrame) -> list[Finding]:
     main = table[table["kind"] == "main"]
     spread = main.groupby("rater")["score"].agg(["nunique", "size"])
     straight = spread[(spread["nunique"] == 1) & (spread["size"] >= 10)]
-    found = [Finding("note", "raters who gave one grade to everything", len(straight), [str(r) for r in straight.index[:5]])] if len(straight) else []
+    found = (
+        [Finding("note", "raters who gave one grade to everything", len(straight), [str(r) for r in straight.index[:5]])]
+        if len(straight)
+        else []
+    )
     checks = table[table["correct"].notna()]
     wrong = checks[checks["correct"] == False]  # noqa: E712 - nullable booleans
     if len(wrong):
-        found.append(Finding("note", f"of {len(checks)} gold and attention items answered wrong", len(wrong), _names(wrong, "rater", "kind", "position")))
+        found.append(
+            Finding(
+                "note",
+                f"of {len(checks)} gold and attention items answered wrong",
+                len(wrong),
+                _names(wrong, "rater", "kind", "position"),
+            )
+        )
     return found
 
 
@@ -184,11 +196,20 @@ def _plan(study: Study, table: pd.DataFrame) -> list[Finding]:
         return [*found, Finding("note", "raters: nobody has been invited yet", 0)]
     unfinished = people[people["status"] != "done"]
     if len(unfinished):
-        found.append(Finding("note", "raters are not finished", len(unfinished), _names(unfinished, "name", "status", "done", "of")))
+        found.append(
+            Finding("note", "raters are not finished", len(unfinished), _names(unfinished, "name", "status", "done", "of"))
+        )
     cells = reading.cells(study)
     short = cells[cells["missing"] > 0]
     if len(short) and len(people) >= study.design.raters and unfinished.empty:
-        found.append(Finding("missing", "cells with fewer ratings than the plan has", len(short), _names(short, "face", "condition", "other", "missing")))
+        found.append(
+            Finding(
+                "missing",
+                "cells with fewer ratings than the plan has",
+                len(short),
+                _names(short, "face", "condition", "other", "missing"),
+            )
+        )
     early = table.merge(people[["name", "consent"]], left_on="rater", right_on="name")
     early = early[early["consent"].isna() | (early["at"] < early["consent"])]
     if len(early):
@@ -196,9 +217,8 @@ def _plan(study: Study, table: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _files(study: Study) -> list[Finding]:
-    import hashlib
-
+def changed_files(study: Study) -> list[str]:
+    """Stimuli that are missing, or whose bytes are not those of the frozen design."""
     wrong = []
     for stimulus in study.design.stimuli:
         file = study.stimulus_path(stimulus.name)
@@ -206,4 +226,9 @@ def _files(study: Study) -> list[Finding]:
             wrong.append(f"{file.name} is missing")
         elif hashlib.sha256(file.read_bytes()).hexdigest() != stimulus.sha256:
             wrong.append(f"{file.name} was changed")
+    return wrong
+
+
+def _files(study: Study) -> list[Finding]:
+    wrong = changed_files(study)
     return [Finding("impossible", "stimuli that are not the frozen ones", len(wrong), wrong[:5])] if wrong else []

@@ -72,7 +72,9 @@ def read(path: Path, *, rating_type: str | None = None, pattern: str | None = No
 
         return _long(pd.read_parquet(path), split, path)
     if suffix not in {".csv", ".tsv"}:
-        raise FaceSRError(f"{path}: {suffix or 'a file without ending'} is not read; give .db, .csv, .tsv, .parquet, .py or .json (sureal)")
+        raise FaceSRError(
+            f"{path}: {suffix or 'a file without ending'} is not read; give .db, .csv, .tsv, .parquet, .py or .json (sureal)"
+        )
     frame = _read_csv(path)
     if {"user_ID", "stimuli_file", "rating_type", "rating"} <= set(frame.columns):
         return _avrate(frame, {}, rating_type, split, "AVrate CSV")
@@ -193,7 +195,9 @@ def _sureal(path: Path, split: re.Pattern[str] | None) -> Imported:
     rows: dict[str, list[Any]] = {"rater": [], "face": [], "condition": [], "score": [], "kind": []}
     for video in videos:
         asset = str(video.get("path") or video.get("asset_id"))
-        face, condition = _split(asset, split) if split else (faces.get(video.get("content_id"), str(video.get("content_id"))), asset)
+        face, condition = (
+            _split(asset, split) if split else (faces.get(video.get("content_id"), str(video.get("content_id"))), asset)
+        )
         for rater, score, kind in _opinions(video["os"]):
             for key, value in zip(rows, (rater, face, condition, score, kind), strict=True):
                 rows[key].append(value)
@@ -316,7 +320,9 @@ def _imported(table: pd.DataFrame, name: str) -> Imported:
     return Imported(table, name, counts)
 
 
-def into_study(path: Path, folder: Path, *, scale: tuple[int, int] | None = None, rating_type: str | None = None, pattern: str | None = None) -> Study:
+def into_study(
+    path: Path, folder: Path, *, scale: tuple[int, int] | None = None, rating_type: str | None = None, pattern: str | None = None
+) -> Study:
     """Read ``path`` and keep it as a study folder, so that every analysis takes it like one of our own."""
     if folder.exists():
         raise FaceSRError(f"{folder} exists already: a study is never overwritten; choose another --out")

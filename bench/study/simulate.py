@@ -37,7 +37,9 @@ def default_means(conditions: list[str], scale: tuple[int, int]) -> dict[str, fl
     return {**means, "hr": low + 0.7 * span, "nearest": low + 0.02 * span}
 
 
-def simulate(study: Study, raters: int, means: Mapping[str, float] | None = None, spread: Spread | None = None, seed: int = 0) -> list[str]:
+def simulate(
+    study: Study, raters: int, means: Mapping[str, float] | None = None, spread: Spread | None = None, seed: int = 0
+) -> list[str]:
     """Add ``raters`` simulated raters who finish the study; returns their names.
 
     A grade is mean + rater + face + interactions + noise, rounded and clipped to the scale; in a pair the higher one wins. Gold and

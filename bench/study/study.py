@@ -173,6 +173,18 @@ class Study:
             rows = connection.execute(select(event.c.at, event.c.detail).where(event.c.kind == "peek").order_by(event.c.id)).all()
         return [{"at": at, **json.loads(detail)} for at, detail in rows]
 
+    def means(self, *, simulated: bool = False) -> dict[str, float]:
+        """MOS of each condition (share of wins in paired comparison). Ask ``may_show_means`` first, or ``peek``."""
+        table = self.ratings(simulated=simulated)
+        if self.method == "pair":
+            from bench.study.pairs import wins
+
+            names, won = wins(table, self.design.conditions)
+            total = won.sum(0)
+            return {n: float(total[i].sum() / max(1.0, total[i].sum() + total[:, i].sum())) for i, n in enumerate(names)}
+        main = table[table["kind"] == "main"]
+        return {str(c): float(m) for c, m in main.groupby("condition")["score"].mean().items()}
+
     def close(self) -> None:
         """Give the database connections back."""
         while self._engines:

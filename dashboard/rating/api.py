@@ -158,8 +158,12 @@ def _guard(app: FastAPI) -> None:
     @app.middleware("http")
     async def headers(request: Request, call_next: Callable[[Request], Any]) -> Response:
         length = request.headers.get("content-length", "0")
-        if request.method in {"POST", "PUT", "PATCH"} and (not length.isdecimal() or int(length) > MAX_BODY or "transfer-encoding" in request.headers):
-            return Response('{"detail":"the request is too large, or does not say how large it is"}', 413, media_type="application/json")
+        if request.method in {"POST", "PUT", "PATCH"} and (
+            not length.isdecimal() or int(length) > MAX_BODY or "transfer-encoding" in request.headers
+        ):
+            return Response(
+                '{"detail":"the request is too large, or does not say how large it is"}', 413, media_type="application/json"
+            )
         response: Response = await call_next(request)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -169,7 +173,9 @@ def _guard(app: FastAPI) -> None:
     @app.exception_handler(OperationalError)
     async def away(_request: Request, error: OperationalError) -> Response:
         logging.getLogger("facesr.study").error("database: %s", error.orig)
-        return Response('{"detail":"the database does not answer, try again"}', 503, {"Retry-After": "2"}, media_type="application/json")
+        return Response(
+            '{"detail":"the database does not answer, try again"}', 503, {"Retry-After": "2"}, media_type="application/json"
+        )
 
 
 def _entry(app: FastAPI, study: Study, limits: Limits) -> None:
@@ -186,7 +192,9 @@ def _entry(app: FastAPI, study: Study, limits: Limits) -> None:
         """Take a place, or find the place of a returning worker; answers with a personal token."""
         _limit(limits.join, request.client.host if request.client else "")
         if asked.source != study.design.join:
-            raise HTTPException(403, "this study is by personal invitation" if study.design.join == "invited" else "not open this way")
+            raise HTTPException(
+                403, "this study is by personal invitation" if study.design.join == "invited" else "not open this way"
+            )
         if asked.source != "open" and not asked.worker:
             raise HTTPException(422, "the worker's id is missing")
         alias = store.pseudonym(study.secret, asked.source, asked.worker) if asked.worker else None
@@ -232,7 +240,9 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         mine = or_(t.plan.c.stimulus == name, t.plan.c.other_stimulus == name)
         with study.engine.connect() as connection:
             known = connection.execute(
-                select(t.stimulus.c.sha256).where(t.stimulus.c.name == name, select(t.plan).where(t.plan.c.row == rater.row, mine).exists())
+                select(t.stimulus.c.sha256).where(
+                    t.stimulus.c.name == name, select(t.plan).where(t.plan.c.row == rater.row, mine).exists()
+                )
             ).scalar_one_or_none()
         if known is None:
             raise HTTPException(404, "no such image")
@@ -252,7 +262,10 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         """The completion code, once every rating has arrived."""
         if rater.status != "done":
             raise HTTPException(409, "there are items left")
-        code = study.design.completion_code or hmac.new(study.secret, f"done:{rater.id}".encode(), hashlib.sha256).hexdigest()[:8].upper()
+        code = (
+            study.design.completion_code
+            or hmac.new(study.secret, f"done:{rater.id}".encode(), hashlib.sha256).hexdigest()[:8].upper()
+        )
         return {"code": code, "url": study.design.completion_url.replace("{code}", code)}
 
 
@@ -308,7 +321,14 @@ def _answering(app: FastAPI, study: Study, identified: Any) -> None:
         return {"kept": len(kept)}
 
 
-_CODES = {"no such position": 404, "paused": 423, "replaced": 401, "deleted": 401, "a score is missing": 422, "anchors are seen, not rated": 422}
+_CODES = {
+    "no such position": 404,
+    "paused": 423,
+    "replaced": 401,
+    "deleted": 401,
+    "a score is missing": 422,
+    "anchors are seen, not rated": 422,
+}
 
 
 def fractional(shown: Shown) -> bool:

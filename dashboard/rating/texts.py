@@ -23,7 +23,9 @@ def read(file: Path) -> dict[str, str]:
     known = content if file == FOLDER / "en.toml" else read(FOLDER / "en.toml")
     wrong = [k for k, v in content.items() if k not in known or not isinstance(v, str)]
     if wrong:
-        raise FaceSRError(f"{file} has texts that the page does not show: {', '.join(wrong)}; the keys are those of {FOLDER / 'en.toml'}")
+        raise FaceSRError(
+            f"{file} has texts that the page does not show: {', '.join(wrong)}; the keys are those of {FOLDER / 'en.toml'}"
+        )
     return {k: str(v) for k, v in content.items()}
 
 
@@ -37,7 +39,7 @@ def languages(own: Path | None = None) -> list[str]:
 def texts(locale: str, own: Path | None = None) -> tuple[str, dict[str, str]]:
     """The language that fits ``locale`` best, and its texts; what a translation lacks is English."""
     there = languages(own)
-    chosen = next((c for c in (locale, locale.split("-")[0]) if c in there), "en")
+    chosen = next((c for c in (locale, locale.split("-", maxsplit=1)[0]) if c in there), "en")
     merged = dict(read(FOLDER / "en.toml"))
     for file in (FOLDER / f"{chosen}.toml", *((own / "en.toml", own / f"{chosen}.toml") if own else ())):
         if file.is_file():

@@ -1,0 +1,165 @@
+"""Design, serve, watch, export and analyse a MOS study.
+
+facesr study create runs/demo --raters 24 --images 40 --conditions hr,bicubic,psp
+facesr study invite studies/demo --count 24 --url https://study.example.org
+facesr study serve studies/demo
+facesr study status studies/demo
+facesr study analyse studies/demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import Any
+
+ACTS: dict[str, str] = {
+    "create": "make a study from a run: order, images under opaque names, frozen design",
+    "serve": "serve the rating page, and behind a login the watching page",
+    "invite": "add raters and print their personal links",
+    "link": "a new personal link for a rater who lost it",
+    "pause": "let a rater wait (or everyone, with 'all')",
+    "resume": "let a paused rater go on (or everyone, with 'all')",
+    "replace": "put a new rater in the place of one who left",
+    "exclude": "leave a rater out of the analysis, by a rule and with a reason",
+    "delete-rater": "remove everything a rater left",
+    "status": "who is where, what is missing",
+    "simulate": "add simulated raters, for rehearsal",
+    "power": "what difference a study of this size can find",
+    "export": "CSV and Parquet with manifest and data dictionary",
+    "import": "keep another program's ratings as a study",
+    "check": "find double, missing and impossible ratings",
+    "analyse": "MOS, intervals and tests, once the stopping rule is met",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``facesr study`` and of its acts."""
+    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    made: dict[str, argparse.ArgumentParser] = {}
+    for act, what in ACTS.items():
+        made[act] = acts.add_parser(act, help=what, description=what[0].upper() + what[1:] + ".")
+    _create(made["create"])
+    _serve(made["serve"])
+    for act in (
+        "invite",
+        "link",
+        "pause",
+        "resume",
+        "replace",
+        "exclude",
+        "delete-rater",
+        "status",
+        "simulate",
+        "export",
+        "analyse",
+    ):
+        made[act].add_argument("study", type=Path, help="study folder")
+        made[act].add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
+    for act in ("link", "pause", "resume", "replace", "exclude", "delete-rater"):
+        made[act].add_argument("rater", help="the rater's name, such as r007")
+    for act in ("pause", "replace"):
+        made[act].add_argument("--reason", default="", help="kept in the log")
+    for act in ("invite", "link", "replace"):
+        made[act].add_argument("--url", default="http://localhost:8501", help="address of the server, for the links")
+    made["invite"].add_argument("--count", type=int, help="how many; default: as many as the design still needs")
+    made["exclude"].add_argument("--rule", required=True, help="the rule of the analysis plan")
+    made["exclude"].add_argument("--reason", default="", help="what happened")
+    made["delete-rater"].add_argument("--yes", action="store_true", help="really: this cannot be undone")
+    made["status"].add_argument("--peek", metavar="REASON", help="show means before the stopping rule is met; this is logged")
+    made["status"].add_argument("--json", action="store_true", help="print JSON")
+    made["simulate"].add_argument("--raters", type=int, default=0, help="how many; default: as many as the design has")
+    made["simulate"].add_argument("--mos", default="", metavar="NAME=MEAN,...", help="true means, such as hr=3.9,psp=3.7")
+    made["simulate"].add_argument("--seed", type=int, default=0)
+    made["export"].add_argument("--out", type=Path, required=True, help="folder")
+    for act in ("export", "analyse"):
+        made[act].add_argument("--simulated", action="store_true", help="the simulated raters in place of people")
+    made["export"].add_argument(
+        "--peek", metavar="REASON", help="export people's ratings before the stopping rule is met; this is logged"
+    )
+    made["analyse"].add_argument("--peek", action="store_true", help="before the stopping rule is met; this is logged")
+    made["analyse"].add_argument("--format", choices=("md", "latex", "csv", "html"), default="md")
+    _import(made["import"])
+    made["check"].add_argument("path", type=Path, help="study folder, export folder, or a file of ratings")
+    for act in ("import", "check"):
+        made[act].add_argument("--rating-type", help="which scale of an AVrate file that has several")
+        made[act].add_argument("--pattern", help="regular expression with (?P<face>...) and (?P<condition>...) for stimulus names")
+    _power(made["power"])
+
+
+def _create(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run", type=Path, help="run folder")
+    p.add_argument("--out", type=Path, help="study folder; default studies/<name of the run>")
+    p.add_argument("--method", choices=("acr", "acr-hr", "pair"), help="absolute category rating, with hidden reference, or pairs")
+    p.add_argument("--conditions", metavar="A,B,...", help="method labels of the run, and hr; default all of them")
+    size = p.add_argument_group("size")
+    size.add_argument("--raters", type=int, help="default from the protocol, else 40")
+    size.add_argument("--images", type=int, help="faces in the main set; default from the protocol, else 40")
+    size.add_argument("--images-per-rater", type=int, dest="faces_per_rater", help="each rater sees a balanced subset of the faces")
+    size.add_argument("--faces", type=Path, help="text file with the names of the main set's faces, one a line")
+    size.add_argument("--pairs-per-image", type=int, dest="pairs_per_face", help="paired comparison: pairs of a face a rater sees")
+    size.add_argument("--ties", action="store_true", default=None, help="paired comparison: allow 'no difference'")
+    size.add_argument("--scale-factor", type=int, help="which downscaling, where the run has several")
+    items = p.add_argument_group("items")
+    items.add_argument("--anchors", type=int, help="examples of each end of the scale, shown first, not rated; default 20")
+    items.add_argument("--repeats", type=int, help="trials shown again in the second half, for agreement with oneself")
+    items.add_argument("--gold", type=int, help="items whose answer is known: HR and nearest neighbour")
+    items.add_argument("--attention", type=int, help="items that ask for a certain key")
+    items.add_argument("--gap", type=int, help="trials between two views of a face, at least; default 12")
+    pace = p.add_argument_group("pace")
+    pace.add_argument("--break-every", type=int, help="offer a break after so many items; default 60, 0 for none")
+    pace.add_argument("--session-minutes", type=float, help="longest work without a rest; default 30, 0 for no limit")
+    pace.add_argument("--rest-minutes", type=float, help="length of that rest; default 5")
+    show = p.add_argument_group("showing")
+    show.add_argument("--zoom", type=float, help="CSS pixels an image pixel covers; becomes whole device pixels; default 2")
+    show.add_argument("--fractional", choices=("record", "refuse"), help="what to do on a screen whose zoom is not whole")
+    show.add_argument(
+        "--outside-epsilon", choices=("refuse", "flag"), help="images that do not agree with their LR; default: the protocol's"
+    )
+    entry = p.add_argument_group("entry and end")
+    entry.add_argument("--join", choices=("invited", "prolific", "mturk", "open"), help="who may take a place; default invited")
+    entry.add_argument("--completion-url", help="where raters go at the end; {code} is filled in")
+    entry.add_argument("--completion-code", help="one code for all (Prolific); default: a code of each rater's own")
+    entry.add_argument("--contact", help="whom raters can ask, shown on the consent page")
+    plan = p.add_argument_group("analysis plan")
+    plan.add_argument("--analysis", type=Path, help="TOML file that replaces entries of the default plan")
+    plan.add_argument("--stop-raters", type=int, help="means stay hidden until so many have finished; default: all")
+    p.add_argument("--seed", type=int, help="of faces and order; default 0")
+    p.add_argument(
+        "--database", metavar="URL", help="PostgreSQL, such as postgresql://user@host/name; default SQLite in the folder"
+    )
+
+
+def _serve(p: argparse.ArgumentParser) -> None:
+    p.add_argument("study", type=Path, help="study folder")
+    p.add_argument("--runs", type=Path, nargs="*", default=[], help="run folders for the result pages behind the login")
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine only")
+    p.add_argument("--port", type=int, default=8501)
+    p.add_argument("--proxies", default="127.0.0.1", help="reverse proxies whose X-Forwarded headers are believed")
+    p.add_argument("--no-dashboard", action="store_true", help="the rating page alone, without Streamlit")
+    p.add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
+
+
+def _import(p: argparse.ArgumentParser) -> None:
+    p.add_argument("file", type=Path, help="AVrate .db or .csv, sureal .py or .json, long .csv or .parquet")
+    p.add_argument("--out", type=Path, required=True, help="study folder to make")
+    p.add_argument("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"), help="default 1 5, or the range found")
+
+
+def _power(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--raters", type=int, nargs="+", default=[24, 40])
+    p.add_argument("--images", type=int, nargs="+", default=[40, 100, 200])
+    p.add_argument("--images-per-rater", type=int, help="each rater sees so many of them")
+    p.add_argument("--difference", type=float, default=0.2, help="true difference of two MOS (default 0.2)")
+    p.add_argument("--alpha", type=float, default=0.05, help="level of one comparison (default 0.05)")
+    p.add_argument("--comparisons", type=int, default=1, help="divide alpha by so many (Bonferroni)")
+    p.add_argument("--power", type=float, default=0.8, dest="target", help="chance to find it (default 0.8)")
+    p.add_argument("--study", type=Path, help="take the variance components from this study's ratings")
+    p.add_argument("--simulated", action="store_true", help="with --study: from its simulated raters")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run an act; its module is imported only now."""
+    made: Any = importlib.import_module("facesr.study_acts")
+    return int(made.ACTS[args.act](args))

@@ -1,0 +1,378 @@
+"""The acts of ``facesr study``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import FaceSRError
+
+if TYPE_CHECKING:
+    from bench.study import Study
+
+OPTIONS = [
+    "method",
+    "raters",
+    "images",
+    "faces_per_rater",
+    "pairs_per_face",
+    "ties",
+    "scale_factor",
+    "anchors",
+    "repeats",
+    "gold",
+    "attention",
+    "gap",
+    "break_every",
+    "session_minutes",
+    "rest_minutes",
+    "zoom",
+    "fractional",
+    "outside_epsilon",
+    "join",
+    "completion_url",
+    "completion_code",
+    "contact",
+    "stop_raters",
+    "seed",
+]
+
+
+def create(args: argparse.Namespace) -> int:
+    """Make a study and say what its order guarantees."""
+    from bench.results import load as load_run
+    from bench.study.create import create as make
+    from bench.study.order import order_figures
+
+    run = load_run(args.run)
+    options: dict[str, Any] = {name: getattr(args, name) for name in OPTIONS}
+    options["conditions"] = _names(args.conditions)
+    if args.faces:
+        options["face_names"] = [line.strip() for line in _text(args.faces).splitlines() if line.strip()]
+    if args.analysis:
+        try:
+            options["analysis"] = tomllib.loads(_text(args.analysis))
+        except tomllib.TOMLDecodeError as error:
+            raise FaceSRError(f"{args.analysis} is not valid TOML: {error}") from None
+    folder = args.out or Path("studies") / args.run.resolve().name
+    study = make(run, folder, options=options, database=args.database)
+    design, rows = study.design, study.design.rows()
+    figures = order_figures(rows, design.conditions)
+    print(f"{folder}: {design.method.upper()}, {design.raters} raters x {len(rows[0])} items, {len(design.faces)} faces")
+    print(f"conditions   {', '.join(design.conditions)}")
+    print(f"order        at least {figures['min_gap']:.0f} trials between two views of a face", end="")
+    if "precede_low" in figures:
+        print(f"; P(i before j) {figures['precede_low']:.3f} to {figures['precede_high']:.3f}", end="")
+    print()
+    if flagged := [s for s in design.stimuli if s.flag]:
+        counts = {c: sum(s.condition == c for s in flagged) for c in design.conditions}
+        print(f"epsilon      outside {design.epsilon:g}, flagged: {', '.join(f'{c} {n}' for c, n in counts.items() if n)}")
+    print(f"stopping     means stay hidden until {design.raters_to_finish} raters have finished")
+    print(f"frozen       digest {study.digest}")
+    return 0
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    from bench.study.check import changed_files
+    from dashboard.serve import serve as run_server
+    from dashboard.serve import study_app
+
+    study = _study(args)
+    _ = study.engine
+    if wrong := changed_files(study):
+        raise FaceSRError(f"the study's images are not the frozen ones: {'; '.join(wrong[:5])}")
+    password = os.environ.get("FACESR_ADMIN_PASSWORD") or secrets.token_urlsafe(9)
+    where = f"http://{args.host}:{args.port}"
+    print(f"rating page  {where}/rate/  (personal links: facesr study invite {args.study} --url ...)")
+    if not args.no_dashboard:
+        shown = "from FACESR_ADMIN_PASSWORD" if "FACESR_ADMIN_PASSWORD" in os.environ else password
+        print(f"watching     {where}/  password: {shown}")
+    if args.host not in {"127.0.0.1", "localhost", "::1"}:
+        print("raters need https: put a proxy with a certificate in front (docs/mos-study.md)", file=sys.stderr)
+    sys.stdout.flush()
+    run_server(
+        study_app(study, password=password, runs=args.runs, streamlit=not args.no_dashboard),
+        args.host,
+        args.port,
+        proxies=args.proxies,
+    )
+    return 0
+
+
+def invite(args: argparse.Namespace) -> int:
+    """Add raters; the links are shown this once."""
+    from bench.study import reading, store
+
+    study = _study(args)
+    people = reading.raters(study)
+    there = int((~people["simulated"].astype(bool) & ~people["status"].isin(["replaced", "deleted"])).sum()) if len(people) else 0
+    count = args.count if args.count is not None else max(0, study.design.raters - there)
+    if count < 1:
+        raise FaceSRError(f"{there} raters are invited, as many as the design has: --count N invites more")
+    for _ in range(count):
+        rater, token = store.invite(study.engine, rows=study.design.raters)
+        print(_link(args.url, rater.name, token))
+    return 0
+
+
+def _link(url: str, name: str, token: str) -> str:
+    # The token stands behind '#': browsers never send that part, so it is in no server's or proxy's log.
+    return f"{name}\t{url.rstrip('/')}/rate/#{token}"
+
+
+def link(args: argparse.Namespace) -> int:
+    """A new link; the old one stops working."""
+    from bench.study import store
+
+    print(_link(args.url, args.rater, store.fresh_link(_study(args).engine, args.rater)))
+    return 0
+
+
+def pause(args: argparse.Namespace) -> int:
+    """Pause a rater, or all."""
+    return _set(args, "paused", args.reason)
+
+
+def resume(args: argparse.Namespace) -> int:
+    """Let a rater go on, or all."""
+    return _set(args, "active", "")
+
+
+def _set(args: argparse.Namespace, status: str, reason: str) -> int:
+    from bench.study import reading, store
+
+    study = _study(args)
+    names = [args.rater]
+    if args.rater == "all":
+        people = reading.raters(study)
+        wanted = ["invited", "active"] if status == "paused" else ["paused"]
+        names = list(people.loc[people["status"].isin(wanted), "name"])
+    for name in names:
+        store.set_status(study.engine, name, status, reason)
+    print(f"{status}: {', '.join(names) or 'nobody'}")
+    return 0
+
+
+def replace(args: argparse.Namespace) -> int:
+    """A new rater on the same row of the design."""
+    from bench.study import store
+
+    study = _study(args)
+    rater, token = store.replace(study.engine, args.rater, study.design.raters, args.reason)
+    print(_link(args.url, rater.name, token))
+    return 0
+
+
+def exclude(args: argparse.Namespace) -> int:
+    """Exclude from the analysis; the ratings stay."""
+    from bench.study import store
+
+    store.exclude(_study(args).engine, args.rater, args.rule, args.reason)
+    print(f"{args.rater} is left out by the rule {args.rule!r}; the ratings stay in the database and in exports")
+    return 0
+
+
+def delete_rater(args: argparse.Namespace) -> int:
+    """Delete for good."""
+    from bench.study import store
+
+    if not args.yes:
+        raise FaceSRError(f"this removes every rating and event of {args.rater} for good: repeat with --yes")
+    print(f"{args.rater}: {store.delete_rater(_study(args).engine, args.rater)} ratings and everything else removed")
+    return 0
+
+
+def status(args: argparse.Namespace) -> int:
+    """Who is where."""
+    from bench.study.watching import overview
+
+    study = _study(args)
+    found = overview(study)
+    if args.peek and not study.may_show_means():
+        study.peek("facesr study status", args.peek)
+    means = study.means() if args.peek or study.may_show_means() else None
+    if args.json:
+        print(json.dumps({**found.as_dict(), "means": means}, indent=1))
+        return 0
+    print(found.text())
+    if means is None:
+        print(f"means        hidden until {study.design.raters_to_finish} raters have finished ({study.finished()} so far)")
+    else:
+        print("means        " + ", ".join(f"{c} {m:.2f}" for c, m in means.items()))
+    return 0
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """Simulated raters, labelled as such."""
+    from bench.study.simulate import simulate as add
+
+    study = _study(args)
+    means = {}
+    for part in _names(args.mos) or []:
+        name, equals, value = part.partition("=")
+        try:
+            means[name] = float(value)
+        except ValueError:
+            raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7") from None
+        if not equals:
+            raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7")
+    names = add(study, args.raters or study.design.raters, means or None, seed=args.seed)
+    print(f"{len(names)} simulated raters added: {names[0]} to {names[-1]}; they are labelled, and never counted with people")
+    return 0
+
+
+def power(args: argparse.Namespace) -> int:
+    """Detectable differences, by simulation."""
+    from bench.stats.power import TYPICAL, power_grid
+
+    parts, source = TYPICAL, "measured on 19 raters x 27 prompts x 5 image generators (AVT AI images)"
+    if args.study:
+        from bench.stats.clustered import components
+        from bench.stats.cube import cube
+        from bench.study import load
+
+        study = load(args.study)
+        parts = components(cube(study.ratings(simulated=args.simulated)).values)
+        source = f"from {'simulated ' if args.simulated else ''}ratings of {study.name}"
+    alpha = args.alpha / args.comparisons
+    grid = power_grid(parts, args.raters, args.images, alpha, args.target, args.difference, args.images_per_rater)
+    print(f"variance components {source}:")
+    print("  " + ", ".join(f"{k.replace('_', ' x ')} {v:.2f}" for k, v in vars(parts).items() if isinstance(v, float)))
+    print(f"two-way clustered t test of one difference, alpha {alpha:.4g}:\n")
+    print(f"| raters | images | a rater sees | detectable with {args.target:.0%} | power for {args.difference:g} |")
+    print("|---:|---:|---:|---:|---:|")
+    for p in grid:
+        print(f"| {p.design.raters} | {p.design.faces} | {p.design.seen} | {p.detectable:.2f} | {p.power:.0%} |")
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write CSV, Parquet, manifest and dictionary."""
+    from bench.study.export import export as write
+
+    study = _study(args)
+    if not args.simulated and not study.may_show_means():
+        if not args.peek:
+            raise FaceSRError(
+                f"{study.finished()} of {study.design.raters_to_finish} raters have finished, so the ratings stay closed: "
+                "wait, or export now with --peek REASON, which is logged"
+            )
+        study.peek("facesr study export", args.peek)
+    files = write(study, args.out, simulated=args.simulated)
+    print(f"{args.out}: {', '.join(f.name for f in files)}")
+    return 0
+
+
+def bring_in(args: argparse.Namespace) -> int:
+    """Import."""
+    from bench.study.imports import into_study
+
+    scale = (args.scale[0], args.scale[1]) if args.scale else None
+    study = into_study(args.file, args.out, scale=scale, rating_type=args.rating_type, pattern=args.pattern)
+    print(f"{args.out}: {study.info['source']['format']}")
+    for name, count in study.info["counts"].items():
+        print(f"  {name:<18}{count:>8,}")
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Print the findings; 1 where ratings are double, missing or impossible."""
+    from bench.study.check import check as look
+
+    findings = look(args.path, rating_type=args.rating_type, pattern=args.pattern)
+    for finding in findings:
+        print(finding)
+    wrong = [f for f in findings if f.kind != "note"]
+    print(f"{args.path}: {f'{len(wrong)} kinds of problem' if wrong else 'no double, missing or impossible ratings'}")
+    return 1 if wrong else 0
+
+
+def analyse(args: argparse.Namespace) -> int:
+    """MOS, intervals and tests; Bradley-Terry scores for paired comparisons."""
+    from bench.study import load
+
+    study = load(args.study, args.database)
+    if study.method == "pair":
+        return _analyse_pairs(study, args)
+    from reports.choose import print_table
+    from reports.mos import mos_table, open_study, pairs_table
+
+    result = open_study(args.study, peek=args.peek, simulated=args.simulated)
+    if result.label:
+        print(f"{result.label}\n")
+    for table in (mos_table(result), pairs_table(result)):
+        print(print_table(table, args.format))
+    for line in (*result.words, *(str(getattr(g, "text", g)) for g in result.analysis.guards)):
+        print(line)
+    return 0
+
+
+def _analyse_pairs(study: Study, args: argparse.Namespace) -> int:
+    from bench.stats.paired_comparison import bradley_terry
+    from bench.study.pairs import wins
+
+    if not args.simulated and not study.may_show_means():
+        if not args.peek:
+            raise FaceSRError(
+                f"{study.finished()} of {study.design.raters_to_finish} raters have finished: --peek shows scores, and is logged"
+            )
+        study.peek("facesr study analyse", "scores of a paired comparison")
+    names, by_rater = wins(study.ratings(simulated=args.simulated), study.design.conditions)
+    found = bradley_terry(by_rater.sum(0), names, by_rater=by_rater)
+    print(
+        f"Bradley-Terry scores of {study.name}: {found.comparisons} comparisons{', SIMULATED RATERS' if args.simulated else ''}\n"
+    )
+    print("| condition | score | 95 % interval | " + " | ".join(f"p against {n}" for n in names) + " |")
+    print("|---|---:|---|" + "---:|" * len(names))
+    for i in sorted(range(len(names)), key=lambda k: -found.scores[k]):
+        tests = " | ".join("" if i == j else f"{found.p[i, j]:.2g}" for j in range(len(names)))
+        print(f"| {names[i]} | {found.scores[i]:.2f} | {found.low[i]:.2f} to {found.high[i]:.2f} | {tests} |")
+    return 0
+
+
+def _study(args: argparse.Namespace) -> Study:
+    from bench.study import load
+
+    study = load(args.study, args.database)
+    if study.imported and args.act not in {"export", "check", "analyse"}:
+        raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
+    return study
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FaceSRError(f"{file} cannot be read ({error})") from None
+
+
+ACTS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "create": create,
+    "serve": serve,
+    "invite": invite,
+    "link": link,
+    "pause": pause,
+    "resume": resume,
+    "replace": replace,
+    "exclude": exclude,
+    "delete-rater": delete_rater,
+    "status": status,
+    "simulate": simulate,
+    "power": power,
+    "export": export,
+    "import": bring_in,
+    "check": check,
+    "analyse": analyse,
+}
