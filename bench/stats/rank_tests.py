@@ -42,12 +42,25 @@ def mann_whitney(a: ArrayLike, b: ArrayLike, seed: int = 0) -> RankTest:
         return RankTest(np.nan, np.nan, "asymptotic", n)
     if np.ptp(np.concatenate([x, y])) == 0:
         return RankTest(len(x) * len(y) / 2, 1.0, "asymptotic", n)
+    if min(len(x), len(y)) == 1:
+        return _single(x, y)
     if min(len(x), len(y)) < SMALL:
         # scipy enumerates all splits where there are fewer than the number asked for: then p is exact, ties and all.
         result = mannwhitneyu(x, y, method=PermutationMethod(n_resamples=PERMUTATIONS, rng=np.random.default_rng(seed)))
         return RankTest(float(result.statistic), float(result.pvalue), "permutation", n)
     result = mannwhitneyu(x, y, method="asymptotic")
     return RankTest(float(result.statistic), float(result.pvalue), "asymptotic", n)
+
+
+def _single(x: F64, y: F64) -> RankTest:
+    """One value against many: each of all values could have been the single one (scipy's permutation needs two)."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.concatenate([x, y]))
+    n = len(ranks)
+    single, middle = (ranks[0] if len(x) == 1 else ranks[-1]), (n + 1) / 2
+    p = float(np.mean(np.abs(ranks - middle) >= abs(single - middle) - 1e-9))
+    return RankTest(float(ranks[: len(x)].sum() - len(x) * (len(x) + 1) / 2), p, "permutation", n)
 
 
 def signed_rank(differences: ArrayLike, seed: int = 0) -> RankTest:
