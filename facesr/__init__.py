@@ -25,7 +25,6 @@ COMMANDS: dict[str, str] = {
     "data": "list, prepare and verify faces",
     "weights": "list, fetch, verify and find weight files",
     "train": "train pSp, pix2pixHD, FSRNet or the 128-pixel generator from a recipe",
-    "bench": "time this suite against its peers",
 }
 """Each is ``facesr/<name>.py`` ('-' becomes '_') with ``arguments(parser)`` and ``main(args) -> int``."""
 

@@ -1,8 +1,8 @@
 """List the protocols that come with the project, or show one.
 
-  facesr protocols
-  facesr protocols london-x8-128
-  facesr protocols my.toml        checks a file of yours
+facesr protocols
+facesr protocols london-x8-128
+facesr protocols my.toml        checks a file of yours
 """
 
 from __future__ import annotations
@@ -33,5 +33,6 @@ def main(args: argparse.Namespace) -> int:
     print(f"consistency  MSE(D(SR), LR) <= {p.consistency.epsilon:g}; a study {p.consistency.study}s images outside it")
     print(f"metrics      {', '.join(m.name for m in p.metrics)}")
     s = p.study
-    print(f"study        {s.raters} raters, {s.images} faces, {s.anchors} + {s.anchors} anchors, scale {s.scale[0]}-{s.scale[1]}: {', '.join(s.conditions)}")
+    anchors = f"{s.anchors} + {s.anchors} anchors, scale {s.scale[0]}-{s.scale[1]}"
+    print(f"study        {s.raters} raters, {s.images} faces, {anchors}: {', '.join(s.conditions)}")
     return 0

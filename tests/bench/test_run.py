@@ -349,9 +349,9 @@ def test_killed_and_restarted_equals_never_stopped(world: Path, after: float) ->
     (world / "mine.py").write_text(SLOW)
     (world / "p.toml").write_text(TINY)
     command = [
-        sys.executable, "-m", "facesr", "run", str(world / "p.toml"), "--data", str(world / "hr"), "--methods", f"bicubic,{world / 'mine.py'}:Counting",
-        "--set", f"counting.log={world}",
-    ]  # fmt: skip
+        *(sys.executable, "-m", "facesr", "run", str(world / "p.toml"), "--data", str(world / "hr")),
+        *("--methods", f"bicubic,{world / 'mine.py'}:Counting", "--set", f"counting.log={world}"),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [*command, "--out", str(world / "run")], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
