@@ -109,9 +109,9 @@ def _figures(x: F64, mos: F64, half: F64) -> F64:
     beyond = np.maximum(error - half, 0.0)
     df = max(len(x) - CUBIC_DF, 1)
     rho = _pearson(_ranks(x), _ranks(mos))
-    return np.array(
-        [rho, _pearson(fitted, mos), np.sqrt((error**2).sum() / df), np.sqrt((beyond**2).sum() / df), (error > half).mean()]
-    )
+    # A flat mapping predicts nothing: correlation 0, not undefined.
+    plcc = _pearson(fitted, mos) if np.ptp(fitted) > 1e-6 * np.ptp(mos) else 0.0
+    return np.array([rho, plcc, np.sqrt((error**2).sum() / df), np.sqrt((beyond**2).sum() / df), (error > half).mean()])
 
 
 def _clusters(faces: Sequence[object] | None, n: int) -> list[NDArray[np.intp]]:
