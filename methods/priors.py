@@ -52,8 +52,11 @@ def digests(name_or_path: str | Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in files(name_or_path)}
 
 
-def open_generator(name_or_path: str | Path) -> Generator:
-    """The generator, frozen, in eval mode, on the CPU; a file's architecture and layout are told by its keys."""
+def open_generator(name_or_path: str | Path, mapping: str | Path | None = None) -> Generator:
+    """The generator, frozen, in eval mode, on the CPU; a file's architecture and layout are told by its keys.
+
+    ``mapping``: PULSE's ``mapping.pt``, where it is not beside its ``synthesis.pt``.
+    """
     from methods.generators.mobilestylegan import MobileStyleGAN
     from methods.generators.mobilestylegan128 import MobileStyleGAN128
 
@@ -62,10 +65,10 @@ def open_generator(name_or_path: str | Path) -> Generator:
         return MobileStyleGAN128.from_checkpoint(paths[0])
     if len(paths) > 1 or paths[0].suffix in (".xml", ".bin"):
         return MobileStyleGAN.from_checkpoint(paths[0].parent)
-    return _by_keys(paths[0])
+    return _by_keys(paths[0], mapping)
 
 
-def _by_keys(path: Path) -> Generator:
+def _by_keys(path: Path, mapping: str | Path | None) -> Generator:
     from bench.weights import load_tensors
     from methods.generators.mobilestylegan import MobileStyleGAN
     from methods.generators.mobilestylegan128 import MobileStyleGAN128
@@ -76,5 +79,5 @@ def _by_keys(path: Path) -> Generator:
     if "constant" in keys:
         return (MobileStyleGAN128 if any(key.startswith("head.") for key in keys) else MobileStyleGAN).from_checkpoint(path)
     if any("blocks.4x4." in key for key in keys):
-        return StyleGAN1.from_checkpoint(path)
+        return StyleGAN1.from_checkpoint(path, **({} if mapping is None else {"mapping": mapping}))
     return StyleGAN2.from_checkpoint(path)

@@ -92,7 +92,9 @@ def _published(tree: Mapping[str, Any], generator: Generator | None, path: Path)
     if starts_there and mean is None:
         raise FaceSRError(f"{path} is cut short: its codes are offsets from 'latent_avg', and that key is missing.")
     learn_in_w = bool(opts.get("learn_in_w", config.kind == "BackboneEncoderUsingLastLayerIntoW"))
-    net = PSPNet(encoder_of(part(state, "encoder"), config), generator, mean if starts_there else None, learn_in_w=learn_in_w, opts=opts)
+    net = PSPNet(
+        encoder_of(part(state, "encoder"), config), generator, mean if starts_there else None, learn_in_w=learn_in_w, opts=opts
+    )
     return net.eval()
 
 
@@ -123,6 +125,8 @@ def published(net: PSPNet) -> dict[str, Any]:
     from methods.generators.stylegan2_keys import to_layout
 
     if not isinstance(net.decoder, StyleGAN2):
-        raise FaceSRError("Only a pSp with a StyleGAN2 decoder can be written in the published layout; use tensors() for the encoder.")
+        raise FaceSRError(
+            "Only a pSp with a StyleGAN2 decoder can be written in the published layout; use tensors() for the encoder."
+        )
     state = {f"encoder.{key}": value for key, value in net.encoder.state_dict().items()} | to_layout(net.decoder, "psp")
     return {"state_dict": state, "opts": dict(net.opts), "latent_avg": net.latent_avg}

@@ -13,8 +13,8 @@ from bench.errors import FaceSRError
 from bench.weights import load_tensors
 from methods.generators.base import Generator
 
-SAMPLES = 1 << 15
-"""Samples of a fit: the mean's standard error is then .6 % of a standard deviation (published: a million, on a GPU)."""
+SAMPLES = 1 << 14
+"""Samples of a fit: the mean's standard error is then .8 % of a standard deviation (published: a million, on a GPU)."""
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ class PULSE(Method):
         from methods.priors import files, open_generator
         from methods.pulse.net import PULSENet, find_fit
 
-        generator = open_generator(self.prior)
-        fit = find_fit(generator, files(self.prior)[0], self.gaussian_fit, self.mapping)
+        generator = open_generator(self.prior, mapping=self.mapping)
+        fit = find_fit(generator, files(self.prior)[0], self.gaussian_fit)
         self._net = PULSENet(generator, fit, self.settings).to(self.device).eval().requires_grad_(False)
 
     @property

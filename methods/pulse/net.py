@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.errors import FaceSRError, WeightsMissing
 from methods.generators.base import Generator
+from methods.generators.stylegan1 import StyleGAN1
 from methods.pulse.fit import GaussianFit
 from methods.pulse.search import Found, search
 from methods.pulse.settings import Settings
@@ -44,29 +45,20 @@ class PULSENet(nn.Module):
         return self.search(ref_im, [seed] * len(ref_im), **changes).last
 
 
-def find_fit(
-    generator: Generator, checkpoint: Path | None, gaussian_fit: str | Path | None, mapping: str | Path | None
-) -> GaussianFit:
-    """The Gaussian of a generator's styles: a given ``gaussian_fit.pt``, one sampled from a given ``mapping.pt`` or the generator's own
-    mapping, or either of these files beside the checkpoint. Raises ``WeightsMissing`` where there is none.
+def find_fit(generator: Generator, checkpoint: Path, gaussian_fit: str | Path | None = None) -> GaussianFit:
+    """The Gaussian of a generator's styles: the given file, else ``gaussian_fit.pt`` beside a StyleGAN1's file, else sampled.
+
+    Raises ``WeightsMissing`` for PULSE's synthesis network without either of its companions.
     """
     if gaussian_fit is not None:
         return GaussianFit.read(gaussian_fit)
-    if mapping is None and checkpoint is not None and not has_mapping(generator):
-        for name, use in (("gaussian_fit.pt", "fit"), ("mapping.pt", "mapping")):
-            beside = checkpoint.parent / name
-            if beside.is_file():
-                return GaussianFit.read(beside) if use == "fit" else find_fit(generator, None, None, beside)
-        raise WeightsMissing(
-            f"{checkpoint} is a synthesis network without its mapping: put gaussian_fit.pt (or mapping.pt) of the PULSE release beside it."
-        )
-    if mapping is not None:
-        from methods.generators.stylegan1 import read_mapping
-
-        read_mapping(generator, mapping)
+    if isinstance(generator, StyleGAN1):
+        beside = checkpoint.parent / "gaussian_fit.pt"
+        if beside.is_file():
+            return GaussianFit.read(beside)
+        if generator.mapping is None:
+            raise WeightsMissing(
+                f"{checkpoint} is a synthesis network without its mapping: put gaussian_fit.pt (or mapping.pt) of the PULSE release "
+                "beside it, or name it."
+            )
     return GaussianFit.sample(generator)
-
-
-def has_mapping(generator: Generator) -> bool:
-    """Whether ``generator.map`` has weights: PULSE's synthesis.pt comes without."""
-    return getattr(generator, "mapped", True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
