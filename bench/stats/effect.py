@@ -10,7 +10,7 @@ from bench.stats.intervals import F64
 
 def _values(x: ArrayLike) -> F64:
     flat = np.asarray(x, dtype=np.float64).ravel()
-    finite: F64 = flat[np.isfinite(flat)]
+    finite: F64 = flat[~np.isnan(flat)]
     return finite
 
 

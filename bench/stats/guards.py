@@ -156,6 +156,17 @@ def noise_guard(pair: PairComparison, noise: float) -> Guard | None:
     )  # fmt: skip
 
 
+def ordinal_guard(by_model: Sequence[str], by_mos: Sequence[str]) -> Guard | None:
+    """The order of conditions hangs on reading the five points as equally spaced; both orders from best to worst."""
+    if list(by_model) == list(by_mos):
+        return None
+    return Guard(
+        "ordinal_order", ", ".join(by_model),
+        f"By the ordinal model the order is {' > '.join(by_model)}, by MOS {' > '.join(by_mos)}: it hangs on reading the points of the scale "
+        "as equally spaced.",
+    )  # fmt: skip
+
+
 def precision_guard(design_effect: float, n: int) -> Guard | None:
     """Ratings that are worth far fewer independent ones, so naive intervals are too narrow."""
     if not (np.isfinite(design_effect) and design_effect > 2):

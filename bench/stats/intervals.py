@@ -56,15 +56,16 @@ def bootstrap_means(values: ArrayLike, draws: int = 10_000, seed: int = 0) -> F6
 
 def mean_interval(values: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
     """Mean of ``values`` (any shape) and its percentile bootstrap interval; NaN values are left out, n counts the rest.
+    An infinite value (PSNR of equal images) makes the mean infinite, without an interval.
 
     The interval speaks of new values like these (faces, when a value is a face's score). Raises ``FaceSRError`` on a bad level.
     Source: Efron & Tibshirani 1993, chapter 13.
     """
     low, high = _tail(level)
     x = np.asarray(values, dtype=np.float64).ravel()
-    x = x[np.isfinite(x)]
-    if len(x) < 2:
-        return Interval(float(x[0]) if len(x) else np.nan, np.nan, np.nan, len(x))
+    x = x[~np.isnan(x)]
+    if len(x) < 2 or np.isinf(x).any():
+        return Interval(float(x.mean()) if len(x) else np.nan, np.nan, np.nan, len(x))
     ends = np.quantile(bootstrap_means(x, draws, seed), (low, high))
     return Interval(float(x.mean()), float(ends[0]), float(ends[1]), len(x))
 

@@ -139,13 +139,14 @@ def compare_methods(
 
 
 def _compare_scores(x: F64, y: F64, a: str, b: str, level: float, draws: int, seed: int) -> PairComparison:
-    both = np.isfinite(x) & np.isfinite(y)
+    both = ~(np.isnan(x) | np.isnan(y))
     x, y = x[both], y[both]
-    d = x - y
+    same = x == y  # two perfect images have infinite PSNR and no difference
+    d = np.where(same, 0.0, x - np.where(same, 0.0, y))
     n = len(d)
     test = signed_rank(d)
     low, high, se = np.nan, np.nan, np.nan
-    if n > 1:
+    if n > 1 and np.isfinite(d).all():
         drawn = bootstrap_means(d, draws, seed)
         low, high = map(float, np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2)))
         se = float(d.std(ddof=1) / np.sqrt(n))

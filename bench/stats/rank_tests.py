@@ -36,11 +36,11 @@ def mann_whitney(a: ArrayLike, b: ArrayLike, seed: int = 0) -> RankTest:
     from scipy.stats import PermutationMethod, mannwhitneyu
 
     x, y = (np.asarray(v, dtype=np.float64).ravel() for v in (a, b))
-    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    x, y = x[~np.isnan(x)], y[~np.isnan(y)]
     n = len(x) + len(y)
     if not len(x) or not len(y):
         return RankTest(np.nan, np.nan, "asymptotic", n)
-    if np.ptp(np.concatenate([x, y])) == 0:
+    if len(np.unique(np.concatenate([x, y]))) == 1:
         return RankTest(len(x) * len(y) / 2, 1.0, "asymptotic", n)
     if min(len(x), len(y)) == 1:
         return _single(x, y)
@@ -72,7 +72,7 @@ def signed_rank(differences: ArrayLike, seed: int = 0) -> RankTest:
     from scipy.stats import wilcoxon
 
     d = np.asarray(differences, dtype=np.float64).ravel()
-    d = d[np.isfinite(d)]
+    d = d[~np.isnan(d)]
     # Means of equal ratings differ by rounding alone; without this they are no longer zeros or ties.
     d = np.round(d, 12)
     if not len(d):

@@ -15,6 +15,7 @@ from bench.stats.guards import (
     equality_guards,
     guard_pair,
     noise_guard,
+    ordinal_guard,
     p_text,
     precision_guard,
     printed_guard,
@@ -159,6 +160,10 @@ def test_every_guard_speaks() -> None:
     assert printed_guard(["pair", "p", "p_holm"]) is not None
     assert printed_guard(["pair", "difference", "p"]) is None
     assert printed_guard(["method", "psnr"]) is None
+    assert ordinal_guard(["a", "b"], ["a", "b"]) is None
+    turned = ordinal_guard(["b", "a"], ["a", "b"])
+    assert turned is not None
+    assert turned.sentence.startswith("By the ordinal model the order is b > a, by MOS a > b")
     heavy = precision_guard(9.0, 900)
     assert heavy is not None
     assert "worth about 100 independent ones" in heavy.sentence

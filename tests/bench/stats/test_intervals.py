@@ -47,6 +47,9 @@ def test_gaps_seeds_and_edges() -> None:
     assert (one.mean, one.n) == (4.0, 1)
     assert np.isnan(one.low)
     assert np.isnan(mean_interval([]).mean)
+    perfect = mean_interval([30.0, np.inf])
+    assert (perfect.mean, perfect.n) == (np.inf, 2)
+    assert np.isnan(perfect.low)
     same = mean_interval([2.0] * 10)
     assert (same.low, same.high) == (2.0, 2.0)
     with pytest.raises(FaceSRError, match="between 0 and 1, got 95"):

@@ -195,6 +195,11 @@ def test_metrics_over_images_are_paired_by_face() -> None:
     assert pairs[0].paper.p > 0.3  # unpaired, the same shift drowns in the spread of faces
     assert pairs[0].low < -0.2 < pairs[0].high
     assert pairs[0].over_raters is None
+    scores[0], scores[1, 0] = np.inf, np.inf  # a perfect image twice, and a perfect image of x
+    perfect = compare_methods(scores, ["x", "y", "z"])[0]
+    assert (perfect.n, perfect.difference) == (199, np.inf)
+    assert np.isnan(perfect.low)
+    assert perfect.p == pytest.approx(pairs[0].p, rel=10)
     with pytest.raises(FaceSRError, match="do not fit 2 methods"):
         compare_methods(scores, ["x", "y"])
 

@@ -1,0 +1,179 @@
+"""Simulated type-I error of every test: studies without a true difference, and how often each test finds one.
+
+The bounds are binomial: with N studies a test that holds .05 is found within .05 +- 3 sqrt(.05 x .95 / N). Tests that are known not
+to hold a level (the paper's pooled Mann-Whitney once raters or faces interact with methods) are asserted to fail, with their figures
+from reference/mos.md, section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from bench.stats.agreement import krippendorff_alpha
+from bench.stats.clustered import clustered_difference, clustered_mean
+from bench.stats.correction import holm
+from bench.stats.correlation import metrics_against_people
+from bench.stats.equivalence import tost
+from bench.stats.intervals import mean_interval, pigeonhole_interval
+from bench.stats.paired_comparison import bradley_terry
+from bench.stats.pairwise import compare_methods
+from bench.stats.rank_tests import friedman, mann_whitney, signed_rank
+
+pytestmark = pytest.mark.slow
+ALPHA = 0.05
+
+
+def _band(n: int, level: float = ALPHA) -> float:
+    return 3 * float(np.sqrt(level * (1 - level) / n))
+
+
+def _pair(
+    rng: np.random.Generator, rater: float = 0.0, face: float = 0.0, main: float = 0.5, size: int = 40
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ratings 1 to 5 of two equal conditions: main effects of raters and faces, interactions of sd ``rater`` and ``face``."""
+    shape = (size, size, 2)
+    x = 3 + main * rng.normal(size=(size, 1, 1)) + main * rng.normal(size=(1, size, 1))
+    x = x + rater * rng.normal(size=(size, 1, 2)) + face * rng.normal(size=(1, size, 2)) + 0.9 * rng.normal(size=shape)
+    x = np.clip(np.rint(x), 1, 5)
+    return x[..., 0], x[..., 1]
+
+
+def _rate(test: Callable[[np.ndarray, np.ndarray], float], studies: int, **design: float) -> float:
+    rng = np.random.default_rng(0)
+    return float(np.mean([test(*_pair(rng, **design)) < ALPHA for _ in range(studies)]))  # type: ignore[arg-type]
+
+
+def _by_rater(a: np.ndarray, b: np.ndarray) -> float:
+    return signed_rank((a - b).mean(axis=1)).p
+
+
+def _by_face(a: np.ndarray, b: np.ndarray) -> float:
+    return signed_rank((a - b).mean(axis=0)).p
+
+
+@pytest.mark.parametrize(("rater", "face"), [(0.0, 0.0), (0.25, 0.0), (0.0, 0.25), (0.25, 0.35), (0.27, 0.36), (0.24, 0.60)])
+def test_clustered_t_holds_its_level_whatever_interacts(rater: float, face: float) -> None:
+    """Reference: .031, .057, .056, .049, .044, .043. Two-way clustering may be conservative, never much above .05."""
+    rate = _rate(lambda a, b: clustered_difference(a, b).p, 1000, rater=rater, face=face)
+    assert 0.015 < rate < ALPHA + _band(1000)
+
+
+def test_mann_whitney_holds_its_level_for_independent_ratings_only() -> None:
+    """Reference, pooled over 40 x 40: iid .046; main effects .011; both interactions .455."""
+    pooled: Callable[[np.ndarray, np.ndarray], float] = lambda a, b: mann_whitney(a, b).p  # noqa: E731
+    assert _rate(pooled, 800, main=0.0) == pytest.approx(ALPHA, abs=_band(800))
+    assert _rate(pooled, 800) < 0.03
+    assert _rate(pooled, 400, rater=0.25, face=0.35) == pytest.approx(0.455, abs=0.09)
+
+
+def test_small_mann_whitney_by_permutation() -> None:
+    rng = np.random.default_rng(1)
+    p = [mann_whitney(rng.integers(1, 6, 7), rng.integers(1, 6, 8)).p for _ in range(300)]
+    assert np.mean(np.array(p) < ALPHA) < ALPHA + _band(300)
+
+
+def test_signed_rank_holds_over_the_unit_that_is_drawn() -> None:
+    """Reference: over raters .065 with rater x method, over faces .057 with face x method; the other way round .355 and .375."""
+    assert _rate(_by_rater, 800, rater=0.25) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert _rate(_by_face, 800, face=0.25) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert _rate(_by_face, 300, rater=0.25) > 0.2
+    assert _rate(_by_rater, 300, face=0.25) > 0.2
+
+
+def test_signed_rank_of_few_pairs() -> None:
+    rng = np.random.default_rng(2)
+    p = np.array([signed_rank(rng.integers(-2, 3, 9)).p for _ in range(3000)])
+    assert np.mean(p < ALPHA) < ALPHA + _band(3000)
+
+
+def test_friedman_and_nemenyi_hold_over_raters() -> None:
+    rng = np.random.default_rng(3)
+    any_pair, omnibus = [], []
+    for _ in range(1500):
+        x = rng.normal(size=(30, 1)) + rng.normal(size=(30, 5))
+        found = friedman(x, list("abcde"))
+        omnibus.append(found.p < ALPHA)
+        any_pair.append(found.nemenyi[np.triu_indices(5, 1)].min() < ALPHA)
+    assert np.mean(omnibus) == pytest.approx(ALPHA, abs=_band(1500))
+    assert 0.02 < np.mean(any_pair) < ALPHA + _band(1500)
+
+
+def test_holm_keeps_any_false_alarm_below_alpha() -> None:
+    rng = np.random.default_rng(4)
+    p = rng.uniform(size=(4000, 15))
+    assert np.mean([holm(row).min() < ALPHA for row in p]) == pytest.approx(ALPHA, abs=_band(4000))
+
+
+def test_tost_at_the_margin_itself() -> None:
+    """A true difference of exactly the margin is called equivalent in at most .05 of studies."""
+    rng = np.random.default_rng(5)
+    said = []
+    for _ in range(1500):
+        d = 0.3 + 0.2 * rng.normal(size=(30, 1)) + 0.2 * rng.normal(size=(1, 30)) + 0.8 * rng.normal(size=(30, 30))
+        said.append(tost(clustered_mean(d), 0.3).equivalent)
+    assert np.mean(said) < ALPHA + _band(1500)
+
+
+def test_metric_pairs_over_faces() -> None:
+    rng = np.random.default_rng(6)
+    p, covered = [], []
+    for k in range(800):
+        base = rng.normal(25, 3, 60)
+        pair = compare_methods(
+            np.stack([base + rng.normal(0, 1, 60), base + rng.normal(0, 1, 60)], axis=1), ["a", "b"], draws=500, seed=k
+        )[0]
+        p.append(pair.p < ALPHA)
+        covered.append(pair.low <= 0 <= pair.high)
+    assert np.mean(p) == pytest.approx(ALPHA, abs=_band(800))
+    assert np.mean(covered) == pytest.approx(0.945, abs=_band(800))  # a percentile interval of 60 faces: .94 to .95
+
+
+def test_bootstrap_intervals_cover() -> None:
+    rng = np.random.default_rng(7)
+    plain = [i.low <= 0 <= i.high for i in (mean_interval(rng.normal(size=50), draws=800, seed=k) for k in range(800))]
+    assert np.mean(plain) == pytest.approx(0.94, abs=_band(800))
+    both = []
+    for k in range(400):
+        x = 0.5 * rng.normal(size=(30, 1)) + 0.4 * rng.normal(size=(1, 30)) + 0.9 * rng.normal(size=(30, 30))
+        found = pigeonhole_interval(x[:, :, None], draws=800, seed=k)[0]
+        both.append(found.low <= 0 <= found.high)
+    assert np.mean(both) > 0.95 - _band(400)
+
+
+def test_bradley_terry_wald_and_clustered() -> None:
+    rng = np.random.default_rng(8)
+    plain, clustered, naive = [], [], []
+    for _ in range(800):
+        by_rater = np.zeros((40, 2, 2))
+        n = 20
+        liking = 1 / (1 + np.exp(-0.8 * rng.normal(size=40)))  # raters differ in which they prefer; on average neither
+        chosen = rng.binomial(n, liking)
+        by_rater[:, 0, 1], by_rater[:, 1, 0] = chosen, n - chosen
+        clustered.append(bradley_terry(by_rater.sum(axis=0), ["a", "b"], by_rater=by_rater).p[0, 1] < ALPHA)
+        naive.append(bradley_terry(by_rater.sum(axis=0), ["a", "b"]).p[0, 1] < ALPHA)
+        flips = rng.binomial(300, 0.5)
+        plain.append(bradley_terry([[0, flips], [300 - flips, 0]], ["a", "b"]).p[0, 1] < ALPHA)
+    assert np.mean(plain) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert np.mean(clustered) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert np.mean(naive) > 0.15  # ignoring raters is the paired-comparison form of pooling
+
+
+def test_equally_good_metrics_are_not_ranked() -> None:
+    rng = np.random.default_rng(9)
+    split = []
+    for k in range(150):
+        mos = rng.uniform(1, 5, 80)
+        metrics = {"a": mos + rng.normal(0, 1, 80), "b": mos + rng.normal(0, 1, 80)}
+        found = metrics_against_people(metrics, mos, np.full(80, 0.3), draws=200, seed=k)
+        split.append(len(found.as_good) < 2)
+    # "best" is chosen by looking, so its test against the other is two-sided: .05
+    assert np.mean(split) < ALPHA + _band(150)
+
+
+def test_alpha_of_noise_covers_zero() -> None:
+    rng = np.random.default_rng(10)
+    found = [krippendorff_alpha(rng.integers(1, 6, (40, 12)).astype(float), draws=200, seed=k) for k in range(150)]
+    assert np.mean([a.low <= 0 <= a.high for a in found]) > 0.85
