@@ -5,7 +5,7 @@ Images are uint8 here and become [-1, 1] in one place, so that nobody can feed [
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -16,36 +16,15 @@ import numpy as np
 from bench.errors import FaceSRError, WeightsMissing
 from bench.faces import U8, Batch
 from bench.metrics.base import Metric, NoScore
+from bench.metrics.network import parts, ready, to_network
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from bench.networks.lpips import LPIPS
 
 MEMORY = 512 * 2**20
 """Bytes of HR features kept for the methods to come; a batch that needs more has them computed anew for every method."""
-
-
-def device() -> torch.device:
-    """Where metric networks run: the first CUDA device, else the processor."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def to_network(images: U8) -> Tensor:
-    """uint8 RGB (N, H, W, 3) as float32 (N, 3, H, W) in [-1, 1], channels last in memory, on the metrics' device."""
-    import torch
-
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device())
-    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
-
-
-def parts(n: int) -> Iterator[slice]:
-    """Slices of a batch that fit a cache (8 faces) or keep a GPU busy (64)."""
-    step = 64 if device().type == "cuda" else 8
-    return (slice(i, min(i + step, n)) for i in range(0, n, step))
 
 
 class _Perceptual(Metric):
@@ -207,24 +186,20 @@ def _first(names: tuple[str, ...]) -> Path:
 
 @cache
 def _lpips(trunk: Literal["alex", "vgg", "squeeze"], file: Path) -> LPIPS:
-    import torch
-
     from bench.networks.lpips import LPIPS
     from bench.weights import load_tensors
 
-    net = LPIPS(trunk, _plain(load_tensors(file)))
-    return net.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    net: LPIPS = ready(LPIPS(trunk, _plain(load_tensors(file))))
+    return net
 
 
 @cache
 def _stlpips(trunk: Literal["alex", "vgg"], file: Path) -> LPIPS:
-    import torch
-
     from bench.networks.stlpips import ShiftTolerantLPIPS
     from bench.weights import load_tensors
 
-    net = ShiftTolerantLPIPS(trunk, load_tensors(file))
-    return net.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    net: LPIPS = ready(ShiftTolerantLPIPS(trunk, load_tensors(file)))
+    return net
 
 
 def _plain(state: Mapping[str, Any]) -> Mapping[str, Any]:
