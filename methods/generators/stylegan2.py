@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.generators.base import Generator, Noise, check_size
-from methods.generators.ops import EqualLinear, PixelNorm
+from methods.generators.ops import EqualLinear, PixelNorm, channels_last
 from methods.generators.stylegan2_layers import StyledConv, ToRGB
 
 
@@ -68,7 +68,7 @@ class StyleGAN2(Generator):
     def synthesize(self, w_plus: Tensor, noise: Noise = None) -> Tensor:
         w = self.broadcast(w_plus)
         maps = self._noise(noise, len(w))
-        x = self.input.get_parameter("input").expand(len(w), -1, -1, -1)
+        x = channels_last(self.input.get_parameter("input").expand(len(w), -1, -1, -1))
         x = self.conv1(x, w[:, 0], maps[0])
         rgb = self.to_rgb1(x, w[:, 1])
         for i, to_rgb in enumerate(self.to_rgbs):

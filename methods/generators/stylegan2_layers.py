@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.generators.ops import SQRT2, EqualLinear, make_kernel, upfirdn2d
+from methods.generators.ops import SQRT2, EqualLinear, blur, channels_last, conv, conv_up, double, make_kernel
 
 
 class Kernel(nn.Module):
@@ -52,6 +52,12 @@ class ModulatedConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(1, outputs, inputs, side, side))
         self.modulation = EqualLinear(style_dim, inputs, bias_init=1.0)
 
+    def forward(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Convolve with the shared (or one face's own) ``kernel`` (out, in, k, k), doubling and blurring where this layer does."""
+        if self.up:
+            return blur(conv_up(x, channels_last(kernel.transpose(0, 1))), self.blur.kernel, bias)
+        return conv(x, channels_last(kernel), bias, padding=self.padding)
+
 
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU 0.2 times sqrt(2)."""
@@ -63,19 +69,17 @@ class StyledConv(nn.Module):
         self.activate = Bias(outputs)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
-        conv = self.conv
+        """(B, in, s, s), styles (B, 512) and noise (B or 1, 1, r, r) -> (B, out, r, r); r = 2s when doubling."""
+        conv, bias = self.conv, self.activate.bias * SQRT2
         style = conv.modulation(w)  # (B, in)
         kernel = conv.weight[0] * conv.scale
-        demod = torch.rsqrt(style.square() @ kernel.square().sum((2, 3)).T + 1e-8)  # (B, out)
-        x = x * style[:, :, None, None]
-        if conv.up:
-            x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)
-            x = upfirdn2d(x, conv.blur.kernel, pad=(1, 1))
-        else:
-            x = F.conv2d(x, kernel, padding=1)
         # leaky_relu(a) * sqrt(2) = leaky_relu(a * sqrt(2)): the gain goes into the factors.
-        x = x * (demod * SQRT2)[:, :, None, None] + (noise * (self.noise.weight * SQRT2))
-        return F.leaky_relu(x + (self.activate.bias * SQRT2)[:, None, None], 0.2)
+        demod = torch.rsqrt(style.square() @ kernel.square().sum((2, 3)).T + 1e-8) * SQRT2  # (B, out)
+        if len(x) == 1 and not torch.is_grad_enabled():
+            x = conv(x, kernel * (demod.T * style)[:, :, None, None], bias)
+        else:
+            x = conv(x * style[:, :, None, None], kernel) * demod[:, :, None, None] + bias[:, None, None]
+        return F.leaky_relu_(x.add_(noise * (self.noise.weight * SQRT2)), 0.2)
 
 
 class ToRGB(nn.Module):
@@ -89,7 +93,8 @@ class ToRGB(nn.Module):
         self.conv = ModulatedConv(inputs, 3, 1, style_dim)
 
     def forward(self, x: Tensor, w: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(B, in, r, r), styles (B, 512) and the image (B, 3, r/2, r/2) so far -> (B, 3, r, r)."""
         style = self.conv.modulation(w)  # (B, in)
         kernel = self.conv.weight[0, :, :, 0, 0] * self.conv.scale * style[:, None, :]  # (B, 3, in)
-        rgb = torch.bmm(kernel, x.flatten(2)).view(len(x), 3, *x.shape[2:]) + self.bias
-        return rgb if skip is None else rgb + upfirdn2d(skip, self.upsample.kernel, up=2, pad=(2, 1))
+        rgb = torch.baddbmm(self.bias.view(1, 3, 1), kernel, x.flatten(2)).view(len(x), 3, *x.shape[2:])
+        return rgb if skip is None else rgb.add_(double(skip))

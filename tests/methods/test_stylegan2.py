@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,8 @@ import torch
 
 from bench.errors import FaceSRError
 from methods.generators import StyleGAN2
-from methods.generators.ops import fused_leaky_relu, upfirdn2d
+from methods.generators.ops import double, fused_leaky_relu, make_kernel, upfirdn2d
+from methods.generators.stylegan2_discriminator import Discriminator
 from methods.generators.stylegan2_keys import LAYOUTS, to_layout
 
 TOLERANCE = 1e-4
@@ -79,3 +81,146 @@ def test_operations_equal_rosinality(fixtures: Path) -> None:
         got = upfirdn2d(x, k * (4 if name in ("up2", "blur_after_up") else 1), **form)
         assert got.shape == wanted[name].shape
         close(got, wanted[name])
+    with_holes = upfirdn2d(x, given["kasym"], up=2, down=3, pad=(2, 1))
+    close(with_holes, wanted["asym"])
+    close(upfirdn2d(x, k, pad=(-1, 2)), wanted["neg"])
+    close(double(x), upfirdn2d(x, make_kernel(gain=4.0), up=2, pad=(2, 1)))
+
+
+def test_discriminator_equals_rosinality(fixtures: Path, detweights: ModuleType) -> None:
+    held = oracle(fixtures, "stylegan2_disc_rosinality_64")
+    net = Discriminator(64).eval()
+    loaded = net.load_state_dict(detweights.make_state_dict(held["spec"], held["seed"]), strict=False)
+    assert not loaded.unexpected_keys
+    assert all(key.endswith("kernel") for key in loaded.missing_keys)
+    with torch.no_grad():
+        close(net(held["inputs"]["x"]), held["outputs"]["y"])
+
+
+def test_decoder_has_the_official_psp_keys(fixtures: Path) -> None:
+    official = json.loads((fixtures / "oracles/psp_official_keys.json").read_text())["keys"]
+    wanted = {key.removeprefix("decoder."): tuple(shape) for key, shape, _ in official if key.startswith("decoder.")}
+    with torch.device("meta"):
+        net = StyleGAN2(1024)
+    assert {key: tuple(value.shape) for key, value in net.state_dict().items()} == wanted
+    assert net.n_styles == 18
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", [8, 32])
+def test_round_trip_keeps_every_tensor(tmp_path: Path, layout: str, size: int) -> None:
+    net = small(size)
+    net.mean_style = torch.randn(512)
+    official = to_layout(net, layout)
+    wrapped = {
+        "psp": {
+            "state_dict": {**official, "encoder.x": torch.zeros(1)},
+            "opts": {"a": 1},
+            "latent_avg": net.mean_style.repeat(18, 1),
+        }
+    }
+    wrapped |= {"rosinality": {"g_ema": official, "latent_avg": net.mean_style, "args": argparse.Namespace(size=size)}}
+    wrapped |= {"basicsr": {"params_ema": official, "latent_avg": net.mean_style}, "stylegan2-ada": official}
+    torch.save(wrapped[layout], tmp_path / "g.pt")
+    back = StyleGAN2.from_checkpoint(tmp_path / "g.pt")
+    assert not any(p.requires_grad for p in back.parameters())
+    again = to_layout(back, layout)
+    assert again.keys() == official.keys()
+    assert all(torch.equal(again[key], official[key]) and again[key].shape == official[key].shape for key in official)
+    close(back.mean_style, net.mean_style)
+    w = torch.randn(2, net.n_styles, 512)
+    close(back.synthesize(w), net.synthesize(w), 1e-6)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_have_the_published_names(layout: str) -> None:
+    """Names as in each repository's own code (BasicSR stylegan2_arch.py, stylegan2-ada-pytorch legacy.py:113-141)."""
+    names = set(to_layout(small(16), layout))
+    some = {
+        "rosinality": {
+            "style.8.bias",
+            "convs.3.conv.modulation.bias",
+            "noises.noise_4",
+            "convs.0.conv.blur.kernel",
+            "to_rgbs.1.upsample.kernel",
+        },
+        "psp": {"decoder.input.input", "decoder.to_rgb1.conv.modulation.weight", "decoder.convs.2.activate.bias"},
+        "basicsr": {
+            "style_mlp.1.weight",
+            "constant_input.weight",
+            "style_conv1.modulated_conv.modulation.bias",
+            "style_convs.3.weight",
+            "noises.noise4",
+            "to_rgbs.1.modulated_conv.weight",
+        },
+        "stylegan2-ada": {
+            "mapping.fc7.weight",
+            "mapping.w_avg",
+            "synthesis.b4.const",
+            "synthesis.b16.conv0.noise_strength",
+            "synthesis.b16.conv1.affine.bias",
+            "synthesis.b8.torgb.weight",
+            "synthesis.b4.conv1.noise_const",
+        },
+    }
+    assert some[layout] <= names
+
+
+@pytest.mark.parametrize("size", [8, 16, 64])
+def test_a_batch_equals_its_faces_and_gradients_agree(size: int) -> None:
+    net = small(size).double()
+    w = torch.randn(3, net.n_styles, 512, dtype=torch.float64)
+    with torch.no_grad():
+        alone = torch.cat([net.synthesize(face[None]) for face in w])
+        close(net.synthesize(w), alone, 1e-9)
+    assert alone.shape == (3, 3, size, size)
+    direction, step = torch.randn_like(w), 1e-8  # so small that hardly an activation crosses zero
+    w.requires_grad_()
+    (gradient,) = torch.autograd.grad(net.synthesize(w).square().sum(), w)
+    with torch.no_grad():
+        ahead, behind = (net.synthesize(w + sign * step * direction).square().sum() for sign in (1, -1))
+    slope = float((gradient * direction).sum())
+    assert slope == pytest.approx(float(ahead - behind) / (2 * step), rel=1e-5)
+
+
+def test_noise_fixed_random_or_given() -> None:
+    net = small(16)
+    w = torch.randn(1, 512)
+    assert torch.equal(net.synthesize(w), net.synthesize(w, "fixed"))
+    assert not torch.equal(net.synthesize(w, "random"), net.synthesize(w, "random"))
+    drawn = [net.random_noise(1, torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(net.synthesize(w, drawn[0]), net.synthesize(w, drawn[1]))
+
+
+def test_channel_multiplier_and_truncation() -> None:
+    with torch.device("meta"):
+        narrow = StyleGAN2(256, channel_multiplier=1)
+    assert narrow.convs[-1].activate.bias.numel() == 64
+    net = small(8)
+    w = net.map(torch.randn(2, 512))
+    close(net.truncate(w, 0.0), net.mean_style.expand(2, -1), 1e-6)
+    codes = net.broadcast(w)
+    close(net.truncate(codes, 0.5, below=2)[:, 2:], codes[:, 2:], 0)
+
+
+def test_bad_input_is_told_in_one_sentence(tmp_path: Path) -> None:
+    net = small(8)
+    with pytest.raises(FaceSRError, match="power of two"):
+        StyleGAN2(100)
+    for bad in (torch.randn(1, 5, 512), torch.randn(0, 512), torch.full((1, 512), float("nan"))):
+        with pytest.raises(FaceSRError, match="styles"):
+            net.synthesize(bad)
+    with pytest.raises(FaceSRError, match="2 noise maps given"):
+        net.synthesize(torch.randn(1, 512), [torch.zeros(1, 1, 4, 4)] * 2)
+    with pytest.raises(FaceSRError, match="noise map 1 has shape"):
+        net.synthesize(torch.randn(1, 512), [torch.zeros(1, 1, 4, 4)] * 3)
+    state = to_layout(net, "rosinality")
+    del state["conv1.noise.weight"]
+    torch.save(state, tmp_path / "cut.pt")
+    with pytest.raises(FaceSRError, match=r"1 missing \(conv1.noise.weight\)"):
+        StyleGAN2.from_checkpoint(tmp_path / "cut.pt")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(FaceSRError, match="no StyleGAN2 generator"):
+        StyleGAN2.from_checkpoint(tmp_path / "other.pt")
+    with pytest.raises(FaceSRError, match="choose from"):
+        to_layout(net, "tensorflow")
