@@ -22,6 +22,7 @@ from torch import Tensor
 from bench.errors import FaceSRError
 from bench.weights import WeightsBroken, load_tensors
 from methods.fsrnet.net import Sizes
+from methods.training.export import about
 
 Range = Literal["signed", "unit"]
 """``signed``: images in [-1, 1] in and out; ``unit``: [0, 1] in and out."""
@@ -52,12 +53,9 @@ def read(path: Path | str) -> Checkpoint:
 
         return from_state(convert(file), str(file))
     if file.suffix == ".safetensors" and file.is_file():
-        from safetensors import safe_open
-
-        with safe_open(str(file), "pt") as opened:
-            metadata = opened.metadata() or {}
-        if "sizes" in metadata:
-            options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["sizes"]).items()}
+        noted = about(file)
+        if "sizes" in noted:
+            options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(noted["sizes"]).items()}
             state = {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(file).items()}
             return Checkpoint(state, Sizes(**options), "signed", "facesr")
     return from_state(_load(file), str(path))

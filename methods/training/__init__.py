@@ -1,7 +1,7 @@
 """Training: a method gives an ``Objective``, a recipe says what on and how long, ``Trainer`` does the rest."""
 
 from methods.training.data import Augment, FaceBatches, Faces, Source, degrade, load
-from methods.training.loop import Machine, Trainer, DivergedError
+from methods.training.loop import DivergedError, Machine, Trainer
 from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
 from methods.training.recipe import Loop, Recipe, fill, read
 
@@ -9,6 +9,7 @@ __all__ = [
     "OPTIMISERS",
     "Augment",
     "Batch",
+    "DivergedError",
     "FaceBatches",
     "Faces",
     "Loop",
@@ -18,7 +19,6 @@ __all__ = [
     "Recipe",
     "Source",
     "Trainer",
-    "DivergedError",
     "degrade",
     "fill",
     "grid",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.imaging import write_whole
+
+KEY = "facesr"
+"""The metadata entry: a JSON object."""
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], half: bool = True) -> None:
@@ -15,5 +20,16 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], half
     from safetensors.torch import save
 
     kind = torch.float16 if half else torch.float32
+    # One entry: safetensors writes several in no fixed order, and the same training should give the same file.
+    about = json.dumps({**metadata, "precision": "fp16" if half else "fp32"}, sort_keys=True)
     ready = {k: (v.to(kind) if v.is_floating_point() else v).detach().cpu().contiguous() for k, v in tensors.items()}
-    write_whole(path, save(ready, metadata={**metadata, "precision": "fp16" if half else "fp32"}))
+    write_whole(path, save(ready, metadata={KEY: about}))
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What ``write`` noted in a weight file; empty for other files."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as opened:
+        held: dict[str, Any] = json.loads((opened.metadata() or {}).get(KEY, "{}"))
+    return held

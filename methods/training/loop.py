@@ -320,4 +320,4 @@ def _told_to_stop(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["BEST", "LAST", "Average", "Machine", "Trainer", "DivergedError", "plain"]
+__all__ = ["BEST", "LAST", "Average", "DivergedError", "Machine", "Trainer", "plain"]

@@ -15,7 +15,16 @@ from methods.fsrnet.checkpoint import from_cydiachen, from_state, sizes_of, to_c
 from methods.fsrnet.method import FSRGAN, FSRNet
 from methods.fsrnet.net import FSRNetwork, HourGlass, Sizes
 
-TINY = Sizes(width=8, coarse_width=4, deconv_widths=(6,), prior_width=8, coarse_blocks=1, encoder_blocks=2, decoder_blocks=1, hourglass_depth=2)
+TINY = Sizes(
+    width=8,
+    coarse_width=4,
+    deconv_widths=(6,),
+    prior_width=8,
+    coarse_blocks=1,
+    encoder_blocks=2,
+    decoder_blocks=1,
+    hourglass_depth=2,
+)
 
 
 def oracle(fixtures: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -35,7 +44,9 @@ def oracle(fixtures: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.T
 def test_equals_cs_giungs_port(fixtures: Path, shared: bool) -> None:
     data, state = oracle(fixtures, "fsrnet_csgiung_81_11")
     net = FSRNetwork(Sizes(shared=shared)).eval()
-    assert sum(p.numel() for p in net.parameters()) == (2_164_380 if shared else 3_274_140)  # methods.md §0.8: 2.16 M, 3.26 M and heads
+    assert sum(p.numel() for p in net.parameters()) == (
+        2_164_380 if shared else 3_274_140
+    )  # methods.md §0.8: 2.16 M, 3.26 M and heads
     net.load_state_dict(state, strict=True)
     with torch.no_grad():
         output = net(data["inputs"]["x"])
@@ -66,9 +77,30 @@ def test_sizes_of_a_cs_giung_checkpoint_are_read_off_its_shapes(fixtures: Path) 
     "sizes",
     [
         TINY,
-        Sizes(width=8, coarse_width=4, deconv_widths=(8, 6, 4), prior_width=12, coarse_blocks=0, encoder_blocks=1, decoder_blocks=0, hourglasses=1),
-        Sizes(width=8, coarse_width=8, deconv_widths=(8,), prior_width=16, encoder_blocks=3, landmarks=5, parsing=0, fuse="maps", deconv_kernel=4),
-        Sizes(width=8, coarse_width=8, deconv_widths=(8,), prior_width=16, encoder_blocks=2, landmarks=0, parsing=0, norm="instance"),
+        Sizes(
+            width=8,
+            coarse_width=4,
+            deconv_widths=(8, 6, 4),
+            prior_width=12,
+            coarse_blocks=0,
+            encoder_blocks=1,
+            decoder_blocks=0,
+            hourglasses=1,
+        ),
+        Sizes(
+            width=8,
+            coarse_width=8,
+            deconv_widths=(8,),
+            prior_width=16,
+            encoder_blocks=3,
+            landmarks=5,
+            parsing=0,
+            fuse="maps",
+            deconv_kernel=4,
+        ),
+        Sizes(
+            width=8, coarse_width=8, deconv_widths=(8,), prior_width=16, encoder_blocks=2, landmarks=0, parsing=0, norm="instance"
+        ),
     ],
 )
 def test_sizes_are_recovered_and_shapes_kept(sizes: Sizes) -> None:
@@ -122,7 +154,9 @@ BOMB = [""]
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_module_pickled_whole_is_read_without_running_it(tmp_path: Path, legacy: bool) -> None:
     BOMB[0] = str(tmp_path / "exploded")
-    state = to_cydiachen(FSRNetwork(Sizes(width=8, coarse_width=8, deconv_widths=(8,), prior_width=16, landmarks=0, parsing=0)).state_dict())
+    state = to_cydiachen(
+        FSRNetwork(Sizes(width=8, coarse_width=8, deconv_widths=(8,), prior_width=16, landmarks=0, parsing=0)).state_dict()
+    )
     path = tmp_path / "model_epoch_1_iter_0.pth"
     torch.save({"epoch": 1, "model": Pickled(state)}, path, _use_new_zipfile_serialization=not legacy)
     method = FSRNet.from_checkpoint(path)
@@ -173,7 +207,9 @@ def test_broken_checkpoints_get_one_sentence(tmp_path: Path, change: Any, words:
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("lr", [torch.rand(1, 1, 16, 16), torch.full((1, 3, 16, 16), float("nan")), torch.rand(0, 3, 16, 16), torch.rand(3, 16, 16)])
+@pytest.mark.parametrize(
+    "lr", [torch.rand(1, 1, 16, 16), torch.full((1, 3, 16, 16), float("nan")), torch.rand(0, 3, 16, 16), torch.rand(3, 16, 16)]
+)
 def test_bad_input_gets_one_sentence(tmp_path: Path, lr: torch.Tensor) -> None:
     path = tmp_path / "tiny.pth"
     torch.save(FSRNetwork(TINY).state_dict(), path)

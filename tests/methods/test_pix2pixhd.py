@@ -15,7 +15,15 @@ from bench.errors import FaceSRError
 from methods.pix2pixhd import checkpoint
 from methods.pix2pixhd.losses import VGG19Loss, feature_matching, lsgan
 from methods.pix2pixhd.method import DEFAULT, Pix2PixHD, tensor2im
-from methods.pix2pixhd.net import Encoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, halve, initialise, instance_means
+from methods.pix2pixhd.net import (
+    Encoder,
+    GlobalGenerator,
+    LocalEnhancer,
+    MultiscaleDiscriminator,
+    halve,
+    initialise,
+    instance_means,
+)
 
 
 def detweights(fixtures: Path) -> Any:
@@ -183,7 +191,10 @@ def test_adapter_enlarges_and_keeps_the_range(tmp_path: Path) -> None:
     [
         (GlobalGenerator(36, 3, 2, 1, 1).state_dict(), "36 to 3 channels"),
         ({"encoder.weight": torch.zeros(1)}, "no pix2pixHD generator"),
-        ({k: v for k, v in GlobalGenerator(ngf=2, n_down=1, n_blocks=1).state_dict().items() if k != "model.4.bias"}, "1 keys missing"),
+        (
+            {k: v for k, v in GlobalGenerator(ngf=2, n_down=1, n_blocks=1).state_dict().items() if k != "model.4.bias"},
+            "1 keys missing",
+        ),
     ],
 )
 def test_other_files_get_one_sentence(tmp_path: Path, state: dict[str, Tensor], words: str) -> None:

@@ -1,0 +1,461 @@
+"""The training loop: resuming to the same result, data as a function of the step, recipes, NaN stops, the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import facesr
+from bench.errors import FaceSRError
+from bench.imaging import resize8, to_tensor, write_png
+from methods.fsrnet.method import FSRNet
+from methods.pix2pixhd.method import Pix2PixHD
+from methods.training import (
+    Batch,
+    DivergedError,
+    FaceBatches,
+    Loop,
+    Machine,
+    Objective,
+    Phase,
+    Trainer,
+    checkpoint,
+    degrade,
+    load,
+    read,
+)
+from methods.training.data import Augment, expand, paths
+from methods.training.job import prepare, run
+from methods.training.recipe import fill
+
+FSRNET = """
+method = "fsrnet"
+[net]
+width = 8
+coarse_width = 4
+deconv_widths = [8, 4]
+prior_width = 8
+coarse_blocks = 0
+encoder_blocks = 1
+decoder_blocks = 0
+hourglasses = 1
+hourglass_depth = 1
+landmarks = 0
+parsing = 0
+residual = true
+[optimiser]
+name = "adamw"
+lr = 2e-3
+[loop]
+steps = 6
+batch = 3
+average = 0.9
+clip = 1.0
+warmup = 2
+decay = 2
+validate_every = 3
+preview_every = 3
+log_every = 1
+[data]
+size = 32
+scale = 4
+[data.augment]
+shift = 2
+gain = 0.1
+[[data.train]]
+folder = "FOLDER"
+first = 0
+last = 8
+[[data.validation]]
+folder = "FOLDER"
+first = 8
+"""
+
+PIX2PIXHD = """
+method = "pix2pixhd"
+[net]
+ngf = 4
+n_down = 2
+n_blocks = 1
+ndf = 4
+n_layers = 2
+[loss]
+vgg = 0.0
+l1 = 1.0
+consistency = 1.0
+gan_from = 2
+[optimiser.generator]
+name = "adam"
+lr = 2e-4
+betas = [0.5, 0.999]
+[optimiser.discriminator]
+name = "adam"
+lr = 2e-4
+betas = [0.5, 0.999]
+[loop]
+steps = 6
+batch = 2
+average = 0.9
+validate_every = 3
+preview_every = 3
+[data]
+size = 32
+scale = 4
+[[data.train]]
+folder = "FOLDER"
+last = 8
+[[data.validation]]
+folder = "FOLDER"
+first = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("faces")
+    noise = np.random.default_rng(0)
+    for i in range(10):
+        coarse = noise.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        write_png(path / f"{i:02d}.png", resize8(coarse, 32, "bicubic-matlab"))
+    return path
+
+
+def recipe(tmp_path: Path, text: str, folder: Path, name: str = "recipe.toml") -> Path:
+    path = tmp_path / name
+    path.write_text(text.replace("FOLDER", str(folder)), encoding="utf-8")
+    return path
+
+
+CPU = Machine("cpu")
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("text", [FSRNET, PIX2PIXHD], ids=["fsrnet", "pix2pixhd"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_resuming_gives_the_same_bits_as_never_stopping(tmp_path: Path, folder: Path, text: str, precision: str) -> None:
+    path = recipe(tmp_path, text, folder)
+    whole = read(path, {"loop.precision": precision})
+    run(whole, tmp_path / "whole", machine=CPU)
+    for stop in (2, 5):
+        job = prepare(whole)
+        trainer = Trainer(job.objective, job.source, whole.loop, tmp_path / "parts", validation=job.validation, machine=CPU)
+        trainer.resume()
+        stopped = trainer._advance
+
+        def advance(batch: Batch, progress: Any, trainer: Trainer = trainer, stop: int = stop, advance: Any = stopped) -> None:
+            advance(batch, progress)
+            trainer._stop = trainer.step >= stop
+
+        trainer._advance = advance  # type: ignore[method-assign]
+        assert trainer.fit() == stop
+    run(whole, tmp_path / "parts", resume=True, machine=CPU)
+    one, other = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "parts"))
+    assert one["step"] == other["step"] == 6
+    assert same(one, other)
+    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (tmp_path / "parts" / "weights.safetensors").read_bytes()
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "history.jsonl").read_text().splitlines()]
+    assert steps == [3, 6]
+
+
+def test_trained_weights_serve_the_methods(tmp_path: Path, folder: Path) -> None:
+    for text, method in ((FSRNET, FSRNet), (PIX2PIXHD, Pix2PixHD)):
+        out = tmp_path / method.__name__
+        summary = run(read(recipe(tmp_path, text, folder)), out, machine=CPU)
+        assert summary["finished"]
+        assert summary["faces_seen"] == 6 * (3 if method is FSRNet else 2)
+        image = method.from_checkpoint(out / "weights.safetensors", size=32, scale=4).restore(torch.rand(2, 3, 8, 8))
+        assert isinstance(image, Tensor)
+        assert image.shape == (2, 3, 32, 32)
+        assert {p.name for p in (out / "previews").iterdir()} == {"0000003.png", "0000006.png"}
+        assert list((out / "tensorboard").iterdir())
+
+
+def test_fsrnet_learns_a_small_set(tmp_path: Path, folder: Path) -> None:
+    text = FSRNET.replace("residual = true", "residual = false")
+    changes = {"loop.steps": "60", "loop.validate_every": "20", "loop.preview_every": "99"}
+    run(read(recipe(tmp_path, text, folder), changes), tmp_path / "out", machine=CPU)
+    history = [json.loads(line) for line in (tmp_path / "out" / "history.jsonl").read_text().splitlines()]
+    assert [h["step"] for h in history] == [20, 40, 60]
+    # in dB, on faces it did not see; the coarse net is the quick learner
+    assert history[-1]["psnr_coarse"] > history[0]["psnr_coarse"] + 2
+    assert history[-1]["psnr"] > history[0]["psnr"] + 0.2
+
+
+class Line(Objective):
+    """Fits y = a x; made to misbehave."""
+
+    def __init__(self, break_at: int = 10**9, gradient: bool = False, stop_at: int = 10**9) -> None:
+        super().__init__()
+        self.net = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(self.net.weight)
+        self.modules = {"net": self.net}
+        self.optimisers = {"net": torch.optim.SGD(self.net.parameters(), lr=0.1)}
+        self.break_at, self.gradient, self.stop_at = break_at, gradient, stop_at
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        loss = self.modules["net"](batch["hr"].mean().view(1, 1)).square().sum()
+        if batch["step"] == self.break_at:
+            loss = torch.sqrt(loss * 0) if self.gradient else loss / 0 * 0
+        if batch["step"] == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        yield Phase("net", loss, {"part": loss})
+
+
+def source(folder: Path, batch: int = 2) -> FaceBatches:
+    return FaceBatches(load([{"folder": str(folder)}], 32), batch, 4, Augment(), seed=3)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_nan_stops_naming_step_and_batch_and_keeps_the_checkpoint(tmp_path: Path, folder: Path, gradient: bool) -> None:
+    faces = source(folder)
+    names = ", ".join(faces.batch(3)["names"])
+    trainer = Trainer(Line(3, gradient), faces, Loop(steps=8, batch=2, save_minutes=0), tmp_path, machine=CPU)
+    with pytest.raises(DivergedError) as told:
+        trainer.fit()
+    what = "the gradient of the loss 'net'" if gradient else "the loss 'net'"
+    assert str(told.value).startswith(f"step 4: {what} is nan (part ")
+    assert f"batch: {names}." in str(told.value)
+    state = checkpoint.load(tmp_path / "last.pt")
+    assert state["step"] == 3
+    assert torch.isfinite(state["modules"]["net"]["weight"]).all()
+
+
+def test_sigterm_ends_after_the_step_with_a_checkpoint(tmp_path: Path, folder: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    trainer = Trainer(Line(stop_at=4), source(folder), Loop(steps=50, batch=2), tmp_path, machine=CPU)
+    assert trainer.fit() == 5
+    assert checkpoint.load(tmp_path / "last.pt")["step"] == 5
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_learning_rate_rises_holds_and_falls(tmp_path: Path) -> None:
+    loop = Loop(steps=100, warmup=10, decay=50)
+    assert [loop.factor(s) for s in (0, 4, 9, 30, 50)] == [0.1, 0.5, 1, 1, 1]
+    assert loop.factor(75) == pytest.approx(0.5)
+    assert loop.factor(99) == pytest.approx(0.02)
+    cosine = Loop(steps=100, decay=50, decay_shape="cosine")
+    assert cosine.factor(75) == pytest.approx(0.5)
+    assert cosine.factor(87) > loop.factor(87) * 0.5
+    assert Loop(steps=5).factor(4) == 1
+
+
+def test_the_average_is_polyaks_and_the_trained_weights_come_back(tmp_path: Path, folder: Path) -> None:
+    objective = Line()
+    objective.averaged = ("net",)
+    trainer = Trainer(objective, source(folder), Loop(steps=3, batch=2, average=0.5), tmp_path, machine=CPU)
+    expected = float(objective.net.weight.detach())
+    seen = []
+    for step in range(3):
+        trainer._advance({**trainer.source.batch(step), "step": step}, None)
+        decay = min(0.5, (2 + step) / (11 + step))
+        expected = decay * expected + (1 - decay) * float(objective.net.weight.detach())
+        seen.append(float(objective.net.weight.detach()))
+    assert float(trainer.average.values["net"]["weight"]) == pytest.approx(expected, rel=1e-6)
+    with trainer.evaluating():
+        assert float(objective.net.weight.detach()) == pytest.approx(expected, rel=1e-6)
+    assert float(objective.net.weight.detach()) == seen[-1]
+
+
+def test_batches_depend_on_the_step_alone_and_cover_an_epoch(folder: Path) -> None:
+    one, other = source(folder), source(folder)
+    for step in (7, 0, 3):
+        assert same(one.batch(step), other.batch(step))
+    assert sorted(name for step in range(5) for name in one.batch(step)["names"]) == [f"{i:02d}" for i in range(10)]
+    assert not same(one.batch(0), one.batch(5))
+    # two processes take neighbouring slices of the one order
+    joint = FaceBatches(one.faces, 4, 4, Augment(), seed=3)
+    assert one.rows(0, 0, 2) + one.rows(0, 1, 2) == joint.rows(0)
+
+
+def test_lr_is_the_protocols(folder: Path) -> None:
+    faces = load([{"folder": str(folder), "last": 4}], 32)
+    expected = np.stack([resize8(image, 8, "bicubic-matlab") for image in faces.pixels])
+    found = degrade(to_tensor(faces.pixels), 4)
+    # the sum's order differs, so a value on .5 may round the other way
+    assert float((found - to_tensor(expected)).abs().max()) <= 1 / 255 + 1e-6
+    assert float((found != to_tensor(expected)).float().mean()) < 0.01
+    plain = FaceBatches(faces, 2, 4).batch(0)
+    assert torch.equal(plain["lr"], degrade(plain["hr"], 4))
+
+
+def test_flips_and_shifts_are_what_they_say(folder: Path) -> None:
+    faces = load([{"folder": str(folder)}], 32)
+    images = np.repeat(faces.pixels[:1], 40, 0)
+    generator = torch.Generator().manual_seed(0)
+    flipped = Augment(flip=True)(images, generator)
+    same_as = [bool(torch.equal(x, flipped[0])) for x in flipped]
+    assert all(torch.equal(x, flipped[0]) or torch.equal(x, flipped[0].flip(2)) for x in flipped)
+    assert 5 < sum(same_as) < 35
+    shifted = Augment(flip=False, shift=2)(images, generator)
+    centre = to_tensor(faces.pixels[:1])[0]
+    windows = [centre[:, 2 + dy : 30 + dy, 2 + dx : 30 + dx] for dy in range(-2, 3) for dx in range(-2, 3)]
+    for x in shifted:
+        assert any(torch.allclose(x[:, 2:30, 2:30], w, atol=1e-6) for w in windows)
+
+
+def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "faces.csv"
+    table.write_text("file,strict\n00.png,1\n01.png,0\n02.png,1\n", encoding="utf-8")
+    chosen = {"folder": str(folder), "csv": str(table), "where": {"strict": 1}}
+    assert [p.name for p in paths(chosen)] == ["00.png", "02.png"]
+    faces = load([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
+    assert len(faces) == 2 * 3 + 5
+    assert len(faces.names) == 7
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"folder": "/no/such"}, "no such folder"),
+        ({"fold": "x"}, "did you mean 'folder'"),
+        ({}, "needs 'folder'"),
+        ({"folder": "$NO_SUCH_VARIABLE_HERE/faces"}, "not set"),
+    ],
+)
+def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -> None:
+    with pytest.raises(FaceSRError, match=words):
+        load([table], 32)
+
+
+def test_other_sizes_get_one_sentence(folder: Path) -> None:
+    with pytest.raises(FaceSRError, match="32 x 32 pixels, the recipe trains at 64"):
+        load([{"folder": str(folder)}], 64)
+    with pytest.raises(FaceSRError, match="×5"):
+        FaceBatches(load([{"folder": str(folder)}], 32), 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("clip = 1.0", "clipp = 1.0", "did you mean 'clip'"),
+        ("width = 8", 'width = "8"', "must be of type int"),
+        ("steps = 6", "steps = 0", "steps 0"),
+        ('name = "adamw"', 'name = "adamx"', "did you mean"),
+        ("lr = 2e-3", "learning = 2e-3", "adamw cannot take"),
+        ("scale = 4", "scales = 4", "did you mean 'scale'"),
+        ("first = 8", "first = 7", "1 faces are in training and validation"),
+        ("log_every = 1", 'precision = "16-mixed"', "bf16-mixed"),
+        ("residual = true", "residual = tru", "not TOML"),
+        ('method = "fsrnet"', 'method = "fsrnett"', "did you mean 'fsrnet'"),
+    ],
+)
+def test_wrong_recipes_get_one_sentence(tmp_path: Path, folder: Path, old: str, new: str, words: str) -> None:
+    assert old in FSRNET
+    with pytest.raises(FaceSRError, match=words) as told:
+        run(read(recipe(tmp_path, FSRNET.replace(old, new, 1), folder)), tmp_path / "out", machine=CPU)
+    assert "\n" not in str(told.value)
+
+
+def test_a_recipe_without_vgg_weights_says_so(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(FaceSRError, match="vgg_weights names no file"):
+        run(read(recipe(tmp_path, PIX2PIXHD.replace("vgg = 0.0", ""), folder)), tmp_path / "out", machine=CPU)
+
+
+def test_broken_checkpoints_and_full_folders_get_one_sentence(tmp_path: Path, folder: Path) -> None:
+    path = recipe(tmp_path, FSRNET, folder)
+    with pytest.raises(FaceSRError, match="no checkpoint to resume from"):
+        run(read(path), tmp_path / "out", resume=True, machine=CPU)
+    (tmp_path / "out" / "last.pt").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(FaceSRError, match="cannot be read as a checkpoint"):
+        run(read(path), tmp_path / "out", resume=True, machine=CPU)
+    with pytest.raises(FaceSRError, match="--resume"):
+        run(read(path), tmp_path / "out", machine=CPU)
+    run(read(path, {"loop.steps": "1"}), tmp_path / "one", machine=CPU)
+    with pytest.raises(FaceSRError, match="does not fit this recipe"):
+        run(read(path, {"net.width": "12"}), tmp_path / "one", resume=True, machine=CPU)
+
+
+def test_checkpoints_hold_no_code_and_appear_whole(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"step": 1, "x": torch.ones(2)})
+    assert torch.load(path, weights_only=True)["step"] == 1
+    with pytest.raises(Exception, match="pickle"):
+        checkpoint.save(path, {"step": 2, "x": lambda: None})
+    assert checkpoint.load(path)["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_the_command_trains_resumes_and_reports(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, out = recipe(tmp_path, FSRNET, folder), tmp_path / "out"
+    words = ["train", "fsrnet", "--recipe", str(path), "--out", str(out), "--set", "loop.steps=4"]
+    assert facesr.main([*words, "--max-minutes", "1e-9"]) == 1
+    assert facesr.main([*words, "--resume", "--best"]) == 0
+    printed = capfd.readouterr()
+    assert "fsrnet: step 4 of 4" in printed.out
+    assert "ETA" in printed.err
+    assert facesr.main(words) == 2
+    assert facesr.main(["train", "fsrnett", "--out", str(out)]) == 2
+    assert facesr.main(["train", "pix2pixhd", "--recipe", str(path), "--out", str(out)]) == 2
+    assert facesr.main([*words, "--set", "loop.steps"]) == 2
+    errors = capfd.readouterr().err
+    assert "--resume" in errors
+    assert "did you mean 'fsrnet'" in errors
+    assert "recipe for 'fsrnet'" in errors
+
+
+def test_every_shipped_recipe_is_read() -> None:
+    import methods
+
+    found = sorted(Path(methods.__file__).parent.glob("*/recipes/*.toml"))
+    assert {"fsrnet", "pix2pixhd"} <= {p.parent.parent.name for p in found}
+    for path in found:
+        held = read(path)
+        folders = [table["folder"] for table in held.data.get("train", [])]
+        assert not any("london" in f for f in folders), path  # the London faces are for measuring
+
+
+def test_loops_values_are_typed() -> None:
+    with pytest.raises(FaceSRError, match="steps is True"):
+        fill(Loop, {"steps": True}, "[loop]")
+    with pytest.raises(FaceSRError, match=r"average 1\.5"):
+        Loop(steps=1, average=1.5)
+    assert expand("~/x").is_absolute()
+
+
+def test_mobilefacenet_equals_its_onnx_export(fixtures: Path) -> None:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    from methods.training.identity import IdentityLoss
+
+    loss = IdentityLoss(torch.load(fixtures / "weights" / "mobilefacenet.pt", map_location="cpu", weights_only=True))
+    session = onnxruntime.InferenceSession(str(fixtures / "weights" / "MobileFaceNet.onnx"), providers=["CPUExecutionProvider"])
+    x = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    expected = session.run(None, {"input0": x.numpy()})[0]
+    assert float(np.abs(loss.net(x).numpy() - expected).max()) < 1e-4
+
+
+def test_identity_crops_equal_the_aligners(fixtures: Path) -> None:
+    from bench.align import similarity, warp
+    from bench.imaging import read_rgb
+    from methods.training.identity import FRAME, IdentityLoss, crop
+
+    image = read_rgb(sorted((fixtures / "faces" / "synthetic128").glob("*.jpg"))[0]).copy()
+    ours = crop(to_tensor(image[None]), torch.tensor([FRAME]))[0].permute(1, 2, 0).numpy() * 255
+    theirs = warp(image, similarity(np.array(FRAME))).astype(float)
+    assert float(np.abs(ours - theirs)[2:-2, 2:-2].max()) <= 1  # OpenCV rounds, and works with 1/32 pixel
+    assert torch.allclose(crop(to_tensor(image[None])), crop(to_tensor(image[None]), torch.tensor([FRAME])), atol=1e-4)
+    loss = IdentityLoss(torch.load(fixtures / "weights" / "mobilefacenet.pt", map_location="cpu", weights_only=True))
+    x = to_tensor(image[None]).requires_grad_()
+    assert float(loss(x.detach(), x.detach())) == pytest.approx(0, abs=1e-5)
+    loss(x, to_tensor(image[None]).flip(3)).sum().backward()
+    assert x.grad is not None
+    assert float(x.grad.abs().sum()) > 0
