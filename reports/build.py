@@ -68,7 +68,7 @@ def frame(table: Table, labels: Mapping[str, str] | None = None) -> pd.DataFrame
 
     names = ["method", "scale", "metric", "n", "failed", "mean", "low", "high", "rank", "letters"]
     made = pd.DataFrame([{name: getattr(cell, name) for name in names} for cell in table.cells], columns=names)
-    made.insert(3, "label", made["metric"].map(dict(labels or {})).fillna(made["metric"]))
+    made.insert(3, "label", [dict(labels or {}).get(metric, metric) for metric in made["metric"]])
     return made
 
 

@@ -49,7 +49,8 @@ _LATIN = re.compile(r"[\x20-\x7e\u00a1-\u00ff\u2018\u2019\u201c\u201d]")
 
 
 def _ascii(text: str) -> str:
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return "".join(c for c in plain if c.isprintable())
 
 
 def tex(text: str) -> str:
@@ -152,7 +153,7 @@ def to_latex(table: Table, style: Intervals = "pm", numbers: bool = True, star: 
     parts = [
         "% needs \\usepackage[T1]{fontenc}, \\usepackage{textcomp} and \\usepackage{booktabs}",
         *([macros(table)] if numbers else []),
-        rf"\begin{{{float_name}}}[tbp]",
+        rf"\begin{{{float_name}}}[!htb]",
         r"\centering\footnotesize",
         rf"\caption{{{tex(table.caption)}}}",
         rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', table.name)}}}",

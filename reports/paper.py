@@ -63,7 +63,7 @@ def numbers(report: Report) -> str:
 def _figure(drawing: Drawing, width: str) -> str:
     return "\n".join(
         [
-            r"\begin{figure}[tbp]",
+            r"\begin{figure}[!htb]",
             r"\centering",
             rf"\includegraphics[width={width},height=.82\textheight,keepaspectratio]{{figures/{drawing.name}.pdf}}",
             rf"\caption{{{tex(drawing.title)}. {tex(drawing.alt)}.}}",

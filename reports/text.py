@@ -41,8 +41,8 @@ def count(row: Row) -> str:
 def to_markdown(table: Table, style: Intervals = "pm") -> str:
     """The table in GitHub's Markdown, caption above and footnotes below."""
     style = style if table.show_spread else "none"
-    unit = {c.key: f" ({c.unit})" if c.unit else "" for c in table.columns}
-    heads = [table.corner, *(f"{_escape(c.label)}{unit[c.key]} {c.arrow}".strip() for c in table.columns)]
+    unit = {c.key: f" ({_escape(c.unit)})" if c.unit else "" for c in table.columns}
+    heads = [_escape(table.corner), *(f"{_escape(c.label)}{unit[c.key]} {c.arrow}".strip() for c in table.columns)]
     heads += ["n"] if table.show_n else []
     lines = [f"**{_escape(table.caption)}**", "", f"| {' | '.join(heads)} |", f"|:--{'|--:' * (len(heads) - 1)}|"]
     for group, rows in table.groups:

@@ -1,0 +1,298 @@
+"""One table object in four forms: numbers against pandas and scipy, failures counted, names escaped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_run import METHODS, METRICS, make_run, make_study
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+import facesr
+from bench.errors import FaceSRError
+from bench.stats.intervals import mean_interval
+from bench.stats.many import mean_intervals
+from reports import build
+from reports.choose import print_table, table_of
+from reports.html import failures_html, to_html
+from reports.latex import command, macros, tex, to_latex
+from reports.scores import open_runs
+from reports.table import Cell, Column, Row, Table, fixed, ranked
+from reports.text import to_csv, to_markdown
+
+EVIL = "<b>&_%$#{}~^\\|x`*\"' é"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "one", faces=30, images=False)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_is_tidy_and_its_means_are_pandas_own(run: Path) -> None:
+    text = print_table(table_of([run]), "csv")
+    assert text.splitlines()[0] == "method,metric,n,failed,mean,low,high"
+    rows = rows_of(text)
+    assert [(r["method"], r["metric"]) for r in rows] == [(m, k) for m in METHODS for k in METRICS]
+    frame = pd.read_parquet(run / "scores.parquet")
+    means = frame[frame["status"] == "ok"].groupby(["method", "metric"])["value"].mean()
+    for row in rows:
+        assert float(row["mean"]) == pytest.approx(means[row["method"], row["metric"]], rel=1e-12)
+        assert float(row["low"]) < float(row["mean"]) < float(row["high"])
+
+
+def test_failures_are_left_out_of_the_mean_and_counted(run: Path) -> None:
+    rows = {(r["method"], r["metric"]): r for r in rows_of(print_table(table_of([run]), "csv"))}
+    counts = {m: (int(rows["pulse", m]["n"]), int(rows["pulse", m]["failed"])) for m in METRICS}
+    # two searches did not converge, one face was not found; ε is measured of all, a missed one too
+    assert counts["psnr"] == (28, 2) and counts["identity-sface"] == (27, 3) and counts["consistency"] == (30, 0)
+    assert all(int(r["failed"]) == 0 for (method, _), r in rows.items() if method != "pulse")
+    table = table_of([run])
+    assert any("pulse: 2 not_converged (psnr, ssim, lpips-squeeze, identity-sface)" in note for note in table.notes)
+    assert any("pulse: 1 no_face (identity-sface)" in note for note in table.notes)
+    kept = next(note for note in table.notes if note.startswith("With the images kept"))
+    frame = pd.read_parquet(run / "scores.parquet")
+    everyone = frame[(frame["method"] == "pulse") & (frame["metric"] == "psnr")]["value"].mean()
+    assert f"pulse PSNR {everyone:.2f} (n = 30)" in kept
+
+
+def test_intervals_are_those_of_scipys_bootstrap() -> None:
+    x = np.random.default_rng(3).gamma(2.0, 1.0, (60, 4))
+    x[:5, 2] = np.nan
+    for column, found in zip(x.T, mean_intervals(x), strict=True):
+        values = column[~np.isnan(column)]
+        peer = scipy_stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=np.random.default_rng(1))
+        low, high = peer.confidence_interval
+        width = high - low  # both ends are medians of noise: 10,000 draws put an end within about 3 % of the width
+        assert found.mean == pytest.approx(values.mean()) and found.n == len(values)
+        assert found.low == pytest.approx(low, abs=0.04 * width) and found.high == pytest.approx(high, abs=0.04 * width)
+        one = mean_interval(values)
+        assert found.low == pytest.approx(one.low, abs=0.04 * width) and found.high == pytest.approx(one.high, abs=0.04 * width)
+
+
+def test_intervals_of_one_value_none_and_infinity() -> None:
+    table = np.array([[1.0, np.nan, math.inf], [np.nan, np.nan, 30.0]])
+    one, none, infinite = mean_intervals(table, draws=200)
+    assert (one.mean, one.n) == (1.0, 1) and math.isnan(one.low)
+    assert math.isnan(none.mean) and none.n == 0
+    assert infinite.mean == math.inf and math.isnan(infinite.high) and fixed(infinite.mean, 2) == "∞"
+
+
+def test_best_and_second_follow_the_direction_and_what_is_printed() -> None:
+    cells = [Cell("a", "x", 1.004, digits=2), Cell("b", "x", 1.001, digits=2), Cell("c", "x", 2.0, digits=2), Cell("d", "x")]
+    assert [c.rank for c in ranked(cells, True)] == [2, 2, 1, 0]  # 1.00 and 1.00 are one number to the reader
+    assert [c.rank for c in ranked(cells, False)] == [1, 1, 2, 0]
+    assert [c.rank for c in ranked([replace(cells[2], ranked=False), *cells[:2]], True)] == [0, 0, 0]  # HR competes with nobody
+    assert [c.rank for c in ranked([Cell("a", "x", -0.5), Cell("b", "x", -0.25)], True)] == [2, 1]
+
+
+def test_letters_are_shared_exactly_by_pairs_that_do_not_differ(run: Path) -> None:
+    scores = open_runs([run]).only(metrics=["psnr"])
+    letters = {c.method: c.letters for c in build.with_letters(scores, scores.cells(200))}
+    values = scores.values("psnr")
+    names = list(scores.methods)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    p = [scipy_stats.wilcoxon((values[a] - values[b]).dropna(), zero_method="pratt", method="asymptotic").pvalue for a, b in pairs]
+    from statsmodels.stats.multitest import multipletests
+
+    differ = multipletests(p, method="holm")[0]
+    for (a, b), different in zip(pairs, differ, strict=True):
+        assert bool(set(letters[a]) & set(letters[b])) != bool(different), (a, b)
+
+
+def test_runs_of_different_digests_never_meet(run: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", faces=30, images=False, digest="e" * 64)
+    with pytest.raises(FaceSRError, match=r"different digests never meet.*dddddddddddd.*eeeeeeeeeeee"):
+        open_runs([run, other])
+
+
+def test_runs_of_one_digest_join_and_equal_methods_appear_once(run: Path, tmp_path: Path) -> None:
+    more = make_run(tmp_path / "more", faces=30, methods=("bicubic", "mine"), images=False, seed=5)
+    joined = open_runs([run, more])
+    assert joined.methods == (*METHODS, "mine")
+    info = json.loads((more / "run.json").read_text())
+    info["methods"][0]["params"] = {"kernel": "box"}
+    (more / "run.json").write_text(json.dumps(info))
+    again = open_runs([run, more])
+    assert again.methods == (*METHODS, "bicubic (more)", "mine")
+    frame = pd.read_parquet(more / "scores.parquet")
+    expected = frame[(frame["method"] == "bicubic") & (frame["metric"] == "psnr")]["value"].mean()
+    assert again.values("psnr")["bicubic (more)"].mean() == pytest.approx(expected)
+
+
+def test_a_metric_measured_with_other_weights_is_refused(run: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", faces=30, images=False)
+    info = json.loads((other / "run.json").read_text())
+    info["metrics"]["ssim"]["weights"] = {"net": "ff"}
+    (other / "run.json").write_text(json.dumps(info))
+    with pytest.raises(FaceSRError, match="measured ssim with different weights"):
+        open_runs([run, other])
+
+
+def test_a_cell_without_a_row_is_missing_not_forgotten(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "half", faces=6, images=False)
+    frame = pd.read_parquet(folder / "scores.parquet")
+    gone = (frame["method"] == "psp") & (frame["metric"] == "ssim") & (frame["image"] == "000005")
+    frame[~gone].to_parquet(folder / "scores.parquet")
+    cell = build.leaderboard(open_runs([folder]), draws=100).cell("psp", "ssim")
+    assert cell is not None and cell.n == 5 and [(f.image, f.status) for f in cell.failures] == [("000005", "missing")]
+    assert "000005" not in cell.images
+
+
+def test_scores_of_a_whole_set_keep_their_own_interval(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "set", faces=6, images=False)
+    info = json.loads((folder / "run.json").read_text())
+    info["metrics"]["kid"] = {"label": "KID", "higher_is_better": False, "digits": 3, "conventions": "", "weights": {}, "of_set": True}
+    (folder / "run.json").write_text(json.dumps(info))
+    frame = pd.read_parquet(folder / "scores.parquet")
+    own = frame.iloc[[0]].assign(image="*", metric="kid", value=0.25, low=0.2, high=0.4, n=6)
+    refused = own.assign(method="nearest", value=np.nan, status="skipped", reason="too few images")
+    pd.concat([frame, own, refused], ignore_index=True).to_parquet(folder / "scores.parquet")
+    table = build.leaderboard(open_runs([folder]), letters=True, draws=100)
+    cell = table.cell("bicubic", "kid")
+    assert cell is not None and (cell.mean, cell.low, cell.high, cell.n, cell.failed) == (0.25, 0.2, 0.4, 6, 0)
+    lost = table.cell("nearest", "kid")
+    assert lost is not None and lost.failed == 1 and lost.failures[0].reason == "too few images"
+    part = build.where(open_runs([folder]), gender="female")
+    half = build.leaderboard(part, draws=100).cell("bicubic", "kid")
+    assert half is not None and math.isnan(half.mean) and half.failures[0].status == "skipped"
+
+
+def test_scales_are_groups_and_the_csv_says_which(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "sweep", faces=4, scales=(4, 8), images=False)
+    table = table_of([folder], draws=100)
+    assert [name for name, _ in table.groups] == ["×4", "×8"]
+    rows = rows_of(to_csv(table))
+    assert list(rows[0]) == ["method", "metric", "n", "failed", "mean", "low", "high", "scale"] and {r["scale"] for r in rows} == {"4", "8"}
+    assert "| *×8* |" in to_markdown(table) and r"\textit{$\times$8}" in to_latex(table)
+    only = table_of([folder], scales=[8], draws=100)
+    assert to_csv(only).splitlines()[0] == "method,metric,n,failed,mean,low,high"
+
+
+def test_footnotes_say_what_was_measured_on_what_with_which_weights(run: Path, tmp_path: Path) -> None:
+    text = print_table(table_of([run]), "md")
+    for words in ("×8 to 128²", "30 of 2,824 faces of celeba-hq (test)", "RGB, Gaussian 11x11", "psp.safetensors", "bicubic-matlab", "dddddddddddd"):
+        assert words in text, words
+    info = json.loads((run / "run.json").read_text())
+    info["protocol"]["data"].update(dataset="folder:mine", split="all")
+    info["data"].update(total=30)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "run.json").write_text(json.dumps(info))
+    (own / "scores.parquet").write_bytes((run / "scores.parquet").read_bytes())
+    assert "30 faces of the user's own folder mine (--data), not the protocol's data set" in table_of([own]).caption
+
+
+def evil_table() -> Table:
+    columns = (Column("m", EVIL, True, "d<B>", EVIL),)
+    cell = Cell(EVIL, EVIL, 1.0, 0.5, 1.5, 3, images=("a", "b", "c"), run=EVIL)
+    return Table("evil", EVIL, columns, (Row("r", EVIL, (cell,), EVIL),), (EVIL,), corner=EVIL)
+
+
+def test_names_of_users_are_escaped_everywhere() -> None:
+    html = to_html(evil_table())
+    assert "<b>" not in html and "&lt;b&gt;&amp;" in html and "d&lt;B&gt;" in html
+    assert not re.search(r'title="[^"]*"[^ >/]', html)  # no quote of a name closes an attribute
+    markdown = to_markdown(evil_table())
+    line = next(line for line in markdown.splitlines() if "1.000" in line)
+    assert "<b>" not in markdown and len(re.findall(r"(?<!\\)\|", line)) == 4  # method, value, n: four bars
+    latex = tex(EVIL)
+    assert re.sub(r"\\(text\w+\{\}|[&%$#_{}])", "", latex) == "bx`*' é"
+    assert rows_of(to_csv(evil_table()))[0]["method"] == EVIL
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30))
+def test_any_name_survives_csv_and_breaks_no_other_form(name: str) -> None:
+    table = Table("t", name, (Column("m", name),), (Row("r", name, (Cell(name, "m", 1.0, n=1),)),), (name,))
+    assert list(csv.reader(io.StringIO(to_csv(table), newline="")))[1][0] == name
+    body = to_html(table)
+    assert body.count("<td") == body.count("</td>") and body.count("<tr") == body.count("</tr>")
+    assert not re.search(r"(?<!\\)(?:\\\\)*[%#&]", re.sub(r" & | \\\\$", "", tex(name)))
+    assert all(31 < ord(c) < 0x2020 for c in tex(name))
+
+
+def test_macros_are_letters_and_never_meet() -> None:
+    assert command("sr", "psp-2", "psnr-y") == r"\srPspTwoPsnrY"
+    cells = tuple(Cell(name, "psnr", 1.5, 1.0, 2.0, 3, digits=2) for name in ("psp-2", "psp 2", "PSP_2"))
+    table = Table("t", "", (Column("psnr", "PSNR"),), tuple(Row(c.method, c.method, (c,)) for c in cells))
+    names = re.findall(r"\\newcommand\{\\([A-Za-z]+)\}", macros(table))
+    assert len(names) == len(set(names)) == 15 and r"\newcommand{\srPspTwoPsnr}{1.50}" in macros(table)
+
+
+def test_a_wide_table_continues_in_panels(run: Path) -> None:
+    latex = to_latex(table_of([run], full=True))
+    assert latex.count(r"\begin{tabular}") == 2 and latex.count("PSNR") >= 1 and latex.count(r"\toprule") == 2
+    body = latex[latex.index(r"\begin{tabular}") : latex.index(r"\begin{minipage}")]
+    assert all(body.count(rf"\textbf{{{v}}}") for v in ("psp",)) or r"\textbf{" in body
+    assert r"\newcommand{\srPspPsnr}{" in latex and r"\newcommand" not in to_latex(table_of([run]), numbers=False)
+
+
+def test_cells_know_their_run_and_images(run: Path) -> None:
+    cell = build.leaderboard(open_runs([run]), draws=100).cell("pulse", "psnr")
+    assert cell is not None and str(run) in cell.run and "dddddddddddd" in cell.run
+    assert cell.images == tuple(f"{i:06d}" for i in range(2, 30))
+    assert [f.image for f in cell.failures] == ["000000", "000001"] and cell.failures[0].reason.startswith("ε = 2.1e-3")
+    assert "000000, 000001" in failures_html(build.leaderboard(open_runs([run]), draws=100))
+
+
+def test_intervals_print_three_ways_and_small_numbers_keep_digits() -> None:
+    table = Table("t", "", (Column("m", "M"),), (Row("a", "a", (Cell("a", "m", 22.914, 22.8, 23.1, 9, digits=2),)),))
+    assert "22.91 ± 0.15" in to_markdown(table) and "22.91 [22.80, 23.10]" in to_markdown(table, "ends")
+    assert "±" not in to_markdown(table, "none")
+    assert fixed(3.2e-7, 3) == "3.2e-7" and fixed(-0.0, 2) == "0.00" and fixed(-1.5, 1) == "−1.5" and fixed(math.nan, 2) == "–"
+
+
+def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for form, head in (("md", "**celebahq"), ("latex", "% needs"), ("csv", "method,metric"), ("html", "<table")):
+        assert facesr.main(["table", str(run), "--format", form, "--draws", "200"]) == 0
+        assert capsys.readouterr().out.startswith(head)
+    assert facesr.main(["table", str(run), "--methods", "ps", "--metrics", "psn,ssim", "--scale", "4"]) == 2
+    error = capsys.readouterr().err
+    assert "did you mean 'psp'?" in error and "did you mean 'psnr'?" in error and "no scale 4" in error
+    assert facesr.main(["table", str(run), "--where", "gender=femal"]) == 2
+    assert "did you mean 'female'?" in capsys.readouterr().err
+    assert facesr.main(["table", str(tmp_path)]) == 2
+    assert "has no run.json" in capsys.readouterr().err
+    out = tmp_path / "deep" / "t.tex"
+    assert facesr.main(["table", str(run), "--format", "latex", "--out", str(out), "--methods", "psp,bicubic"]) == 0
+    assert out.read_text().index("psp &") < out.read_text().index("bicubic &")
+
+
+def test_the_papers_table_one_has_one_mos_a_condition_hr_first(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s", raters=10, faces=6)
+    table = table_of([study])
+    assert [c.label for c in table.columns][0] == "HR" and table.rows[0].label == "MOS"
+    ratings = pd.read_parquet(study / "ratings.parquet")
+    means = ratings.groupby("condition")["score"].mean()
+    line = next(line for line in to_markdown(table).splitlines() if line.startswith("| MOS"))
+    for condition, mean in means.items():
+        cell = table.cell("mos", str(condition))
+        assert cell is not None and cell.mean == pytest.approx(mean) and f"{mean:.2f}" in line and cell.n == 60
+    assert "10 raters, 6 faces, 420 ratings" in to_markdown(table)
+    best = max((c for c in table.cells if c.method != "hr"), key=lambda c: c.mean)
+    assert best.rank == 1
+
+
+def test_a_study_joins_the_scores_of_its_own_run_only(run: Path, tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s", raters=6, faces=6)
+    table = table_of([run], study=study, full=True, draws=100)
+    assert table.columns[-1].key == "mos" and table.rows[-1].label == "HR"
+    assert [c for c in table.rows[-1].cells if c is not None] == [table.cell("hr", "mos")]
+    info = json.loads((study / "study.json").read_text())
+    (study / "study.json").write_text(json.dumps({**info, "run": {"digest": "a" * 64, "scale": 8}}))
+    with pytest.raises(FaceSRError, match=r"made from a run of digest aaaaaaaaaaaa.*never meet"):
+        table_of([run], study=study, draws=100)
