@@ -8,36 +8,47 @@ from typing import Any
 
 import numpy as np
 
-from bench.imaging import encode_png, resize8
-from bench.results import FORMAT, Run, load
+from bench.imaging import encode_png
+from bench.results import COLUMNS, FORMAT, Run, load
 from bench.study import Study
 from bench.study.create import create
 
 
-def fake_run(folder: Path, faces: int = 12, methods: tuple[str, ...] = ("bicubic", "psp"), size: int = 64) -> Run:
-    """``faces`` smooth colour patterns, LR at x8, and for each method another distortion of the HR image."""
+def fake_run(
+    folder: Path, faces: int = 12, methods: tuple[str, ...] = ("bicubic", "psp"), size: int = 64, scores: bool = True
+) -> Run:
+    """``faces`` smooth colour patterns, LR at x8 by box averages, and for each method another distortion of the HR image.
+
+    ``scores=False`` leaves the run's consistency scores out, so that they must be measured.
+    """
     rng = np.random.default_rng(7)
     names = [f"{k:06d}" for k in range(faces)]
-    (folder / "hr").mkdir(parents=True)
-    (folder / "lr").mkdir()
+    for part in ("hr", "lr", *(f"sr/{m}" for m in methods)):
+        (folder / part).mkdir(parents=True)
+    rows = []
+    ramp = np.linspace(0, 1, size)
     for name in names:
-        coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
-        hr = resize8(coarse, (size, size), "bicubic-pillow")
+        corners = rng.uniform(0, 255, (2, 2, 3))
+        across = corners[:, 0, None] * (1 - ramp[:, None]) + corners[:, 1, None] * ramp[:, None]
+        smooth = across[0][None] * (1 - ramp[:, None, None]) + across[1][None] * ramp[:, None, None]
+        hr = (smooth + 0.5).astype(np.uint8)
+        lr = (_box(hr) + 0.5).astype(np.uint8)
         (folder / "hr" / f"{name}.png").write_bytes(encode_png(hr))
-        lr = resize8(hr, (size // 8, size // 8), "bicubic-matlab")
         (folder / "lr" / f"{name}.png").write_bytes(encode_png(lr))
         for k, method in enumerate(methods):
-            out = folder / "sr" / method
-            out.mkdir(parents=True, exist_ok=True)
-            noisy = np.clip(hr.astype(int) + rng.integers(-3 - k, 4 + k, hr.shape), 0, 255).astype(np.uint8)
-            (out / f"{name}.png").write_bytes(encode_png(noisy))
+            sr = np.clip(hr.astype(int) + rng.integers(-3 - k, 4 + k, hr.shape), 0, 255).astype(np.uint8)
+            (folder / "sr" / method / f"{name}.png").write_bytes(encode_png(sr))
+            rows.append(
+                (name, method, 8, "consistency", float((((_box(sr) - lr) / 255) ** 2).mean()), "ok", "", np.nan, np.nan, 1, 0.1)
+            )
+        rows.append((name, "hr", 8, "consistency", float((((_box(hr) - lr) / 255) ** 2).mean()), "ok", "", np.nan, np.nan, 1, 0.1))
     info: dict[str, Any] = {
         "format": FORMAT,
         "digest": "d" * 64,
         "protocol": {
             "name": "fake-x8",
             "version": 1,
-            "degradation": {"kernel": "bicubic-matlab", "scale": [8], "quantize": True},
+            "degradation": {"kernel": "box", "scale": [8], "quantize": True},
             "consistency": {"epsilon": 1e-3, "study": "refuse"},
             "study": {"raters": 40, "images": 40, "anchors": 20, "scale": [1, 5], "conditions": []},
         },
@@ -49,7 +60,17 @@ def fake_run(folder: Path, faces: int = 12, methods: tuple[str, ...] = ("bicubic
         "scales": [8],
     }
     (folder / "run.json").write_text(json.dumps(info))
+    if scores:
+        import pandas as pd
+
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(folder / "scores.parquet", index=False)
     return load(folder)
+
+
+def _box(image: Any) -> Any:
+    """Average over 8 x 8 blocks."""
+    size = image.shape[0] // 8
+    return image.reshape(size, 8, size, 8, 3).astype(float).mean((1, 3))
 
 
 def small_study(folder: Path, *, database: str | None = None, faces: int = 12, **options: Any) -> Study:

@@ -169,14 +169,8 @@ def _notes(table: pd.DataFrame) -> list[Finding]:
     checks = table[table["correct"].notna()]
     wrong = checks[checks["correct"] == False]  # noqa: E712 - nullable booleans
     if len(wrong):
-        found.append(
-            Finding(
-                "note",
-                f"of {len(checks)} gold and attention items answered wrong",
-                len(wrong),
-                _names(wrong, "rater", "kind", "position"),
-            )
-        )
+        examples = _names(wrong, "rater", "kind", "position")
+        found.append(Finding("note", f"of {len(checks)} gold and attention items answered wrong", len(wrong), examples))
     return found
 
 
@@ -202,14 +196,8 @@ def _plan(study: Study, table: pd.DataFrame) -> list[Finding]:
     cells = reading.cells(study)
     short = cells[cells["missing"] > 0]
     if len(short) and len(people) >= study.design.raters and unfinished.empty:
-        found.append(
-            Finding(
-                "missing",
-                "cells with fewer ratings than the plan has",
-                len(short),
-                _names(short, "face", "condition", "other", "missing"),
-            )
-        )
+        examples = _names(short, "face", "condition", "other", "missing")
+        found.append(Finding("missing", "cells with fewer ratings than the plan has", len(short), examples))
     early = table.merge(people[["name", "consent"]], left_on="rater", right_on="name")
     early = early[early["consent"].isna() | (early["at"] < early["consent"])]
     if len(early):

@@ -77,7 +77,7 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
 
 def _design(run: Run, name: str, given: Mapping[str, Any], scale_factor: int) -> Design:
     spec = {k: v for k, v in dict(run.protocol.get("study") or {}).items() if v is not None}
-    rule = dict(run.protocol.get("consistency") or {})
+    rule: dict[str, Any] = dict(run.protocol.get("consistency") or {})
     asked = {**spec, **given}
     conditions = [str(c) for c in (asked.get("conditions") or ["hr", *run.methods])]
     unknown = [c for c in conditions if c not in {"hr", *run.methods}]
@@ -174,13 +174,11 @@ def _stimuli(run: Run, design: Design, folder: Path, scale: int) -> list[Stimulu
         data = encode_png(image)
         name = secrets.token_hex(16)
         write_whole(folder / f"{name}.png", data, sync=False)
-        known = measured.get((face, condition))
-        error = consistency(image, lr, run) if known is None else known
-        flag = (
-            f"outside epsilon: {error:.3g} > {design.epsilon:g}"
-            if error > design.epsilon and condition in design.conditions
-            else ""
-        )
+        error = measured.get((face, condition))
+        if error is None and condition in design.conditions:
+            error = consistency(image, lr, run)
+        outside = error is not None and error > design.epsilon and condition in design.conditions
+        flag = f"outside epsilon: {error:.3g} > {design.epsilon:g}" if outside else ""
         found.append(Stimulus(name, face, condition, hashlib.sha256(data).hexdigest(), image.shape[1], image.shape[0], error, flag))
     return found
 

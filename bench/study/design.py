@@ -133,11 +133,10 @@ class Design:
         """The plan: for each of ``raters`` rows, the trials in order of presentation. A pure function of the design."""
         rng = np.random.default_rng(self.seed)
         carry = Carry()
-        everyone = np.arange(len(self.faces))
-        if self.per_rater < len(self.faces):
-            hands = subsets(len(self.faces), self.per_rater, self.raters, rng)
-        else:
-            hands = [everyone] * self.raters
+        partial = self.per_rater < len(self.faces)
+        hands = (
+            subsets(len(self.faces), self.per_rater, self.raters, rng) if partial else [np.arange(len(self.faces))] * self.raters
+        )
         return [self._row(r, [self.faces[f] for f in hands[r]], rng, carry) for r in range(self.raters)]
 
     def _row(self, rater: int, hand: list[str], rng: np.random.Generator, carry: Carry) -> list[Trial]:

@@ -112,12 +112,8 @@ def _design(study: Study, folder: Path) -> Path:
 
 
 def _dictionary(study: Study, folder: Path, tables: dict[str, dict[str, str]]) -> Path:
-    lines = [
-        f"# Data dictionary of the study {study.name}",
-        "",
-        f"Design digest: `{study.digest}`. `study.json` holds the frozen design and analysis plan.",
-        "",
-    ]
+    about = f"Design digest: `{study.digest}`. `study.json` holds the frozen design and analysis plan."
+    lines = [f"# Data dictionary of the study {study.name}", "", about, ""]
     for name, columns in tables.items():
         lines += [f"## {name}.csv, {name}.parquet", "", "| column | meaning |", "|---|---|"]
         lines += [f"| {column} | {meaning.replace('|', '/')} |" for column, meaning in columns.items()]

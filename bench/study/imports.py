@@ -293,7 +293,7 @@ def _canonical(columns: Mapping[str, Any]) -> pd.DataFrame:
 
     table = pd.DataFrame({k: list(v) for k, v in columns.items()}).reindex(columns=list(COLUMNS))
     for name in ("rater", "face", "condition", "other", "at"):
-        table[name] = [re.sub(r"^(\d+)\.0$", r"\1", str(v)) if isinstance(v, str) or v == v else "" for v in table[name]]
+        table[name] = [re.sub(r"^(\d+)\.0$", r"\1", str(v)) if pd.notna(v) else "" for v in table[name]]
     table["kind"] = table["kind"].fillna("main")
     for name in ("score", "rt_ms", "device_pixels", "hidden_ms"):
         table[name] = pd.to_numeric(table[name], errors="coerce")

@@ -44,7 +44,8 @@ def raters(study: Study) -> pd.DataFrame:
         .order_by(t.rater.c.id)
     )
     table = _frame(study, query)
-    table["excluded"] = table["name"].map(exclusions(study)).fillna("") if len(table) else ""
+    left_out = exclusions(study)
+    table["excluded"] = [left_out.get(name, "") for name in table["name"]]
     return table
 
 

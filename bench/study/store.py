@@ -57,7 +57,8 @@ def _new(connection: Connection, table: Table, values: Mapping[str, Any]) -> boo
     from sqlalchemy.dialects import postgresql, sqlite
 
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return bool(connection.execute(make(table).values(**values).on_conflict_do_nothing()).rowcount)
+    added = make(table).values(**values).on_conflict_do_nothing().returning(table.c.id)
+    return connection.execute(added).one_or_none() is not None
 
 
 def log(
@@ -107,7 +108,7 @@ def _emptiest(connection: Connection, rows: int, simulated: bool) -> tuple[int, 
     """The row of the design with the fewest raters, and how many those are."""
     present = t.rater.c.status.not_in(("replaced", "deleted"))
     query = select(t.rater.c.row, func.count()).where(t.rater.c.simulated == simulated, present).group_by(t.rater.c.row)
-    taken: dict[int, int] = dict(connection.execute(query).tuples().all())
+    taken: dict[int, int] = {int(row): int(count) for row, count in connection.execute(query)}
     row = min(range(rows), key=lambda r: (taken.get(r, 0), r))
     return row, taken.get(row, 0)
 
@@ -204,7 +205,7 @@ def delete_rater(engine: Engine, name: str) -> int:
             connection.execute(delete(table).where(table.c.rater == rater.id))
         blank = {"status": "deleted", "pseudonym": None, "locale": None, "consent": None, "finished": None}
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(**blank))
-        log(connection, "deleted", rater.id, ratings=removed)
+        log(connection, "deleted", name=name, ratings=removed)
     return removed
 
 

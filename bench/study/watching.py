@@ -57,6 +57,8 @@ class Overview:
 
     def text(self) -> str:
         """For a terminal."""
+        import pandas as pd
+
         lines = [
             f"{self.name}: {self.finished} of {self.needed} raters finished, {self.answered} ratings, {self.missing} missing, "
             f"{self.per_minute:.1f} a minute" + (f"; and {self.simulated} simulated raters" if self.simulated else "")
@@ -65,12 +67,12 @@ class Overview:
             lines.append(
                 f"{'rater':<8}{'status':<10}{'done':>10}{'s an item':>11}{'hidden s':>10}{'wrong checks':>14}  last answer"
             )
-        for r in self.raters.itertuples():
-            pace = "" if r.median_s != r.median_s else f"{r.median_s:.1f}"
-            last = str(r.last)[:16].replace("T", " ") if isinstance(r.last, str) else ""
-            done = f"{r.done}/{r.of}"
-            line = f"{r.name:<8}{r.status:<10}{done:>10}{pace:>11}{r.hidden_s:>10.0f}{f'{r.wrong}/{r.checks}':>14}  {last}"
-            lines.append(line + (f"  excluded ({r.excluded})" if r.excluded else ""))
+        for r in self.raters.to_dict("records"):
+            pace = f"{r['median_s']:.1f}" if pd.notna(r["median_s"]) else ""
+            last = str(r["last"])[:16].replace("T", " ") if isinstance(r["last"], str) else ""
+            done, checks = f"{r['done']}/{r['of']}", f"{r['wrong']}/{r['checks']}"
+            line = f"{r['name']:<8}{r['status']:<10}{done:>10}{pace:>11}{r['hidden_s']:>10.0f}{checks:>14}  {last}"
+            lines.append(line + (f"  excluded ({r['excluded']})" if r["excluded"] else ""))
         return "\n".join(lines)
 
 

@@ -1,0 +1,169 @@
+"""Making a study: opaque names, untouched pixels, ε, and a design that cannot be changed afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_study import fake_run, small_study
+
+from bench.errors import FaceSRError
+from bench.imaging import encode_png, read_rgb
+from bench.results import Run
+from bench.study import Study, load
+from bench.study.create import consistency, create
+
+SMALL = {"raters": 3, "images": 4, "anchors": 2, "gap": 2}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of 12 faces by two methods."""
+    return fake_run(tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A small study with gold items."""
+    return small_study(tmp_path_factory.mktemp("study"), gold=2)
+
+
+def test_pixels_are_the_runs(study: Study) -> None:
+    """Each stimulus holds exactly the pixels of its source; its sha256 is the design's; its name is opaque."""
+    from bench.results import load as load_run
+
+    run = load_run(study.path.parent / "run")
+    seen = set()
+    for stimulus in study.design.stimuli:
+        file = study.stimulus_path(stimulus.name)
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == stimulus.sha256
+        assert re.fullmatch("[0-9a-f]{32}", stimulus.name)
+        if stimulus.condition == "nearest":
+            wanted = read_rgb(run.lr_path(stimulus.face, 8)).repeat(8, 0).repeat(8, 1)
+        else:
+            source = run.hr_path(stimulus.face) if stimulus.condition == "hr" else run.sr_path(stimulus.condition, stimulus.face, 8)
+            wanted = read_rgb(source)
+        np.testing.assert_array_equal(read_rgb(file), wanted)
+        seen.add(stimulus.condition)
+    assert seen == {"hr", "bicubic", "psp", "nearest"}
+    assert {f.stem for f in (study.path / "stimuli").iterdir()} == {s.name for s in study.design.stimuli}
+
+
+def test_metadata_of_a_method_does_not_reach_the_rater(tmp_path: Path) -> None:
+    """A PNG with a text chunk naming its program comes out without it, pixels unchanged."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    run = fake_run(tmp_path / "run")
+    note = PngInfo()
+    note.add_text("Software", "psp-secret-name")
+    for file in (tmp_path / "run/sr/psp").glob("*.png"):
+        with Image.open(file) as image:
+            image.save(file, pnginfo=note)
+    assert b"psp-secret-name" in next((tmp_path / "run/sr/psp").glob("*.png")).read_bytes()
+    made = create(run, tmp_path / "study", options=SMALL)
+    assert not any(b"psp-secret" in f.read_bytes() for f in (made.path / "stimuli").iterdir())
+
+
+def test_main_and_other_faces_do_not_meet(study: Study) -> None:
+    """Anchors and gold items are of faces outside the main set."""
+    design = study.design
+    assert len(design.faces) == 4
+    assert not set(design.faces) & {*design.low_faces, *design.high_faces, *design.gold_faces}
+    assert not set(design.low_faces) & set(design.high_faces)
+
+
+def test_protocol_gives_the_defaults_and_options_override(run: Run, tmp_path: Path) -> None:
+    """raters, images, anchors, scale and ε come from the run's protocol where they are not given."""
+    made = create(run, tmp_path / "study", options={"images": 4, "anchors": 2, "gap": 3})
+    assert (made.design.raters, made.design.epsilon, made.design.outside_epsilon) == (40, 1e-3, "refuse")
+    assert made.design.conditions == ["hr", "bicubic", "psp"]
+    assert made.design.run["digest"] == run.digest
+    assert made.analysis["correction"] == "holm"
+
+
+def test_images_outside_epsilon(tmp_path: Path) -> None:
+    """Refused with counts and the remedy, or flagged; consistency agrees with MSE computed by hand."""
+    run = fake_run(tmp_path / "run", scores=False)
+    wrong = np.full((64, 64, 3), 128, np.uint8)
+    for name in ("000000", "000001", "000002"):
+        (tmp_path / f"run/sr/psp/{name}.png").write_bytes(encode_png(wrong))
+    lr = read_rgb(run.lr_path("000000", 8))
+    by_hand = float((((128 - lr.astype(float)) / 255) ** 2).mean())  # D of a constant image is that constant
+    assert consistency(wrong, lr, run) == pytest.approx(by_hand, rel=1e-5)
+    names = ["000000", "000001", "000002", "000003"]
+    options = {**SMALL, "face_names": names}
+    with pytest.raises(FaceSRError, match=r"psp: 3 of 4; worst .*--outside-epsilon flag"):
+        create(run, tmp_path / "refused", options=options)
+    assert not (tmp_path / "refused").exists()
+    assert not list(tmp_path.glob(".refused*"))
+    made = create(run, tmp_path / "flagged", options={**options, "outside_epsilon": "flag"})
+    flagged = {(s.face, s.condition) for s in made.design.stimuli if s.flag}
+    assert flagged == {(n, "psp") for n in names[:3]}
+
+
+def test_a_changed_design_is_refused(run: Run, tmp_path: Path) -> None:
+    """The digest covers design, stimuli, analysis plan and order: touch any of them and the study does not open."""
+    made = create(run, tmp_path / "study", options=SMALL)
+    file = made.path / "study.json"
+    info = json.loads(file.read_text())
+    for change in ({"raters": 2}, {"analysis": {**info["analysis"], "alpha": 0.05}}, {"seed": 9}, {"conditions": ["hr", "psp"]}):
+        file.write_text(json.dumps({**info, **change}))
+        with pytest.raises(FaceSRError, match="was changed after it was frozen"):
+            _ = load(made.path).design
+    file.write_text(json.dumps(info))
+    assert load(made.path).design == made.design
+
+
+def test_a_foreign_database_is_refused(run: Run, tmp_path: Path) -> None:
+    """The database knows its design's digest."""
+    first = create(run, tmp_path / "a", options=SMALL)
+    second = create(run, tmp_path / "b", options={**SMALL, "seed": 1})
+    with pytest.raises(FaceSRError, match="belongs to another study"):
+        _ = load(second.path, f"sqlite:///{first.path / 'ratings.db'}").engine
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"conditions": ["hr", "pspp"]}, r"no method 'pspp': did you mean 'psp'\?"),
+        ({"images": 400}, r"400 images asked for, but only 12 of the run's 12 faces"),
+        ({"images": 11, "anchors": 2}, r"2 anchors and 0 gold items need faces outside the main set, and the run has 1 left"),
+        ({"method": "acr-hr", "conditions": ["bicubic", "psp"]}, r"hidden reference needs the condition 'hr'"),
+        ({"method": "acrr"}, r"method 'acrr' is unknown: did you mean 'acr'\?"),
+        ({"conditions": ["psp"]}, r"at least two different conditions, not psp"),
+        ({"gap": 12}, r"at least 13 faces a rater, here 4"),
+        ({"scale_factor": 4}, r"no images at x4: choose from x8"),
+        ({"face_names": ["000000", "nobody"]}, r"no face 'nobody'"),
+        ({"raters": 0, "zoom": 0.1}, r"raters 0 is too small.*zoom 0.1 is too small"),
+    ],
+)
+def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, options: dict[str, object], message: str) -> None:
+    """Every problem names its value and what to do, and nothing is left on disk."""
+    with pytest.raises(FaceSRError, match=message):
+        create(run, tmp_path / "study", options={**SMALL, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(study: Study) -> None:
+    """A second create in the same place is refused."""
+    from bench.results import load as load_run
+
+    with pytest.raises(FaceSRError, match="exists already"):
+        create(load_run(study.path.parent / "run"), study.path, options=SMALL)
+
+
+def test_partial_and_pair_designs_are_made(run: Run, tmp_path: Path) -> None:
+    """Faces per rater below the set's size; and paired comparison, which has no anchors."""
+    partial = create(run, tmp_path / "partial", options={**SMALL, "images": 8, "faces_per_rater": 4, "raters": 6})
+    assert {len([t for t in row if t.kind == "main"]) for row in partial.design.rows()} == {4 * 3}
+    pair = create(run, tmp_path / "pair", options={**SMALL, "method": "pair", "pairs_per_face": 2, "gold": 2})
+    row = pair.design.rows()[0]
+    assert not pair.design.low_faces
+    assert [t.kind for t in row].count("gold") == 2
+    assert all(t.other for t in row)
+    assert pair.scores == (1, 2)
