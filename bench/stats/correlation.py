@@ -79,10 +79,11 @@ def _rising(r: F64, goal: F64) -> F64:
 
 def _unscale(c: F64, low: float, width: float) -> F64:
     """Coefficients in x from those in t = (x - low) / width."""
-    from numpy.polynomial import Polynomial
-
-    p = Polynomial(c)(Polynomial([-low / width, 1 / width]))
-    return np.pad(p.coef, (0, 4 - len(p.coef)))
+    a, b = -low / width, 1 / width
+    c0, c1, c2, c3 = c
+    return np.array([
+        c0 + a * (c1 + a * (c2 + a * c3)), b * (c1 + a * (2 * c2 + 3 * a * c3)), b**2 * (c2 + 3 * a * c3), b**3 * c3,
+    ])  # fmt: skip
 
 
 def _pearson(a: F64, b: F64) -> float:

@@ -14,7 +14,6 @@ from bench.stats.intervals import F64
 
 SMALL = 12
 """Below this many values on a side the normal approximation of a rank test is poor: permute instead."""
-PERMUTATIONS = 20_000
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,14 @@ class RankTest:
     n: int
 
 
-def mann_whitney(a: ArrayLike, b: ArrayLike, seed: int = 0) -> RankTest:
-    """Mann-Whitney U of two samples; NaN left out. Asymptotic with tie and continuity correction, by permutation when small.
+def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
+    """Mann-Whitney U of two samples; NaN left out. Asymptotic with tie and continuity correction, by all
+    permutations when small.
 
     scipy's ``exact`` ignores ties, so it is never used. Valid for independent samples: pooled ratings of a crossed study are not.
     Source: Mann & Whitney 1947; scipy.stats.mannwhitneyu.
     """
-    from scipy.stats import PermutationMethod, mannwhitneyu
+    from scipy.stats import mannwhitneyu
 
     x, y = (np.asarray(v, dtype=np.float64).ravel() for v in (a, b))
     x, y = x[~np.isnan(x)], y[~np.isnan(y)]
@@ -42,28 +42,32 @@ def mann_whitney(a: ArrayLike, b: ArrayLike, seed: int = 0) -> RankTest:
         return RankTest(np.nan, np.nan, "asymptotic", n)
     if len(np.unique(np.concatenate([x, y]))) == 1:
         return RankTest(len(x) * len(y) / 2, 1.0, "asymptotic", n)
-    if min(len(x), len(y)) == 1:
-        return _single(x, y)
     if min(len(x), len(y)) < SMALL:
-        # scipy enumerates all splits where there are fewer than the number asked for: then p is exact, ties and all.
-        result = mannwhitneyu(x, y, method=PermutationMethod(n_resamples=PERMUTATIONS, rng=np.random.default_rng(seed)))
-        return RankTest(float(result.statistic), float(result.pvalue), "permutation", n)
+        return _exact_rank_sum(x, y)
     result = mannwhitneyu(x, y, method="asymptotic")
     return RankTest(float(result.statistic), float(result.pvalue), "asymptotic", n)
 
 
-def _single(x: F64, y: F64) -> RankTest:
-    """One value against many: each of all values could have been the single one (scipy's permutation needs two)."""
+def _exact_rank_sum(x: F64, y: F64) -> RankTest:
+    """All ways to pick the smaller sample's ranks, ties and all, counted by their sum (no list of splits is made)."""
     from scipy.stats import rankdata
 
-    ranks = rankdata(np.concatenate([x, y]))
-    n = len(ranks)
-    single, middle = (ranks[0] if len(x) == 1 else ranks[-1]), (n + 1) / 2
-    p = float(np.mean(np.abs(ranks - middle) >= abs(single - middle) - 1e-9))
-    return RankTest(float(ranks[: len(x)].sum() - len(x) * (len(x) + 1) / 2), p, "permutation", n)
+    twice = np.rint(2 * rankdata(np.concatenate([x, y]))).astype(np.int64)  # tied ranks are halves: twice them are whole
+    size, n = min(len(x), len(y)), len(twice)
+    top = int(np.sort(twice)[-size:].sum())
+    ways = np.zeros((size + 1, top + 1))
+    ways[0, 0] = 1.0
+    for rank in twice:
+        for k in range(size, 0, -1):
+            ways[k, rank:] += ways[k - 1, : top + 1 - rank]
+    found = int(twice[: len(x)].sum() if len(x) == size else twice[len(x) :].sum())
+    middle = size * (n + 1)
+    far = np.abs(np.arange(top + 1) - middle) >= abs(found - middle)
+    u = twice[: len(x)].sum() / 2 - len(x) * (len(x) + 1) / 2
+    return RankTest(float(u), float(min(1.0, ways[size, far].sum() / ways[size].sum())), "permutation", n)
 
 
-def signed_rank(differences: ArrayLike, seed: int = 0) -> RankTest:
+def signed_rank(differences: ArrayLike) -> RankTest:
     """Wilcoxon's signed-rank test of paired differences; zeros kept by Pratt's rule; by sign permutation when small.
 
     Valid where each difference is one independent unit: a rater's mean, a face's mean, a face's score.

@@ -41,9 +41,9 @@ def _pair(
     return x[..., 0], x[..., 1]
 
 
-def _rate(test: Callable[[np.ndarray, np.ndarray], float], studies: int, **design: float) -> float:
+def _rate(name: str, test: Callable[[np.ndarray, np.ndarray], float], studies: int, **design: float) -> float:
     rng = np.random.default_rng(0)
-    return float(np.mean([test(*_pair(rng, **design)) < ALPHA for _ in range(studies)]))  # type: ignore[arg-type]
+    return _level(f"{name} {design or ''}", [test(*_pair(rng, **design)) < ALPHA for _ in range(studies)])  # type: ignore[arg-type]
 
 
 def _by_rater(a: np.ndarray, b: np.ndarray) -> float:
@@ -57,36 +57,36 @@ def _by_face(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize(("rater", "face"), [(0.0, 0.0), (0.25, 0.0), (0.0, 0.25), (0.25, 0.35), (0.27, 0.36), (0.24, 0.60)])
 def test_clustered_t_holds_its_level_whatever_interacts(rater: float, face: float) -> None:
     """Reference: .031, .057, .056, .049, .044, .043. Two-way clustering may be conservative, never much above .05."""
-    rate = _rate(lambda a, b: clustered_difference(a, b).p, 1000, rater=rater, face=face)
+    rate = _rate("two-way clustered t", lambda a, b: clustered_difference(a, b).p, 1000, rater=rater, face=face)
     assert 0.015 < rate < ALPHA + _band(1000)
 
 
 def test_mann_whitney_holds_its_level_for_independent_ratings_only() -> None:
     """Reference, pooled over 40 x 40: iid .046; main effects .011; both interactions .455."""
     pooled: Callable[[np.ndarray, np.ndarray], float] = lambda a, b: mann_whitney(a, b).p  # noqa: E731
-    assert _rate(pooled, 800, main=0.0) == pytest.approx(ALPHA, abs=_band(800))
-    assert _rate(pooled, 800) < 0.03
-    assert _rate(pooled, 400, rater=0.25, face=0.35) == pytest.approx(0.455, abs=0.09)
+    assert _rate("pooled Mann-Whitney", pooled, 800, main=0.0) == pytest.approx(ALPHA, abs=_band(800))
+    assert _rate("pooled Mann-Whitney", pooled, 800) < 0.03
+    assert _rate("pooled Mann-Whitney", pooled, 400, rater=0.25, face=0.35) == pytest.approx(0.455, abs=0.09)
 
 
 def test_small_mann_whitney_by_permutation() -> None:
     rng = np.random.default_rng(1)
     p = [mann_whitney(rng.integers(1, 6, 7), rng.integers(1, 6, 8)).p for _ in range(300)]
-    assert np.mean(np.array(p) < ALPHA) < ALPHA + _band(300)
+    assert _level("small Mann-Whitney, permuted", np.array(p) < ALPHA) < ALPHA + _band(300)
 
 
 def test_signed_rank_holds_over_the_unit_that_is_drawn() -> None:
     """Reference: over raters .065 with rater x method, over faces .057 with face x method; the other way round .355 and .375."""
-    assert _rate(_by_rater, 800, rater=0.25) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
-    assert _rate(_by_face, 800, face=0.25) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
-    assert _rate(_by_face, 300, rater=0.25) > 0.2
-    assert _rate(_by_rater, 300, face=0.25) > 0.2
+    assert _rate("signed rank, rater means", _by_rater, 800, rater=0.25) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert _rate("signed rank, face means", _by_face, 800, face=0.25) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert _rate("signed rank, face means", _by_face, 300, rater=0.25) > 0.2
+    assert _rate("signed rank, rater means", _by_rater, 300, face=0.25) > 0.2
 
 
 def test_signed_rank_of_few_pairs() -> None:
     rng = np.random.default_rng(2)
     p = np.array([signed_rank(rng.integers(-2, 3, 9)).p for _ in range(3000)])
-    assert np.mean(p < ALPHA) < ALPHA + _band(3000)
+    assert _level("signed rank, 9 pairs", p < ALPHA) < ALPHA + _band(3000)
 
 
 def test_friedman_and_nemenyi_hold_over_raters() -> None:
@@ -97,14 +97,14 @@ def test_friedman_and_nemenyi_hold_over_raters() -> None:
         found = friedman(x, list("abcde"))
         omnibus.append(found.p < ALPHA)
         any_pair.append(found.nemenyi[np.triu_indices(5, 1)].min() < ALPHA)
-    assert np.mean(omnibus) == pytest.approx(ALPHA, abs=_band(1500))
-    assert 0.02 < np.mean(any_pair) < ALPHA + _band(1500)
+    assert _level("Friedman", omnibus) == pytest.approx(ALPHA, abs=_band(1500))
+    assert 0.02 < _level("Nemenyi, any of 10 pairs", any_pair) < ALPHA + _band(1500)
 
 
 def test_holm_keeps_any_false_alarm_below_alpha() -> None:
     rng = np.random.default_rng(4)
     p = rng.uniform(size=(4000, 15))
-    assert np.mean([holm(row).min() < ALPHA for row in p]) == pytest.approx(ALPHA, abs=_band(4000))
+    assert _level("Holm, any of 15 pairs", [holm(row).min() < ALPHA for row in p]) == pytest.approx(ALPHA, abs=_band(4000))
 
 
 def test_tost_at_the_margin_itself() -> None:
@@ -114,7 +114,7 @@ def test_tost_at_the_margin_itself() -> None:
     for _ in range(1500):
         d = 0.3 + 0.2 * rng.normal(size=(30, 1)) + 0.2 * rng.normal(size=(1, 30)) + 0.8 * rng.normal(size=(30, 30))
         said.append(tost(clustered_mean(d), 0.3).equivalent)
-    assert np.mean(said) < ALPHA + _band(1500)
+    assert _level("TOST at the margin", said) < ALPHA + _band(1500)
 
 
 def test_metric_pairs_over_faces() -> None:
@@ -127,20 +127,22 @@ def test_metric_pairs_over_faces() -> None:
         )[0]
         p.append(pair.p < ALPHA)
         covered.append(pair.low <= 0 <= pair.high)
-    assert np.mean(p) == pytest.approx(ALPHA, abs=_band(800))
-    assert np.mean(covered) == pytest.approx(0.945, abs=_band(800))  # a percentile interval of 60 faces: .94 to .95
+    assert _level("signed rank, metric over 60 faces", p) == pytest.approx(ALPHA, abs=_band(800))
+    assert _level("its bootstrap interval covers", covered) == pytest.approx(
+        0.945, abs=_band(800)
+    )  # a percentile interval of 60 faces: .94 to .95
 
 
 def test_bootstrap_intervals_cover() -> None:
     rng = np.random.default_rng(7)
     plain = [i.low <= 0 <= i.high for i in (mean_interval(rng.normal(size=50), draws=800, seed=k) for k in range(800))]
-    assert np.mean(plain) == pytest.approx(0.94, abs=_band(800))
+    assert _level("bootstrap of a mean, n = 50, covers", plain) == pytest.approx(0.94, abs=_band(800))
     both = []
     for k in range(400):
         x = 0.5 * rng.normal(size=(30, 1)) + 0.4 * rng.normal(size=(1, 30)) + 0.9 * rng.normal(size=(30, 30))
         found = pigeonhole_interval(x[:, :, None], draws=800, seed=k)[0]
         both.append(found.low <= 0 <= found.high)
-    assert np.mean(both) > 0.95 - _band(400)
+    assert _level("two-way pigeonhole, 30 x 30, covers", both) > 0.95 - _band(400)
 
 
 def test_bradley_terry_wald_and_clustered() -> None:
@@ -156,9 +158,9 @@ def test_bradley_terry_wald_and_clustered() -> None:
         naive.append(bradley_terry(by_rater.sum(axis=0), ["a", "b"]).p[0, 1] < ALPHA)
         flips = rng.binomial(300, 0.5)
         plain.append(bradley_terry([[0, flips], [300 - flips, 0]], ["a", "b"]).p[0, 1] < ALPHA)
-    assert np.mean(plain) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
-    assert np.mean(clustered) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
-    assert np.mean(naive) > 0.15  # ignoring raters is the paired-comparison form of pooling
+    assert _level("Bradley-Terry, independent choices", plain) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert _level("Bradley-Terry, clustered by rater", clustered) == pytest.approx(ALPHA, abs=_band(800) + 0.01)
+    assert _level("Bradley-Terry, raters ignored", naive) > 0.15  # ignoring raters is the paired-comparison form of pooling
 
 
 def test_equally_good_metrics_are_not_ranked() -> None:
@@ -170,10 +172,10 @@ def test_equally_good_metrics_are_not_ranked() -> None:
         found = metrics_against_people(metrics, mos, np.full(80, 0.3), draws=200, seed=k)
         split.append(len(found.as_good) < 2)
     # "best" is chosen by looking, so its test against the other is two-sided: .05
-    assert np.mean(split) < ALPHA + _band(150)
+    assert _level("best metric set apart from an equal one", split) < ALPHA + _band(150)
 
 
 def test_alpha_of_noise_covers_zero() -> None:
     rng = np.random.default_rng(10)
     found = [krippendorff_alpha(rng.integers(1, 6, (40, 12)).astype(float), draws=200, seed=k) for k in range(150)]
-    assert np.mean([a.low <= 0 <= a.high for a in found]) > 0.85
+    assert _level("alpha of noise: interval covers 0", [a.low <= 0 <= a.high for a in found]) > 0.85
