@@ -18,6 +18,9 @@ class Guard:
     subject: str
     sentence: str
 
+    def __str__(self) -> str:
+        return self.sentence
+
 
 def p_text(p: float) -> str:
     """A p-value as a paper prints it: ``p = .082``, ``p < .001``, ``p > .999``."""

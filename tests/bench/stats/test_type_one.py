@@ -30,6 +30,13 @@ def _band(n: int, level: float = ALPHA) -> float:
     return 3 * float(np.sqrt(level * (1 - level) / n))
 
 
+def _level(test: str, hits: object) -> float:
+    """Share of studies with a false alarm, printed (``pytest -m slow -s``)."""
+    level = float(np.mean(np.asarray(hits, dtype=np.float64)))
+    print(f"\n  {test}: {level:.3f} of {np.size(hits)}")  # type: ignore[arg-type]
+    return level
+
+
 def _pair(
     rng: np.random.Generator, rater: float = 0.0, face: float = 0.0, main: float = 0.5, size: int = 40
 ) -> tuple[np.ndarray, np.ndarray]:
