@@ -77,9 +77,9 @@ def command(*parts: str) -> str:
 def macros(table: Table, prefix: str = "sr") -> str:
     """``\\newcommand`` for the mean, ends, n and failures of every cell, so that a paper's text never holds a typed number."""
     lines, taken = [], set[str]()
-    several = len({c.scale for c in table.cells}) > 1
+    several = len(table.scales) > 1
     for cell in table.cells:
-        base = command(prefix, cell.method, cell.metric, *([f"x{cell.scale}"] if several else []))
+        base = command(prefix, cell.method, cell.metric, *([f"x{cell.scale}"] if several and cell.scale else []))
         while base in taken:  # 'psp-2' and 'psp 2' are one name in letters
             base += "X"
         taken.add(base)

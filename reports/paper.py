@@ -113,7 +113,7 @@ def document(report: Report) -> str:
 
 
 def _scale(table: Table, scale: int) -> list[str]:
-    return [f"x{scale}"] if len({c.scale for c in table.cells}) > 1 else []
+    return [f"x{scale}"] if len(table.scales) > 1 else []
 
 
 def _width(drawing: Drawing) -> str:

@@ -111,6 +111,11 @@ class Table:
         return [c for row in self.rows for c in row.cells if c is not None and c.text is None]
 
     @property
+    def scales(self) -> set[int]:
+        """The downscaling factors of its cells; a MOS has none of its own."""
+        return {cell.scale for cell in self.cells if cell.scale}
+
+    @property
     def groups(self) -> list[tuple[str, tuple[Row, ...]]]:
         """Rows under their headings, in order."""
         names = list(dict.fromkeys(row.group for row in self.rows))

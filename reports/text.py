@@ -60,11 +60,11 @@ def to_markdown(table: Table, style: Intervals = "pm") -> str:
 
 def to_csv(table: Table) -> str:
     """Tidy CSV, one row a cell, full precision, empty where there is no number; a last column ``scale`` where there are several."""
-    scales = {cell.scale for cell in table.cells}
+    scales = table.scales
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*CSV_COLUMNS, *(["scale"] if len(scales) > 1 else [])])
     for cell in table.cells:
         numbers = [repr(v) if math.isfinite(v) else "" for v in (cell.mean, cell.low, cell.high)]
-        writer.writerow([cell.method, cell.metric, cell.n, cell.failed, *numbers, *([cell.scale] if len(scales) > 1 else [])])
+        writer.writerow([cell.method, cell.metric, cell.n, cell.failed, *numbers, *([cell.scale or ""] if len(scales) > 1 else [])])
     return buffer.getvalue()

@@ -162,7 +162,9 @@ def _pictures(folder: Path, names: list[str], methods: tuple[str, ...], scales: 
 MEANS = {"hr": 3.9, "nearest": 1.1, "bicubic": 1.5, "fsrnet": 2.8, "pix2pixhd": 3.3, "pulse": 3.55, "psp": 3.7}
 
 
-def make_study(folder: Path, *, raters: int = 12, faces: int = 8, means: dict[str, float] | None = None, seed: int = 0, repeats: int = 0) -> Path:
+def make_study(
+    folder: Path, *, raters: int = 12, faces: int = 8, means: dict[str, float] | None = None, seed: int = 0, repeats: int = 0
+) -> Path:
     """An imported study: ratings of every face in every condition, with rater, face and interaction effects."""
     means = MEANS if means is None else means
     rng = np.random.default_rng(seed)
@@ -179,7 +181,9 @@ def make_study(folder: Path, *, raters: int = 12, faces: int = 8, means: dict[st
                     rows.append((f"r{r:03d}", name, condition, kind, float(np.clip(round(score), 1, 5))))
     table = pd.DataFrame(rows, columns=["rater", "face", "condition", "kind", "score"])
     table["position"] = table.groupby("rater").cumcount() + 1
-    table = table.assign(other="", rt_ms=1500.0, at="2026-01-01T00:00:00+00:00", simulated=False, first_score=table["score"], revisions=0)
+    table = table.assign(
+        other="", rt_ms=1500.0, at="2026-01-01T00:00:00+00:00", simulated=False, first_score=table["score"], revisions=0
+    )
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(folder / "ratings.parquet")
     info = {"format": 1, "kind": "import", "name": folder.name, "digest": "e" * 64, "scale": [1, 5]}

@@ -40,7 +40,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     study = make_study(
-        tmp_path_factory.mktemp("page") / "st&dy", raters=8, faces=9, means={"hr": 4.2, "bicubic": 1.5, "pulse": 3.3, EVIL: 3.4}, repeats=4
+        tmp_path_factory.mktemp("page") / "st&dy",
+        raters=8,
+        faces=9,
+        means={"hr": 4.2, "bicubic": 1.5, "pulse": 3.3, EVIL: 3.4},
+        repeats=4,
     )
     return gather(open_runs([run]), open_study(study), count=2, zooms=[(40, 48, 32)], draws=200)
 
@@ -117,9 +121,29 @@ def test_embedded_images_are_the_files_byte_for_byte(run: Path, report: Report, 
 
 def test_the_page_says_all_of_it(report: Report, text: str) -> None:
     assert report.mos is not None
-    for key in ("results", "faces", "attributes", "mos", "people", "failures", "protocol", "study", "environment", "weights", "hashes"):
+    for key in (
+        "results",
+        "faces",
+        "attributes",
+        "mos",
+        "people",
+        "failures",
+        "protocol",
+        "study",
+        "environment",
+        "weights",
+        "hashes",
+    ):
         assert f'id="{key}"' in text, key
-    for words in ("d" * 64, "bicubic-matlab", "ε = 2.1e-3 after 100 steps", "Before you quote a number", "a test", "Krippendorff", f"{8:064x}"):
+    for words in (
+        "d" * 64,
+        "bicubic-matlab",
+        "ε = 2.1e-3 after 100 steps",
+        "Before you quote a number",
+        "a test",
+        "Krippendorff",
+        f"{8:064x}",
+    ):
         assert words in text, words
     for guard in report.mos.analysis.guards:
         assert guard.sentence.split("<")[0][:30].split("&")[0] in text.replace("&#x27;", "'")
@@ -161,7 +185,9 @@ def test_zooms_enlarge_the_same_region_of_every_image(run: Path, tmp_path: Path)
     hr, lr = picture(4), read_rgb(run / "lr" / "000004.png")
     left = grid.SIDE + (len(METHODS) + 1) * (128 + grid.GAP)
     assert np.array_equal(below[:128, left : left + 128], hr[48:80, 40:72].repeat(4, 0).repeat(4, 1))
-    assert np.array_equal(below[:128, grid.SIDE : grid.SIDE + 128], lr[6:10, 5:9].repeat(32, 0).repeat(32, 1))  # the same region, an eighth
+    assert np.array_equal(
+        below[:128, grid.SIDE : grid.SIDE + 128], lr[6:10, 5:9].repeat(32, 0).repeat(32, 1)
+    )  # the same region, an eighth
     with pytest.raises(FaceSRError, match="leaves the 128-pixel image"):
         grid.qualitative(open_runs([run]), ["000004"], zooms=[(100, 48, 32)])
 
@@ -182,7 +208,9 @@ def test_faces_are_chosen_by_rule(run: Path) -> None:
     table = build.face_table(scores, "psnr")
     methods = list(scores.methods)
     assert grid.choose(scores, "best", 3, "psnr") == list(table[methods].mean(axis=1).sort_values(ascending=False).index[:3])
-    assert grid.choose(scores, "worst", 1, "lpips-squeeze") == [build.face_table(scores, "lpips-squeeze")[methods].mean(axis=1).idxmax()]
+    assert grid.choose(scores, "worst", 1, "lpips-squeeze") == [
+        build.face_table(scores, "lpips-squeeze")[methods].mean(axis=1).idxmax()
+    ]
     assert grid.choose(scores, "best", 1, "psnr", method="bicubic") == [table["bicubic"].idxmax()]
     assert grid.choose(scores, "disputed", 1, "psnr") == [table[methods].std(axis=1).idxmax()]
     random = grid.choose(scores, "random", 4, seed=7)
@@ -262,7 +290,9 @@ def test_the_paper_folder_compiles_with_any_name(report: Report, tmp_path: Path)
 
 def test_numbers_are_defined_once_and_the_document_types_none(report: Report) -> None:
     names = re.findall(r"\\newcommand\{(\\[A-Za-z]+)\}", numbers(report))
-    assert len(names) == len(set(names)) and r"\facesrFaces" in names and r"\srBicubicPsnr" in names and r"\tableonePulseMos" in names
+    assert (
+        len(names) == len(set(names)) and r"\facesrFaces" in names and r"\srBicubicPsnr" in names and r"\tableonePulseMos" in names
+    )
     assert r"\facesrFaces{}" in document(report)
 
 
@@ -273,7 +303,20 @@ def test_pdflatex_missing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_command_writes_page_and_paper(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["report", str(run), "--out", str(tmp_path), "--count", "1", "--draws", "100", "--methods", "bicubic,pulse", "--metrics", "psnr"]
+    arguments = [
+        "report",
+        str(run),
+        "--out",
+        str(tmp_path),
+        "--count",
+        "1",
+        "--draws",
+        "100",
+        "--methods",
+        "bicubic,pulse",
+        "--metrics",
+        "psnr",
+    ]
     assert facesr.main(arguments) == 0
     assert (tmp_path / "report.html").stat().st_size > 20_000 and (tmp_path / "paper" / "paper.tex").is_file()
     assert {p.suffix for p in (tmp_path / "paper" / "figures").iterdir()} == {".pdf", ".svg", ".png"}
@@ -283,7 +326,13 @@ def test_the_command_writes_page_and_paper(run: Path, tmp_path: Path, capsys: py
 
 
 def test_a_sweep_is_drawn_over_its_factors(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "sweep", faces=2, methods=("bicubic", "psp"), scales=(4, 8, 16), metrics={"psnr": {"label": "PSNR", "higher_is_better": True}})
+    folder = make_run(
+        tmp_path / "sweep",
+        faces=2,
+        methods=("bicubic", "psp"),
+        scales=(4, 8, 16),
+        metrics={"psnr": {"label": "PSNR", "higher_is_better": True}},
+    )
     found = gather(open_runs([folder]), count=1, draws=100)
     names = [d.name for d in found.drawings]
     assert "sweep" in names and "means" not in names and {"grid-random-x4", "grid-random-x8", "grid-random-x16"} <= set(names)

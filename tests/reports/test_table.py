@@ -155,7 +155,14 @@ def test_a_cell_without_a_row_is_missing_not_forgotten(tmp_path: Path) -> None:
 def test_scores_of_a_whole_set_keep_their_own_interval(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "set", faces=6, images=False)
     info = json.loads((folder / "run.json").read_text())
-    info["metrics"]["kid"] = {"label": "KID", "higher_is_better": False, "digits": 3, "conventions": "", "weights": {}, "of_set": True}
+    info["metrics"]["kid"] = {
+        "label": "KID",
+        "higher_is_better": False,
+        "digits": 3,
+        "conventions": "",
+        "weights": {},
+        "of_set": True,
+    }
     (folder / "run.json").write_text(json.dumps(info))
     frame = pd.read_parquet(folder / "scores.parquet")
     own = frame.iloc[[0]].assign(image="*", metric="kid", value=0.25, low=0.2, high=0.4, n=6)
@@ -176,7 +183,10 @@ def test_scales_are_groups_and_the_csv_says_which(tmp_path: Path) -> None:
     table = table_of([folder], draws=100)
     assert [name for name, _ in table.groups] == ["×4", "×8"]
     rows = rows_of(to_csv(table))
-    assert list(rows[0]) == ["method", "metric", "n", "failed", "mean", "low", "high", "scale"] and {r["scale"] for r in rows} == {"4", "8"}
+    assert list(rows[0]) == ["method", "metric", "n", "failed", "mean", "low", "high", "scale"] and {r["scale"] for r in rows} == {
+        "4",
+        "8",
+    }
     assert "| *×8* |" in to_markdown(table) and r"\textit{$\times$8}" in to_latex(table)
     only = table_of([folder], scales=[8], draws=100)
     assert to_csv(only).splitlines()[0] == "method,metric,n,failed,mean,low,high"
@@ -184,7 +194,14 @@ def test_scales_are_groups_and_the_csv_says_which(tmp_path: Path) -> None:
 
 def test_footnotes_say_what_was_measured_on_what_with_which_weights(run: Path, tmp_path: Path) -> None:
     text = print_table(table_of([run]), "md")
-    for words in ("×8 to 128²", "30 of 2,824 faces of celeba-hq (test)", "RGB, Gaussian 11x11", "psp.safetensors", "bicubic-matlab", "dddddddddddd"):
+    for words in (
+        "×8 to 128²",
+        "30 of 2,824 faces of celeba-hq (test)",
+        "RGB, Gaussian 11x11",
+        "psp.safetensors",
+        "bicubic-matlab",
+        "dddddddddddd",
+    ):
         assert words in text, words
     info = json.loads((run / "run.json").read_text())
     info["protocol"]["data"].update(dataset="folder:mine", split="all")
@@ -275,7 +292,7 @@ def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pyt
 def test_the_papers_table_one_has_one_mos_a_condition_hr_first(tmp_path: Path) -> None:
     study = make_study(tmp_path / "s", raters=10, faces=6)
     table = table_of([study])
-    assert [c.label for c in table.columns][0] == "HR" and table.rows[0].label == "MOS"
+    assert table.columns[0].label == "HR" and table.rows[0].label == "MOS"
     ratings = pd.read_parquet(study / "ratings.parquet")
     means = ratings.groupby("condition")["score"].mean()
     line = next(line for line in to_markdown(table).splitlines() if line.startswith("| MOS"))
@@ -291,6 +308,7 @@ def test_a_study_joins_the_scores_of_its_own_run_only(run: Path, tmp_path: Path)
     study = make_study(tmp_path / "s", raters=6, faces=6)
     table = table_of([run], study=study, full=True, draws=100)
     assert table.columns[-1].key == "mos" and table.rows[-1].label == "HR"
+    assert to_csv(table).startswith("method,metric,n,failed,mean,low,high\n")
     assert [c for c in table.rows[-1].cells if c is not None] == [table.cell("hr", "mos")]
     info = json.loads((study / "study.json").read_text())
     (study / "study.json").write_text(json.dumps({**info, "run": {"digest": "a" * 64, "scale": 8}}))
