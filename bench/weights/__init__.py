@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from bench.errors import WeightsMissing
-from bench.weights.catalogue import Weight, catalogue
+from bench.weights.entries import Weight, catalogue, named
 from bench.weights.files import WeightsBroken, sha256
 from bench.weights.store import fetch, find, verify, where
 from bench.weights.tensors import load_tensors
 
-__all__ = ["Weight", "WeightsBroken", "WeightsMissing", "catalogue", "fetch", "find", "load_tensors", "sha256", "verify", "where"]
+__all__ = [
+    "Weight",
+    "WeightsBroken",
+    "WeightsMissing",
+    "catalogue",
+    "fetch",
+    "find",
+    "load_tensors",
+    "named",
+    "sha256",
+    "verify",
+    "where",
+]

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 from bench.errors import FaceSRError, WeightsMissing
-from bench.weights.catalogue import Weight, catalogue
+from bench.weights.entries import Weight, catalogue
 from bench.weights.files import WeightsBroken, cache_folder, sha256, write_atomic
 
 TORCH_ADDRESS = "https://download.pytorch.org/models/"

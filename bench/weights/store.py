@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.errors import FaceSRError, WeightsMissing
 from bench.weights import sources
-from bench.weights.catalogue import Weight, named
+from bench.weights.entries import Weight, named
 from bench.weights.files import WeightsBroken, sha256, sniff
 
 
