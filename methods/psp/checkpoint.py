@@ -61,7 +61,7 @@ def read(path: Path, generator: Generator | None = None) -> PSPNet:
             f"{path} is no pSp checkpoint: it has no 'state_dict' (its keys: {', '.join(list(tree)[:4])}); "
             "the published file is psp_celebs_super_resolution.pt."
         )
-    return _published(tree, generator, path)
+    return assemble(tree, path, generator)
 
 
 def _own(tree: Mapping[str, Tensor], told: Mapping[str, str], generator: Generator | None, path: Path) -> PSPNet:
@@ -72,7 +72,8 @@ def _own(tree: Mapping[str, Tensor], told: Mapping[str, str], generator: Generat
     return PSPNet(encoder, generator, None if mean is None else mean.float(), learn_in_w=told.get("learn_in_w") == "1").eval()
 
 
-def _published(tree: Mapping[str, Any], generator: Generator | None, path: Path) -> PSPNet:
+def assemble(tree: Mapping[str, Any], path: Path, generator: Generator | None = None) -> PSPNet:
+    """The network of a published checkpoint that is already loaded (``path`` is for messages); its tensors are taken, not copied."""
     state: dict[str, Tensor] = tree["state_dict"]
     foreign = [key for key in state if not key.startswith(("encoder.", "decoder."))]
     if foreign:

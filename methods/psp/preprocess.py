@@ -40,7 +40,7 @@ def enlarge(image: NDArray[np.uint8], side: int = 256) -> NDArray[np.uint8]:
     """Pillow's own bilinear resize of an 8-bit image (H, W, 3)."""
     from PIL import Image
 
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def as_script(images: Tensor, factor: int, side: int = 256) -> Tensor:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from bench.networks.lpips import LPIPS
 from bench.weights import load_tensors
 from methods.generators.base import Generator
 from methods.generators.mobilestylegan import Layer, Modulation, Trunk
+from methods.generators.synthetic import SyntheticFaces
 from methods.losses.psp import w_norm
 from methods.losses.ranger import Ranger
 from methods.priors import open_generator
@@ -110,11 +110,9 @@ class PSPFaces:
     def __init__(self, data: Data, loop_batch: int, seed: int, images_from: int, generator: Generator, side: int) -> None:
         self.data, self.batch_size, self.seed, self.images_from, self.side = data, loop_batch, seed, images_from, side
         self.real = faces.load(data.train, data.size) if data.real else None
-        self.synthetic = faces.load(data.synthetic, data.size) if data.synthetic else None
-        self.latents = _latents(data.latents) if data.latents else None
-        self.generator = generator
-        if self.synthetic is not None and self.latents is None:
-            raise FaceSRError("[[data.synthetic]] faces need their codes: name the npz in data.latents")
+        self.synthetic = SyntheticFaces(
+            generator, generator.synthesize, sources=data.synthetic, latents=data.latents, size=data.size, psi=data.psi
+        )
         if data.real > loop_batch or (data.real and not data.train):
             raise FaceSRError(f"data.real is {data.real}: it takes [[data.train]] faces and a batch of at least as many")
 
@@ -124,7 +122,7 @@ class PSPFaces:
         n_real = self.data.real if self.real is not None and step >= self.images_from else 0
         parts = [self._real(n_real, draw)] if n_real else []
         if self.batch_size > n_real:
-            parts.append(self._known(self.batch_size - n_real, draw))
+            parts.append(self.synthetic.draw(self.batch_size - n_real, draw))
         hr = torch.cat([part[0] for part in parts])
         picks = torch.randint(len(self.data.factors), (len(hr),), generator=draw)
         given = torch.empty(len(hr), 3, self.side, self.side)
@@ -140,34 +138,10 @@ class PSPFaces:
         rows = self.real.index[torch.randint(len(self.real), (n,), generator=draw).numpy()]
         return faces.Augment(flip=True)(self.real.pixels[rows], draw), torch.zeros(n, 512)
 
-    def _known(self, n: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        if self.synthetic is None or self.latents is None:
-            return self._sampled(n, draw)
-        rows = torch.randint(len(self.synthetic), (n,), generator=draw).tolist()
-        hr = torch.from_numpy(self.synthetic.pixels[rows]).permute(0, 3, 1, 2).float() / 255
-        return hr, self.latents[[int(self.synthetic.names[row]) for row in rows]]
-
-    @torch.no_grad()
-    def _sampled(self, n: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        low, high = self.data.psi
-        psi = low + (high - low) * torch.rand(n, 1, generator=draw)
-        w = self.generator.map(torch.randn(n, self.generator.style_dim, generator=draw))
-        w = self.generator.mean_style + psi * (w - self.generator.mean_style)
-        return self.generator.synthesize(w).add(1).div(2).clamp(0, 1), w
-
 
 def enlarge(hr: Tensor, factor: int, kernel: str, side: int) -> Tensor:
     """The encoder's input (B, 3, side, side) in [-1, 1]: ``hr`` in [0, 1] degraded by ``factor``, then as the method does it."""
     return from_lr(faces.degrade(hr, factor, kernel) if factor > 1 else hr, side)
-
-
-def _latents(path: str) -> Tensor:
-    file = faces.expand(path)
-    try:
-        with np.load(file) as held:
-            return torch.from_numpy(held["w"].astype(np.float32))
-    except (OSError, KeyError, ValueError) as error:
-        raise FaceSRError(f"{file}: cannot be read as codes of synthetic faces ({error})") from None
 
 
 class PSPObjective(Objective):

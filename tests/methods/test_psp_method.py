@@ -1,0 +1,135 @@
+"""pSp as a method: LR in, faces out, samples, refinement, errors; on a small encoder and StyleGAN2 with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.errors import FaceSRError, WeightsMissing
+from bench.imaging import resize
+from bench.method import Restored
+from methods.generators.stylegan2 import StyleGAN2
+from methods.psp import PSP, method
+from methods.psp.checkpoint import published
+from methods.psp.encoders import EncoderConfig, build
+from methods.psp.net import PSPNet
+from methods.psp.refine import refine
+
+SMALL = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    generator = StyleGAN2(32, channels=dict.fromkeys((4, 8, 16, 32), 12))
+    path = tmp_path_factory.mktemp("psp") / "psp.pt"
+    torch.save(published(PSPNet(build(SMALL), generator, torch.randn(8, 512))), path)
+    return path
+
+
+def faces(n: int) -> Tensor:
+    return torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+
+
+def test_a_face_is_the_same_alone_and_in_any_batch(checkpoint: Path) -> None:
+    psp = PSP.from_checkpoint(checkpoint, size=32)
+    lr = faces(3)
+    together = psp.restore(lr, ["a", "b", "c"])
+    assert isinstance(together, Tensor) and together.shape == (3, 3, 32, 32)
+    for i in range(3):
+        alone = psp.restore(lr[i : i + 1])
+        assert isinstance(alone, Tensor)
+        torch.testing.assert_close(alone[0], together[i], atol=1e-4, rtol=0)
+
+
+def test_lr_goes_in_without_a_second_degradation(checkpoint: Path) -> None:
+    lr = faces(1)
+    net = PSP.from_checkpoint(checkpoint, size=32).net
+    fed = []
+    hook = net.encoder.register_forward_pre_hook(lambda module, args: fed.append(args[0]))
+    PSP.restore(_with(checkpoint, net), lr)
+    PSP.restore(_with(checkpoint, net, preprocess="script", resize_factor=16), lr)
+    hook.remove()
+    torch.testing.assert_close(fed[0], resize(lr, 64, "bilinear-pillow") * 2 - 1)
+    assert (fed[1] - fed[0]).abs().max() > 0.02 and fed[1].shape == fed[0].shape
+
+
+def _with(checkpoint: Path, net: PSPNet, **options: object) -> PSP:
+    psp = PSP(checkpoint=str(checkpoint), size=32, **options)  # type: ignore[arg-type]
+    psp._net = net
+    return psp
+
+
+def test_samples_differ_in_fine_styles_and_are_seeded_by_name(checkpoint: Path) -> None:
+    net = PSP.from_checkpoint(checkpoint, size=32).net
+    lr = faces(2)
+    first = _with(checkpoint, net, samples=3, latent_mask="5,6,7").restore(lr, ["a", "b"])
+    second = _with(checkpoint, net, samples=2, latent_mask="5,6,7").restore(lr.flip(0), ["b", "a"])
+    assert isinstance(first, Restored) and isinstance(second, Restored)
+    assert first.samples is not None and second.samples is not None
+    assert first.samples.shape == (3, 2, 3, 32, 32)
+    torch.testing.assert_close(first.samples[:2], second.samples.flip(1), atol=1e-4, rtol=0)
+    assert (first.samples[0] - first.samples[1]).abs().max() > 1e-3
+    blended = _with(checkpoint, net, samples=1, latent_mask="5,6,7", mix_alpha=0.0).restore(lr, ["a", "b"])
+    assert isinstance(blended, Restored) and blended.samples is not None
+    torch.testing.assert_close(blended.samples[0], blended.images)
+    default = _with(checkpoint, net, samples=1).restore(lr, ["a", "b"])
+    assert isinstance(default, Restored) and default.samples is not None and (default.samples[0] != default.images).any()
+
+
+def test_refinement_reaches_eps_face_by_face_and_rests_there() -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2(32, channels=dict.fromkeys((4, 8, 16, 32), 12)).eval().requires_grad_(False)
+    with torch.no_grad():
+        target = generator.broadcast(generator.map(torch.randn(2, 512)))
+        lr = resize(generator.synthesize(target), 4, "box")
+        start = target + torch.tensor([0.1, 0.0])[:, None, None] * torch.randn(2, 8, 512)
+
+    def go(rows: slice) -> object:
+        return refine(start[rows], lr[rows], lambda x: resize(x, 4, "box"), generator.synthesize, steps=60, eps=1e-3)
+
+    both = go(slice(None))
+    assert float(both.before[0]) > 1e-3 >= float(both.error.max())  # type: ignore[attr-defined]
+    assert int(both.steps[1]) == 0 and torch.equal(both.codes[1], start[1])  # type: ignore[attr-defined]
+    alone = go(slice(0, 1))
+    torch.testing.assert_close(alone.codes[0], both.codes[0], atol=1e-3, rtol=0)  # type: ignore[attr-defined]
+
+
+def test_refinement_is_off_unless_asked_for_and_lowers_the_error(checkpoint: Path) -> None:
+    net = PSP.from_checkpoint(checkpoint, size=32).net
+    lr = faces(2) * 0.2 + 0.4
+    errors = []
+    for steps in (0, 30):
+        images = _with(checkpoint, net, refine_steps=steps).restore(lr)
+        assert isinstance(images, Tensor)
+        errors.append((resize(images.clamp(0, 1), 4, "bicubic-matlab") - lr).square().mean((1, 2, 3)))
+    assert (errors[1] < errors[0]).all()
+
+
+def test_missing_weights_and_bad_requests_get_one_sentence(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(method, "WEIGHTS", tmp_path)
+    with pytest.raises(WeightsMissing, match=r"psp_celebs_super_resolution\.pt"):
+        PSP().load()
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        PSP.from_checkpoint(tmp_path / "nowhere.pt")
+    with pytest.raises(FaceSRError) as caught:
+        PSP(preprocess="lrr", samples=-1, mix_alpha=2, latent_mask="8-10", eps=0)  # type: ignore[arg-type]
+    for said in ("did you mean 'lr'", "samples -1", "mix_alpha 2", "latent_mask '8-10'", "eps 0"):
+        assert said in str(caught.value)
+    psp = PSP.from_checkpoint(checkpoint, size=32)
+    for bad, said in (
+        (faces(1)[:, :1], "1 channel instead"),
+        (faces(1) * float("inf"), "NaN or infinity"),
+        (faces(0), "empty"),
+        (faces(1)[..., :3], "3x4 pixels"),
+    ):
+        with pytest.raises(FaceSRError, match=said):
+            psp.restore(bad)
+    with pytest.raises(FaceSRError, match="2 faces but 1 names"):
+        psp.restore(faces(2), ["a"])
+    assert list(psp.weights) == ["psp.pt"]
