@@ -294,7 +294,7 @@ def _canonical(columns: Mapping[str, Any]) -> pd.DataFrame:
     table = pd.DataFrame({k: list(v) for k, v in columns.items()}).reindex(columns=list(COLUMNS))
     for name in ("rater", "face", "condition", "other", "at"):
         table[name] = [re.sub(r"^(\d+)\.0$", r"\1", str(v)) if pd.notna(v) else "" for v in table[name]]
-    table["kind"] = table["kind"].fillna("main")
+    table["kind"] = [v if isinstance(v, str) and v else "main" for v in table["kind"]]
     for name in ("score", "rt_ms", "device_pixels", "hidden_ms"):
         table[name] = pd.to_numeric(table[name], errors="coerce")
     table["first_score"] = table["score"]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_study import fake_run, small_study
 
 from bench.errors import FaceSRError
 from bench.imaging import encode_png, read_rgb
 from bench.results import Run
 from bench.study import Study, load
 from bench.study.create import consistency, create
+from fake_study import fake_run, small_study
 
 SMALL = {"raters": 3, "images": 4, "anchors": 2, "gap": 2}
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from fake_study import small_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from servers import new_database, postgres  # noqa: F401 - a fixture
 from sqlalchemy import inspect, select, text
 
 from bench.errors import FaceSRError
 from bench.study import Study, reading, store
 from bench.study import tables as t
 from bench.study.database import connect, migrate
+from fake_study import small_study
+from servers import new_database, postgres  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -233,7 +233,7 @@ def test_any_sequence_of_sends_keeps_the_plan_whole(study: Study, sends: list[tu
             first[position] = score
     with study.engine.connect() as connection:
         query = select(t.rating.c.position, t.rating.c.score).where(t.rating.c.rater == rater.id).order_by(t.rating.c.position)
-        stored = {p: s for p, s in connection.execute(query)}
+        stored = {row.position: row.score for row in connection.execute(query)}
     assert stored == first
     assert list(stored) == list(range(1, len(stored) + 1))
 
