@@ -1,0 +1,59 @@
+"""One test over every method that is installed, a user's too: shapes, ranges, names, batches, seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.dataset import find
+from bench.errors import WeightsMissing
+from bench.imaging import read_rgb, resize, to_tensor
+from bench.method import Method, Restored
+from bench.registry import installed, method_specs
+
+QUICK = {"pulse": ("pulse.steps=3",)}
+"""Settings that keep a search short here."""
+
+
+@pytest.fixture(scope="module")
+def lr() -> torch.Tensor:
+    faces = find("demo", "all", 128).faces[:3]
+    hr = to_tensor(np.stack([read_rgb(f.path) for f in faces]))
+    return resize(hr, 16, "bicubic-matlab").clamp(0, 1)
+
+
+def _images(answer: torch.Tensor | Restored) -> torch.Tensor:
+    return answer.images if isinstance(answer, Restored) else answer
+
+
+def _made(name: str) -> Method:
+    method = method_specs([name], QUICK.get(name, ()))[0].build(size=128, scale=8, seed=1, device="cpu")
+    if method.skip():
+        pytest.skip(f"{name}: {method.skip()}")
+    try:
+        method.load()
+    except WeightsMissing as error:
+        pytest.skip(f"{name}: {error}")
+    return method
+
+
+@pytest.mark.parametrize("name", sorted(installed("facesr.methods")))
+def test_method_keeps_the_contract(name: str, lr: torch.Tensor) -> None:
+    method, names = _made(name), ["a", "b", "c"]
+    before = lr.clone()
+    answer = method.restore(lr, names)
+    images = _images(answer)
+    assert images.shape[:2] == (3, 3)
+    assert images.shape[2] == images.shape[3] >= 128
+    assert torch.isfinite(images).all()
+    assert torch.equal(lr, before)  # the input is not ours to change
+    if isinstance(answer, Restored) and answer.outcomes is not None:
+        assert len(answer.outcomes) == 3
+    assert not images.requires_grad
+    single = torch.cat([_images(method.restore(lr[i : i + 1], names[i : i + 1])) for i in (2, 0)])
+    assert (single - images[[2, 0]]).abs().max() < 2e-3, "an answer depends on its batch"
+    again = _images(_made(name).restore(lr, names))
+    assert torch.equal(again, images), "the same seed gave another answer"
+    assert type(method).__doc__
+    assert all(len(digest) == 64 for digest in method.weights.values())
