@@ -154,12 +154,13 @@ def _ordinal_study(effects: tuple[float, ...], raters: int, faces: int) -> Cube:
     return Cube(scores.astype(float), tuple(map(str, range(raters))), tuple(map(str, range(faces))), tuple("abc"[: len(effects)]))
 
 
+@pytest.mark.slow
 def test_ordinal_model_finds_what_made_the_ratings() -> None:
     pytest.importorskip("interlace")
-    found = ordinal_model(_ordinal_study((0.0, -1.0, 1.0), 12, 12))
+    found = ordinal_model(_ordinal_study((0.0, -1.0, 1.0), 10, 8))
     assert found.order == ("c", "a", "b")
     assert found.agrees
-    assert found.effects == pytest.approx((0.0, -1.0, 1.0), abs=0.4)
+    assert found.effects == pytest.approx((0.0, -1.0, 1.0), abs=0.5)
     assert found.low[1] < found.effects[1] < found.high[1] < 0
 
 
