@@ -167,6 +167,16 @@ def test_wrong_size_and_wrong_sha256_are_told(tmp_path: Path, monkeypatch: pytes
             weights.find("one")
 
 
+def test_where_no_sha256_is_known_verify_looks_at_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"state_dict": {"a.weight": torch.ones(2)}, "opts": {}}, tmp_path / "one.pt")
+    monkeypatch.setenv("FACESR_WEIGHTS", str(tmp_path))
+    known(monkeypatch, keys=("state_dict/a.weight",))
+    assert weights.verify("one") == tmp_path / "one.pt"
+    known(monkeypatch, keys=("state_dict/b.weight",), layout="two tensors")
+    with pytest.raises(weights.WeightsBroken, match="has no state_dict/b"):
+        weights.verify("one")
+
+
 def test_a_file_inside_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
     data = np.arange(20, dtype=np.float32).tobytes()
     wheel = tmp_path / "thing-1.0-py3-none-any.whl"
