@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from bench.imaging import resize
 from methods.fsrnet.net import FSRNetwork, Output, Sizes
+from methods.fsrnet.priors import PriorBatches, PriorOptions, make_prior
+from methods.training.data import expand
 from methods.training.job import Job, face_batches
 from methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y
 from methods.training.recipe import Recipe, fill
@@ -26,6 +28,13 @@ class Losses:
     image: float = 1.0
     prior: float = 1.0
     """Weight of the prior maps, where a batch has them (``maps``, and ``has_maps`` a face)."""
+    perceptual: float = 0.0
+    """FSRGAN's perceptual term (published: 1e-1)."""
+    perceptual_weights: str = ""
+    """torchvision's VGG16 file."""
+    adversarial: float = 0.0
+    """FSRGAN's adversarial term (published: 1e-3); above 0 it makes the recipe an FSRGAN's."""
+    discriminator_widths: tuple[int, ...] = (64, 128, 256, 512)
 
 
 def enlarge(lr: Tensor, size: int) -> Tensor:
@@ -90,7 +99,26 @@ class FSRNetObjective(Objective):
 
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of an ``fsrnet`` recipe."""
-    sizes = fill(Sizes, recipe.net, "[net]")
-    objective = FSRNetObjective(sizes, fill(Losses, recipe.loss, "[loss]"), recipe.optimiser)
-    source, validation = face_batches(recipe)
-    return Job(objective, source, validation)
+    sizes, losses = fill(Sizes, recipe.net, "[net]"), fill(Losses, recipe.loss, "[loss]")
+    objective = _objective(sizes, losses, recipe.optimiser)
+    prior = recipe.data.get("prior")
+    source, validation = face_batches(dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k != "prior"}))
+    if prior is None:
+        return Job(objective, source, validation)
+    options = fill(PriorOptions, prior, "[data.prior]")
+    stride = sizes.stride
+    return Job(
+        objective,
+        PriorBatches(source, make_prior(options, source.faces), source.faces.pixels.shape[1] // stride, sizes.maps),
+        validation,
+    )
+
+
+def _objective(sizes: Sizes, losses: Losses, optimiser: dict[str, Any]) -> FSRNetObjective:
+    if not losses.adversarial:
+        return FSRNetObjective(sizes, losses, optimiser)
+    from bench.weights import load_tensors
+    from methods.fsrnet.gan import FSRGANObjective
+
+    vgg = load_tensors(expand(losses.perceptual_weights)) if losses.perceptual and losses.perceptual_weights else None
+    return FSRGANObjective(sizes, losses, optimiser, vgg)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
+from bench.errors import FaceSRError, suggest
 from bench.imaging import resize
 from methods.pix2pixhd.losses import VGG19Loss, feature_matching, lsgan
 from methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
@@ -74,6 +74,18 @@ class Losses:
     """The step at which discriminators and their terms begin."""
     fix_global: int = 0
     """With ``kind = 'local'``: so many first steps train the last enhancer only (published: ``niter_fix_global`` epochs)."""
+    late_from: int = 0
+    """The step at which the weights in ``late`` take over; 0: never."""
+    late: dict[str, float] = field(default_factory=dict)
+
+    def at(self, step: int) -> Losses:
+        """The weights at a step."""
+        return replace(self, **self.late) if self.late_from and step >= self.late_from else self  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        terms = ("gan", "feature_matching", "vgg", "lpips", "l1", "consistency", "identity")
+        if unknown := [k for k in self.late if k not in terms]:
+            raise FaceSRError(f"[loss.late]: no term {unknown[0]!r}: {suggest(unknown[0], terms)}")
 
 
 def _tensors(path: str, term: str) -> dict[str, Tensor]:
@@ -97,7 +109,8 @@ class Pix2PixHDObjective(Objective):
 
     def __init__(self, sizes: Sizes, losses: Losses, optimisers: dict[str, Any]) -> None:
         super().__init__()
-        self.sizes, self.losses = sizes, losses
+        self.sizes, self.schedule, self.losses = sizes, losses, losses
+        ever = {k: max(getattr(losses, k), losses.late.get(k, 0.0)) for k in ("vgg", "lpips", "identity")}
         generator = sizes.generator()
         discriminator = MultiscaleDiscriminator(6, sizes.ndf, sizes.n_layers, sizes.num_d, norm=sizes.norm_d)
         initialise(generator)
@@ -105,13 +118,13 @@ class Pix2PixHDObjective(Objective):
         self.modules = {"generator": generator, "discriminator": discriminator}
         self.optimisers = {name: make_optimiser(optimisers[name], module.parameters()) for name, module in self.modules.items()}
         self.averaged = ("generator",)
-        if losses.vgg:
+        if ever["vgg"]:
             self.frozen["vgg"] = VGG19Loss(_tensors(losses.vgg_weights, "vgg"))
-        if losses.lpips:
+        if ever["lpips"]:
             from bench.networks.lpips import LPIPS
 
             self.frozen["lpips"] = LPIPS(losses.lpips_trunk, _tensors(losses.lpips_weights, "lpips"))  # type: ignore[arg-type]
-        if losses.identity:
+        if ever["identity"]:
             from methods.training.identity import IdentityLoss
 
             self.frozen["identity"] = IdentityLoss(_tensors(losses.identity_weights, "identity"))
@@ -125,6 +138,7 @@ class Pix2PixHDObjective(Objective):
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """The generator's update, then the discriminators'."""
+        self.losses = self.schedule.at(batch["step"])
         if self.losses.fix_global:
             self._global_grad(batch["step"] >= self.losses.fix_global)
         adversarial = batch["step"] >= self.losses.gan_from and (self.losses.gan > 0 or self.losses.feature_matching > 0)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -112,6 +112,13 @@ def degrade(hr: Tensor, factor: int, kernel: str = "bicubic-matlab") -> Tensor:
     return resize(hr, hr.shape[-1] // factor, kernel).clamp(0, 1).mul(255).add(0.5).floor().div(255)
 
 
+class Placement(NamedTuple):
+    """How an image was changed: first moved by ``moves`` (B, 2), (down, right) in pixels of the window over it, then flipped."""
+
+    moves: Tensor
+    flips: Tensor
+
+
 @dataclass(frozen=True)
 class Augment:
     """Random changes of the HR image, before it is degraded. All zero: none."""
@@ -126,21 +133,23 @@ class Augment:
     offset: float = 0.0
     """Standard deviation of an offset, in units of the range."""
 
-    def __call__(self, images: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
-        """(B, S, S, 3) uint8 to (B, 3, S, S) in [0, 1]."""
+    def __call__(self, images: NDArray[np.uint8], generator: torch.Generator) -> tuple[Tensor, Placement]:
+        """(B, S, S, 3) uint8 to (B, 3, S, S) in [0, 1], and where the pixels went."""
         n = len(images)
+        moves, flips = torch.zeros(n, 2, dtype=torch.long), torch.zeros(n, dtype=torch.bool)
         if self.shift:
-            moves = torch.randint(-self.shift, self.shift + 1, (n, 2), generator=generator).tolist()
-            images = np.stack([_shift(image, *move) for image, move in zip(images, moves, strict=True)])
+            moves = torch.randint(-self.shift, self.shift + 1, (n, 2), generator=generator)
+            images = np.stack([_shift(image, *move) for image, move in zip(images, moves.tolist(), strict=True)])
         x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
         if self.flip:
-            x = torch.where((torch.rand(n, generator=generator) < 0.5).view(n, 1, 1, 1), x.flip(3), x)
+            flips = torch.rand(n, generator=generator) < 0.5
+            x = torch.where(flips.view(n, 1, 1, 1), x.flip(3), x)
         if self.gain or self.colour or self.offset:
             gain = self.gain * torch.randn(n, 1, 1, 1, generator=generator) + self.colour * torch.randn(
                 n, 3, 1, 1, generator=generator
             )
             x = (x * gain.exp() + self.offset * torch.randn(n, 1, 1, 1, generator=generator)).clamp(0, 1)
-        return x
+        return x, Placement(moves, flips)
 
 
 def _shift(image: NDArray[np.uint8], dy: int, dx: int) -> NDArray[np.uint8]:
@@ -173,11 +182,12 @@ class FaceBatches:
         return [int(self._order(i // len(self.faces))[i % len(self.faces)]) for i in range(start, start + self.size)]
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
-        """``hr``, ``lr``, ``names`` and ``rows`` (row of each face in ``faces.pixels``)."""
+        """``hr``, ``lr``, ``names``, ``rows`` (row of each face in ``faces.pixels``), ``moves`` and ``flips`` (see ``Placement``)."""
         rows = self.rows(step, rank, world)
         generator = torch.Generator().manual_seed(step_seed(self.seed, step, rank))
-        hr = self.augment(self.faces.pixels[rows], generator)
-        return {"hr": hr, "lr": degrade(hr, self.factor), "names": [self.faces.names[i] for i in rows], "rows": rows}
+        hr, placement = self.augment(self.faces.pixels[rows], generator)
+        names = [self.faces.names[i] for i in rows]
+        return {"hr": hr, "lr": degrade(hr, self.factor), "names": names, "rows": rows, **placement._asdict()}
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

@@ -300,15 +300,16 @@ def test_flips_and_shifts_are_what_they_say(folder: Path) -> None:
     faces = load([{"folder": str(folder)}], 32)
     images = np.repeat(faces.pixels[:1], 40, 0)
     generator = torch.Generator().manual_seed(0)
-    flipped = Augment(flip=True)(images, generator)
+    flipped, placed = Augment(flip=True)(images, generator)
     same_as = [bool(torch.equal(x, flipped[0])) for x in flipped]
     assert all(torch.equal(x, flipped[0]) or torch.equal(x, flipped[0].flip(2)) for x in flipped)
     assert 5 < sum(same_as) < 35
-    shifted = Augment(flip=False, shift=2)(images, generator)
+    assert torch.equal(flipped[0] if not placed.flips[0] else flipped[0].flip(2), to_tensor(images[:1])[0])
+    shifted, placed = Augment(flip=False, shift=2)(images, generator)
     centre = to_tensor(faces.pixels[:1])[0]
     windows = [centre[:, 2 + dy : 30 + dy, 2 + dx : 30 + dx] for dy in range(-2, 3) for dx in range(-2, 3)]
-    for x in shifted:
-        assert any(torch.allclose(x[:, 2:30, 2:30], w, atol=1e-6) for w in windows)
+    for x, (down, right) in zip(shifted, placed.moves.tolist(), strict=True):
+        assert torch.allclose(x[:, 2:30, 2:30], windows[5 * (down + 2) + right + 2], atol=1e-6)
 
 
 def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_path: Path) -> None:
