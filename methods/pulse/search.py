@@ -51,7 +51,8 @@ def draw(generator: Generator, seeds: Sequence[int], settings: Settings) -> tupl
 
     latent = normal(rows, 512).requires_grad_()
     noise, trained = [], []
-    for layer, side in enumerate(generator.noise_sizes):
+    sizes = [] if settings.noise_type == "stored" else generator.noise_sizes
+    for layer, side in enumerate(sizes):
         if settings.noise_type == "zero" or layer in settings.bad_layers:
             noise.append(torch.zeros(len(seeds), 1, side, side, device=device))
             continue

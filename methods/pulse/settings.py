@@ -26,15 +26,16 @@ def parse(text: str) -> list[tuple[float, str]]:
     return found
 
 
-NoiseType = Literal["zero", "fixed", "trainable"]
-NOISE_TYPES = ("zero", "fixed", "trainable")
+NoiseType = Literal["zero", "fixed", "trainable", "stored"]
+NOISE_TYPES = ("zero", "fixed", "trainable", "stored")
 
 
 @dataclass(frozen=True)
 class Settings:
     """The options of the release, under its names, with its defaults except ``eps`` (the paper's; the release has 2e-3).
 
-    ``bad_noise_layers``: noise layers that are zero, joined by dots. ``kernel``: the downscaling D. ``bf16``: run the generator in
+    ``noise_type``: the release's three, or ``stored``, the generator's own maps, none drawn (for MobileStyleGAN, which knows one noise
+    only). ``bad_noise_layers``: noise layers that are zero, joined by dots. ``kernel``: the downscaling D. ``bf16``: run the generator in
     bfloat16 (the loss stays in float32).
     """
 

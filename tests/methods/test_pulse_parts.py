@@ -1,5 +1,5 @@
-"""PULSE's loss, sphere, schedules and Gaussian fit against its own code (oracles ``pulse_loss``, ``pulse_spherical``, ``pulse_mapping``,
-``pulse_bicubic_downsample``; tolerance 1e-4 relative to the size of the number, or better)."""
+"""PULSE's loss, sphere, schedules and Gaussian fit against its own code (oracles ``pulse_loss``, ``pulse_spherical``, ``pulse_mapping``;
+tolerance 1e-4 relative to the size of the number, or better)."""
 
 from __future__ import annotations
 

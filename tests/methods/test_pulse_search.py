@@ -123,6 +123,15 @@ def test_draws_in_the_published_order() -> None:
         _, noise, trained = draw(generator, [11], Settings(noise_type=kind, tile_latent=True))  # type: ignore[arg-type]
         assert trained == [] and (kind == "fixed") == bool(noise[0].any())
     assert draw(generator, [1], Settings(tile_latent=True))[0].shape == (1, 1, 512)
+    assert draw(generator, [1], Settings(noise_type="stored"))[1:] == ([], [])
+
+
+def test_stored_noise_is_the_generators_own(net: PULSENet) -> None:
+    found = net.search(lr_faces(1), [0], noise_type="stored", steps=1)
+    latent, _, _ = draw(net.generator, [0], Settings(noise_type="stored"))
+    with torch.no_grad():
+        want = (net.generator.synthesize(net.fit.styles(latent)) + 1) / 2
+    torch.testing.assert_close(found.last, want.clamp(0, 1), atol=1e-5, rtol=0)
 
 
 def test_best_is_of_the_lowest_loss_and_last_is_last(net: PULSENet) -> None:
