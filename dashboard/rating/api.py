@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import OperationalError
@@ -54,8 +56,8 @@ class Rating(BaseModel):
     """An answer. ``score`` is null for an example that was seen; ``revision`` counts the corrections of this item."""
 
     model_config = ConfigDict(extra="forbid")
-    score: Annotated[int, Field(ge=0, le=9)] | None
-    revision: Annotated[int, Field(ge=0, le=1000)] = 0
+    score: Annotated[int, Field(ge=0, le=9, strict=True)] | None
+    revision: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
     rt_ms: Number | None = None
     input: Literal["key", "mouse", "touch", ""] = ""
     shown: Shown | None = None
@@ -152,15 +154,17 @@ def _limit(limiter: Limiter, key: str) -> None:
         raise HTTPException(429, "too many requests", {"Retry-After": str(max(1, round(wait)))})
 
 
+def _small(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return length.isdecimal() and int(length) <= MAX_BODY and "transfer-encoding" not in request.headers
+
+
 def _guard(app: FastAPI) -> None:
     """Refuse large bodies before they are read, and answer 503 where the database is away, so that the page tries again."""
 
     @app.middleware("http")
     async def headers(request: Request, call_next: Callable[[Request], Any]) -> Response:
-        length = request.headers.get("content-length", "0")
-        if request.method in {"POST", "PUT", "PATCH"} and (
-            not length.isdecimal() or int(length) > MAX_BODY or "transfer-encoding" in request.headers
-        ):
+        if request.method in {"POST", "PUT", "PATCH"} and not _small(request):
             return Response(
                 '{"detail":"the request is too large, or does not say how large it is"}', 413, media_type="application/json"
             )
@@ -169,6 +173,12 @@ def _guard(app: FastAPI) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Content-Security-Policy"] = "default-src 'none'"
         return response
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        # FastAPI's own answer repeats what was sent, and breaks on NaN, which JSON cannot hold.
+        problems = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
+        return JSONResponse({"detail": problems}, 422)
 
     @app.exception_handler(OperationalError)
     async def away(_request: Request, error: OperationalError) -> Response:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -57,11 +58,8 @@ def _people(seen: Overview) -> None:
     if seen.raters.empty:
         st.info("Nobody has been invited yet.")
         return
-    table = seen.raters.assign(
-        progress=100 * seen.raters["done"] / seen.raters["of"].clip(lower=1),
-        same_grade=100 * seen.raters["same_grade"],
-        checks_wrong=_checks(seen),
-    )
+    share = seen.raters["done"] / seen.raters["of"].clip(lower=1)
+    table = seen.raters.assign(progress=100 * share, same_grade=100 * seen.raters["same_grade"], checks_wrong=_checks(seen))
     shown = [
         "name",
         "status",
@@ -123,10 +121,11 @@ def _holes(seen: Overview) -> None:
     st.caption(f"{seen.missing:,} ratings of the plan are not there yet: faces down, conditions across.")
     worst = float(table.to_numpy().max())
 
-    def shade(value: float) -> str:
+    def shade(value: Any) -> str:
         return f"background-color: rgba(214, 140, 30, {0.08 + 0.55 * value / worst:.2f})" if value else ""
 
-    st.dataframe(table.style.map(shade).format("{:.0f}"), width="stretch", height=280)
+    styled: Any = table.style.map(shade).format("{:.0f}")
+    st.dataframe(styled, width="stretch", height=280)
 
 
 def _means(study: Study) -> None:

@@ -1,0 +1,72 @@
+"""Property-based requests made from the API's own OpenAPI description: no answer is a server error, and all are as described."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fake_study import small_study
+from hypothesis import HealthCheck, given, settings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # schemathesis' own imports warn about what they import
+    import schemathesis
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+
+from bench.study import store
+from dashboard.rating.api import Limits, rating_api
+from dashboard.rating.limits import Limiter
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The schema of an API whose rater has a token; the study is open, so that joining is tried too."""
+    study = small_study(tmp_path_factory.mktemp("fuzz"), join="open", raters=3)
+    free = Limiter(1e9, 1e9)
+    app = rating_api(study, Limits(free, free, free))
+    _, token = store.invite(study.engine, rows=3)
+    store.consent(study.engine, store.by_token(study.engine, token), "en")  # type: ignore[arg-type]
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    schema.token = token  # type: ignore[attr-defined]
+    yield schema
+    study.close()
+
+
+def attack(described: Any, examples: int, token: str | None) -> set[str]:
+    """Send ``examples`` requests to each operation; returns the operations tried."""
+    tried = set()
+    for result in described.get_all_operations():
+        operation = result.ok()
+
+        @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def send(case: Any) -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the client library's, about itself
+                case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {token}"} if token else {})
+
+        send()
+        tried.add(operation.label)
+    return tried
+
+
+OPERATIONS = {
+    "GET /texts", "POST /join", "GET /session", "POST /consent", "GET /stimuli/{name}", "GET /done", "PUT /ratings/{position}", "POST /events",
+}  # fmt: skip
+
+
+def test_no_request_breaks_the_api(described: Any) -> None:
+    """With a valid token, so that the requests reach the code behind the door; and without one."""
+    assert attack(described, 20, described.token) == OPERATIONS
+    assert attack(described, 8, None) == OPERATIONS
+
+
+@pytest.mark.slow
+def test_no_request_breaks_the_api_at_length(described: Any) -> None:
+    """1,000 requests for each operation."""
+    assert attack(described, 1000, described.token) == OPERATIONS
