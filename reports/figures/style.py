@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,9 +146,18 @@ class Drawing:
     exact: tuple[tuple[U8, int, int], ...] = ()
     dpi: int = 200
 
+    @functools.cached_property
+    def _laid_out(self) -> bool:
+        """Work out the layout once, not again for every format."""
+        if self.figure.get_layout_engine() is not None:
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")
+        return True
+
     def _save(self, kind: str, **options: Any) -> bytes:
         buffer = io.BytesIO()
         with quiet():
+            _ = self._laid_out
             self.figure.savefig(buffer, format=kind, **options)
         return buffer.getvalue()
 
@@ -157,6 +167,10 @@ class Drawing:
 
     def svg(self) -> str:
         """Vector SVG, the same every time."""
+        return self._svg
+
+    @functools.cached_property
+    def _svg(self) -> str:
         return self._save("svg", metadata={"Date": None, "Title": self.title}).decode("utf-8")
 
     def png(self) -> bytes:
@@ -166,6 +180,7 @@ class Drawing:
         self.figure.set_dpi(self.dpi)
         canvas: Any = FigureCanvasAgg(self.figure)
         with quiet():
+            _ = self._laid_out
             self.figure.set_facecolor("white")
             canvas.draw()
             self.figure.set_facecolor("none")
