@@ -11,6 +11,7 @@ from reports.choose import score_table
 from reports.figures import Drawing, Look, grid
 from reports.figures import mos as mos_figures
 from reports.figures import scores as score_figures
+from reports.figures.style import slug
 from reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
 from reports.scores import Scores
 from reports.table import Table
@@ -90,7 +91,7 @@ def gather(
     look = Look([*scores.methods, *([m.condition for m in mos.conditions] if mos else [])])
     table = score_table(scores, full=True, draws=draws, mos=mos)
     sections = [
-        Section("results", "Results", tables=(table,), drawings=tuple(_result_drawings(scores, look, draws))),
+        Section("results", "Results", tables=(table,), drawings=tuple(_result_drawings(scores, look, draws, by))),
         Section(
             "faces", "Faces", _face_words(scores, by, seed), galleries=tuple(_galleries(scores, by, faces, count, seed, zooms))
         ),
@@ -101,7 +102,21 @@ def gather(
     return Report(notes.title(scores.runs[0]), subtitle, scores, mos, tuple(_warnings(scores, mos)), tuple(sections), by)
 
 
-def _result_drawings(scores: Scores, look: Look, draws: int) -> list[Drawing]:
+def _pairs(scores: Scores, metric: str) -> Drawing | None:
+    """All pairs of methods by one metric, where there are few enough methods to read."""
+    from bench.stats.pairwise import compare_methods
+
+    values = scores.values(metric)
+    rated = [m for m in scores.methods if values[m].notna().sum() > 1]
+    if not 2 < len(rated) <= 12 or scores.is_set_metric(metric):
+        return None
+    column = scores.column(metric)
+    pairs = compare_methods(values[rated], rated, draws=2)
+    what, digits = f" by {column.label}", min(scores.digits(metric), 3)
+    return mos_figures.significance(pairs, rated, name=f"significance-{slug(metric)}", what=what, digits=digits)
+
+
+def _result_drawings(scores: Scores, look: Look, draws: int, by: str) -> list[Drawing]:
     made = []
     columns = {m: scores.column(m) for m in scores.metrics}
     if len(scores.scales) > 1:
@@ -109,6 +124,7 @@ def _result_drawings(scores: Scores, look: Look, draws: int) -> list[Drawing]:
         made.append(score_figures.sweep({m: build.sweep_frame(scores, m, draws) for m in singles}, columns, look))
     else:
         made.append(score_figures.means(build.leaderboard_frame(scores, letters=False, draws=draws), list(columns.values()), look))
+        made += [drawing] if (drawing := _pairs(scores, by)) else []
     if build.epsilon_metric(scores):
         for scale in scores.scales:
             frame = build.epsilon_frame(scores, scale)

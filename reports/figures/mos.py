@@ -121,26 +121,34 @@ def histograms(mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], 
     return Drawing("mos-histograms", "Ratings by grade", f"Ratings at grades {points[0]} to {points[-1]}. {alt}", figure)
 
 
-def significance(pairs: Sequence[PairComparison], names: Sequence[str], label: str = "", alpha: float = 0.05) -> Drawing:
-    """All pairs twice: the paper's Mann-Whitney U on pooled ratings, and the test that is valid for new raters and faces.
+def significance(
+    pairs: Sequence[PairComparison],
+    names: Sequence[str],
+    label: str = "",
+    alpha: float = 0.05,
+    name: str = "significance",
+    what: str = "",
+    digits: int = 2,
+) -> Drawing:
+    """All pairs twice: as published papers test them, and as is valid: for new raters and faces, or for scores of the same faces.
 
     A cell holds the difference (row minus column) and the Holm-adjusted p; a frame marks pairs on which the analyses disagree.
     """
     side = max(0.42, min(0.62, 2.9 / max(len(names), 1)))
+    of_raters = bool(pairs) and pairs[0].over_raters is not None
+    titles = ("paper's protocol: pooled Mann-Whitney U", "two-way clustered: new raters and faces")
+    titles = titles if of_raters else ("unpaired Mann-Whitney U: faces not shared", "paired over faces: Wilcoxon signed-rank")
     with quiet():
-        figure, axes = new_figure(WIDTH * 1.0, side * len(names) + 1.15, 1, 2)
+        figure, axes = new_figure(WIDTH, side * len(names) + 1.15, 1, 2)
         left = {(q.a, q.b): (q.difference, q.p_paper_holm) for q in pairs}
         right = {(q.a, q.b): (q.difference, q.p_holm) for q in pairs}
         disagree = {(q.a, q.b) for q in pairs if (q.p_paper_holm < alpha) != (q.p_holm < alpha)}
-        clustered = bool(pairs) and pairs[0].over_raters is not None
-        valid = "two-way clustered: new raters and faces" if clustered else (pairs[0].test if pairs else "")
-        _matrix(axes[0, 0], left, names, "paper's protocol: pooled Mann-Whitney U", disagree)
-        _matrix(axes[0, 1], right, names, valid, disagree)
+        _matrix(axes[0, 0], left, names, titles[0], disagree, digits)
+        _matrix(axes[0, 1], right, names, titles[1], disagree, digits)
         _shades(figure, bool(disagree), label)
-    kept = sum(q.p_holm < alpha for q in pairs)
-    papers = sum(q.p_paper_holm < alpha for q in pairs)
-    alt = f"{papers} of {len(pairs)} pairs differ by the paper's protocol, {kept} by the analysis that is valid for new raters and faces"
-    return Drawing("significance", "All pairs by both analyses (Holm-adjusted p; difference row minus column)", alt, figure)
+    kept, papers = sum(q.p_holm < alpha for q in pairs), sum(q.p_paper_holm < alpha for q in pairs)
+    alt = f"{papers} of {len(pairs)} pairs differ by the first analysis, {kept} by the second, which is the valid one"
+    return Drawing(name, f"All pairs{what} by both analyses (Holm-adjusted p; difference row minus column)", alt, figure)
 
 
 def _matrix(
@@ -149,6 +157,7 @@ def _matrix(
     names: Sequence[str],
     title: str,
     disagree: set[tuple[str, str]],
+    digits: int,
 ) -> None:
     from matplotlib.patches import Rectangle
 
@@ -159,7 +168,13 @@ def _matrix(
             ax.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=shade, linewidth=0))
             ink = "white" if shade in (STEPS[0][2], STEPS[1][2]) else "#1b1f24"  # on a shade of its own, whatever the page's ink is
             ax.text(
-                column, row - 0.14, f"{sign * difference:+.2f}".replace("-", "−"), ha="center", va="center", fontsize=6.8, color=ink
+                column,
+                row - 0.14,
+                f"{sign * difference:+.{digits}f}".replace("-", "−"),
+                ha="center",
+                va="center",
+                fontsize=6.8,
+                color=ink,
             )
             ax.text(column, row + 0.22, p_text(p), ha="center", va="center", fontsize=5.6, color=ink)
             if (a, b) in disagree:

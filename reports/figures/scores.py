@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.figures.style import ALARM, FAINT, INK, WIDTH, Drawing, Look, blank, legend, new_figure, panels, power_of_ten, quiet
+from reports.figures.style import (
+    ALARM,
+    FAINT,
+    INK,
+    WIDTH,
+    Drawing,
+    Look,
+    blank,
+    legend,
+    new_figure,
+    panels,
+    power_of_ten,
+    quiet,
+    slug,
+)
 from reports.table import Column
 
 if TYPE_CHECKING:
@@ -95,7 +109,7 @@ def attributes(frames: Mapping[str, pd.DataFrame], column: Column, look: Look) -
             ax.grid(axis="y")
         legend(figure, look, methods, linewidth=0)
     alt = f"{column.label} of {len(methods)} methods by {', '.join(frames)}"
-    return Drawing(f"attributes-{column.key}", f"{column.label} by attribute, with 95 % intervals", alt, figure)
+    return Drawing(f"attributes-{slug(column.key)}", f"{column.label} by attribute, with 95 % intervals", alt, figure)
 
 
 def _bars(ax: Axes, frame: pd.DataFrame, methods: Sequence[str], look: Look) -> None:

@@ -113,6 +113,11 @@ def power_of_ten(value: float, position: int | None = None) -> str:
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
+def slug(name: str) -> str:
+    """A name for files and links: letters, digits and '-'."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "x"
+
+
 def panels(count: int, across: int = 3) -> tuple[int, int]:
     """Rows and columns of small multiples."""
     columns = min(across, max(count, 1))
