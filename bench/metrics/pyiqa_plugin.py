@@ -1,0 +1,102 @@
+"""Any metric of ``pyiqa``, where the user has installed it: it is large, and its licence is non-commercial, so it is no dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from bench.errors import FaceSRError, WeightsMissing, suggest
+from bench.faces import U8, Batch
+from bench.metrics.base import Metric, NoScore
+from bench.metrics.network import device, parts
+
+REFUSED = ("fid", "inception_score")
+"""Scores of whole folders, which pyiqa reads itself."""
+
+
+class PyIQA(Metric):
+    """A metric of pyiqa by its own name: ``[[metric]] name = "pyiqa"``, ``metric = "musiq"``. Its conventions and weights are pyiqa's."""
+
+    digits, range = 3, (float("-inf"), float("inf"))
+    source = "pyiqa"
+
+    def __init__(self, *, metric: str = "") -> None:
+        self.metric = metric
+        self.name = f"pyiqa-{metric}" if metric else "pyiqa"
+        self.label = f"{metric or 'a metric'} (pyiqa)"
+        self.conventions = f"pyiqa's {metric}, RGB in [0, 1], its own defaults and weights; non-commercial licence"
+        self.better: bool | None = None
+        if metric and (known := _configurations()) is not None:
+            if metric not in known or metric.startswith(REFUSED):
+                raise FaceSRError(f"pyiqa has no metric {metric!r} of single images: {suggest(metric, known)}")
+            self.better = not known[metric].get("lower_better", False)
+
+    @property
+    def higher_is_better(self) -> bool:  # type: ignore[override]
+        """As pyiqa says of the metric."""
+        return True if self.better is None else self.better
+
+    @property
+    def weights(self) -> dict[str, str]:
+        if not self.metric:
+            raise WeightsMissing("pyiqa needs the name of one of its metrics: set metric, as in metric = 'musiq'")
+        if _configurations() is None:
+            raise WeightsMissing(
+                f"pyiqa is not installed, so {self.metric} cannot be had: pip install pyiqa (non-commercial licence)"
+            )
+        return {"pyiqa": _version()}
+
+    def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
+        import torch
+
+        net = _made(self.metric)
+        values: list[float] = []
+        with torch.inference_mode():
+            for part in parts(len(sr)):
+                pair = [_unit(sr[part]), _unit(batch.hr[part])] if net.metric_mode == "FR" else [_unit(sr[part])]
+                found = net(*pair)
+                values += [float(v) for v in found.reshape(-1).tolist()]
+        if len(values) != len(sr):
+            raise FaceSRError(
+                f"pyiqa's {self.metric} gave {len(values)} values for {len(sr)} images: it is no metric of single images"
+            )
+        return values
+
+
+def _unit(images: U8) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device()).permute(0, 3, 1, 2).float() / 255
+
+
+@cache
+def _configurations() -> dict[str, Any] | None:
+    """What pyiqa knows of its metrics; None where it is not installed."""
+    try:
+        from pyiqa.default_model_configs import DEFAULT_CONFIGS
+    except ImportError:
+        return None
+    return dict(DEFAULT_CONFIGS)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pyiqa")
+    except PackageNotFoundError:
+        return "unknown version"
+
+
+@cache
+def _made(metric: str) -> Any:
+    import pyiqa
+
+    try:
+        return pyiqa.create_metric(metric, device=device())
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsMissing(f"pyiqa cannot make {metric} here ({first}): its weights must be where it looks for them") from None
