@@ -4,7 +4,7 @@
 - cydiachen/FSRNET_pytorch: ``coarse_SR_Encoder. fine_SR_Encoder. prior_Estimation_Network. fine_SR_Decoder.``, a module pickled whole
   under ``model``; trained on [0, 1] targets
 - this project's own safetensors, in the first layout
-- the official Torch7 release (``.t7``): see ``methods.fsrnet.torch7``
+- the official Torch7 release (``.t7``): a network of its own, see ``methods.fsrnet.nngraph``
 """
 
 from __future__ import annotations
@@ -48,10 +48,6 @@ class Checkpoint:
 def read(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any layout. Raises ``WeightsMissing``, or ``FaceSRError`` with what the file is instead."""
     file = Path(path)
-    if file.suffix == ".t7":
-        from methods.fsrnet.torch7 import convert
-
-        return from_state(convert(file), str(file))
     if file.suffix == ".safetensors" and file.is_file():
         noted = about(file)
         if "sizes" in noted:

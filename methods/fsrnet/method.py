@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,15 +18,18 @@ from methods.fsrnet.checkpoint import Range, read
 from methods.fsrnet.net import FSRNetwork
 from methods.inputs import check_lr
 
+if TYPE_CHECKING:
+    from methods.fsrnet.nngraph import Torch7FSRNet
+
 DEFAULT = Path(__file__).parent / "weights" / "fsrnet-x8-128.safetensors"
 
 
 class FSRNet(Method):
     """LR is enlarged bicubically to ``size``, then coarse net, prior, fine encoder and decoder give the image.
 
-    ``checkpoint``: path of a checkpoint (cs-giung's, cydiachen's, this project's; its layout is told by its keys), default: the
-    project's own weights for ×8 at 128. ``range``: what the net was trained on, ``signed`` [-1, 1] or ``unit`` [0, 1]; default: by
-    layout. ``residual``: add the input to the output (cydiachen's ``learn_residual``, which leaves no trace in a file).
+    ``checkpoint``: cs-giung's, cydiachen's or this project's (told by its keys), or the official ``.t7``; default: the project's own
+    weights for ×8 at 128. ``range``: what the net was trained on, ``signed`` [-1, 1] or ``unit`` [0, 1]; default: by layout.
+    ``residual``: add the input to the output (cydiachen's ``learn_residual``, which leaves no trace in a file).
     """
 
     cite: ClassVar[str] = "chen2018fsrnet"
@@ -51,7 +54,7 @@ class FSRNet(Method):
         if range not in ("", "signed", "unit"):
             raise FaceSRError(f"range is {range!r}: choose 'signed' for [-1, 1] or 'unit' for [0, 1]")
         self.checkpoint, self.range, self.residual, self.kernel = checkpoint, range, residual, kernel
-        self.net: FSRNetwork | None = None
+        self.net: FSRNetwork | Torch7FSRNet | None = None
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> FSRNet:
@@ -86,6 +89,11 @@ class FSRNet(Method):
     def load(self) -> None:
         """Read the checkpoint and build the net it describes."""
         file = self._file()
+        if file.suffix == ".t7":
+            from methods.fsrnet import nngraph
+
+            self.net, self.used_range = nngraph.read(file).to(self.device), self.range or "unit"  # type: ignore[assignment]
+            return
         held = read(file)
         sizes = held.sizes if self.residual is None else dataclasses.replace(held.sizes, residual=self.residual)
         net = FSRNetwork(sizes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -47,6 +47,9 @@ class Sizes:
         return GlobalGenerator(3, 3, self.ngf, self.n_down, self.n_blocks, self.norm)
 
 
+TERMS = ("gan", "feature_matching", "vgg", "lpips", "l1", "consistency", "identity")
+
+
 @dataclass(frozen=True)
 class Losses:
     """The table ``[loss]``: weights; a term whose weight is 0 is left out. The defaults are the published ones."""
@@ -74,18 +77,24 @@ class Losses:
     """The step at which discriminators and their terms begin."""
     fix_global: int = 0
     """With ``kind = 'local'``: so many first steps train the last enhancer only (published: ``niter_fix_global`` epochs)."""
-    late_from: int = 0
-    """The step at which the weights in ``late`` take over; 0: never."""
-    late: dict[str, float] = field(default_factory=dict)
+    stages: tuple[dict[str, float], ...] = ()
+    """Later weights: each table has ``from``, a step, and the terms that change there."""
 
     def at(self, step: int) -> Losses:
         """The weights at a step."""
-        return replace(self, **self.late) if self.late_from and step >= self.late_from else self  # type: ignore[arg-type]
+        changes = {k: v for stage in self.stages if step >= stage["from"] for k, v in stage.items() if k != "from"}
+        return replace(self, **changes) if changes else self  # type: ignore[arg-type]
+
+    def ever(self, term: str) -> float:
+        """The largest weight a term has at any step."""
+        return max(getattr(self, term), *(stage.get(term, 0.0) for stage in self.stages), 0.0)
 
     def __post_init__(self) -> None:
-        terms = ("gan", "feature_matching", "vgg", "lpips", "l1", "consistency", "identity")
-        if unknown := [k for k in self.late if k not in terms]:
-            raise FaceSRError(f"[loss.late]: no term {unknown[0]!r}: {suggest(unknown[0], terms)}")
+        for stage in self.stages:
+            if unknown := [k for k in stage if k not in (*TERMS, "from")]:
+                raise FaceSRError(f"[[loss.stages]]: no term {unknown[0]!r}: {suggest(unknown[0], TERMS)}")
+            if "from" not in stage:
+                raise FaceSRError("[[loss.stages]]: a stage needs 'from', the step at which it begins")
 
 
 def _tensors(path: str, term: str) -> dict[str, Tensor]:
@@ -110,7 +119,6 @@ class Pix2PixHDObjective(Objective):
     def __init__(self, sizes: Sizes, losses: Losses, optimisers: dict[str, Any]) -> None:
         super().__init__()
         self.sizes, self.schedule, self.losses = sizes, losses, losses
-        ever = {k: max(getattr(losses, k), losses.late.get(k, 0.0)) for k in ("vgg", "lpips", "identity")}
         generator = sizes.generator()
         discriminator = MultiscaleDiscriminator(6, sizes.ndf, sizes.n_layers, sizes.num_d, norm=sizes.norm_d)
         initialise(generator)
@@ -118,13 +126,13 @@ class Pix2PixHDObjective(Objective):
         self.modules = {"generator": generator, "discriminator": discriminator}
         self.optimisers = {name: make_optimiser(optimisers[name], module.parameters()) for name, module in self.modules.items()}
         self.averaged = ("generator",)
-        if ever["vgg"]:
+        if losses.ever("vgg"):
             self.frozen["vgg"] = VGG19Loss(_tensors(losses.vgg_weights, "vgg"))
-        if ever["lpips"]:
+        if losses.ever("lpips"):
             from bench.networks.lpips import LPIPS
 
             self.frozen["lpips"] = LPIPS(losses.lpips_trunk, _tensors(losses.lpips_weights, "lpips"))  # type: ignore[arg-type]
-        if ever["identity"]:
+        if losses.ever("identity"):
             from methods.training.identity import IdentityLoss
 
             self.frozen["identity"] = IdentityLoss(_tensors(losses.identity_weights, "identity"))
