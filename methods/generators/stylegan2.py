@@ -68,6 +68,13 @@ class StyleGAN2(Generator):
     def synthesize(self, w_plus: Tensor, noise: Noise = None) -> Tensor:
         w = self.broadcast(w_plus)
         maps = self._noise(noise, len(w))
+        if len(w) > 1 and w.device.type == "cpu" and not torch.is_grad_enabled():
+            # One by one the style goes into the kernel, and the activations stay in the cache.
+            faces = range(len(w))
+            return torch.cat([self._image(w[i : i + 1], [n[i : i + 1] if len(n) > 1 else n for n in maps]) for i in faces])
+        return self._image(w, maps)
+
+    def _image(self, w: Tensor, maps: list[Tensor]) -> Tensor:
         x = channels_last(self.input.get_parameter("input").expand(len(w), -1, -1, -1))
         x = self.conv1(x, w[:, 0], maps[0])
         rgb = self.to_rgb1(x, w[:, 1])
