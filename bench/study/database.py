@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -77,21 +77,32 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the tables to ``revision``; safe to call again, and by two processes at once."""
-    from alembic import command
-    from alembic.config import Config
+def _revision(engine: Engine) -> str:
+    """The revision the database is at; '' for an empty one."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return ""
+        return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none() or "")
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to date; safe to call again, and by two processes at once."""
+    newest = max(file.name for file in (MIGRATIONS / "versions").glob("[0-9]*.py")).split("_")[0]
     try:
+        if _revision(engine) == newest:
+            return  # the usual case, without the second that importing Alembic takes
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with writing(engine) as connection:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(
                     "SELECT pg_advisory_xact_lock(7061616365)"
                 )  # two servers starting at once migrate in turn
             config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+            command.upgrade(config, "head")
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise FaceSRError(f"the study's database cannot be opened ({reason}): check --database and that the server runs") from None

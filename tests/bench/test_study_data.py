@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fake_study import small_study
 
 from bench.errors import FaceSRError
 from bench.study import Study, load, store
@@ -23,6 +22,7 @@ from bench.study.pairs import wins
 from bench.study.simulate import simulate
 from bench.study.study import COLUMNS
 from bench.study.watching import overview
+from fake_study import small_study
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,9 @@ def avrate(path: Path) -> None:
     """A small AVrate database by hand: rater 1 sees a twice by plan, b once but stored twice; rater 2 has no repeats."""
     with sqlite3.connect(path) as db:
         db.execute("create table user_playlist (user_ID integer, playlist text, timestamp text)")
-        db.execute("create table ratings (user_ID integer, stimuli_ID text, stimuli_file text, rating_type text, rating text, timestamp text)")
+        db.execute(
+            "create table ratings (user_ID integer, stimuli_ID text, stimuli_file text, rating_type text, rating text, timestamp text)"
+        )
         db.executemany("insert into user_playlist values (?, ?, '')", [(1, "[1, 2, 1]"), (2, "[1, 2]")])
         rows = [
             (1, "-1", "", "user_registered", "-1", "2020-01-01 10:00:00 000001"),
@@ -256,7 +258,12 @@ def found(findings: list[Finding]) -> dict[str, int]:
 
 def test_check_finds_each_kind_of_error() -> None:
     """Double, missing and impossible ratings, each put there on purpose; and nothing in a sound table."""
-    sound = [{"rater": r, "face": f, "condition": c, "score": 1 + (k % 5)} for r in "AB" for k, f in enumerate("abcdefghij") for c in "xy"]
+    sound = [
+        {"rater": r, "face": f, "condition": c, "score": 1 + (k % 5)}
+        for r in "AB"
+        for k, f in enumerate("abcdefghij")
+        for c in "xy"
+    ]
     for i, row in enumerate(sound):
         row["position"] = i % 20 + 1
     assert check_table(table(sound)) == []
@@ -288,7 +295,9 @@ def test_check_of_a_study(tmp_path: Path) -> None:
     assert any("ratings before consent" in f for f in found_now)
     store.consent(study.engine, rater, "en")
     with writing(study.engine) as connection:
-        connection.execute(t.rating.insert().values(rater=rater.id, position=3, score=None, input="", at="2099-01-01T00:00:00.000Z"))
+        connection.execute(
+            t.rating.insert().values(rater=rater.id, position=3, score=None, input="", at="2099-01-01T00:00:00.000Z")
+        )
     assert any(f.kind == "missing" and "holes" in f.what for f in check(study))
     image = study.stimulus_path(study.design.stimuli[0].name)
     image.write_bytes(image.read_bytes() + b"x")
@@ -306,7 +315,14 @@ def test_overview_has_no_scores(study: Study, tmp_path: Path) -> None:
     plan = made.design.rows()[0]
     for position, trial in enumerate(plan, 1):
         wrong = trial.kind == "attention" and (trial.low or 0) % 5 + 1
-        store.rate(made.engine, rater, position, None if trial.kind.startswith("anchor") else wrong or 3, rt_ms=1500, shown={"hidden_ms": 10})
+        store.rate(
+            made.engine,
+            rater,
+            position,
+            None if trial.kind.startswith("anchor") else wrong or 3,
+            rt_ms=1500,
+            shown={"hidden_ms": 10},
+        )
     seen = overview(made)
     row = seen.raters.iloc[0]
     assert (row["done"], row["of"], row["rated"], row["wrong"], row["checks"]) == (17, 17, 13, 1, 1)

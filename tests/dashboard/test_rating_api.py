@@ -10,15 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
-from asgi_client import TestClient
-from fake_study import small_study
 from sqlalchemy import select
 
+from asgi_client import TestClient
 from bench.study import Study, store
 from bench.study import tables as t
 from dashboard.rating.api import Limits, rating_api
 from dashboard.rating.limits import Limiter
 from dashboard.serve import study_app
+from fake_study import small_study
 
 
 def generous() -> Limits:
@@ -30,7 +30,15 @@ def generous() -> Limits:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     """A partial design: two of eight faces a rater, so that raters see different images."""
     made = small_study(
-        tmp_path_factory.mktemp("api"), faces=14, images=8, faces_per_rater=4, raters=6, gold=1, attention=1, repeats=1, contact="<b>Ada</b>"
+        tmp_path_factory.mktemp("api"),
+        faces=14,
+        images=8,
+        faces_per_rater=4,
+        raters=6,
+        gold=1,
+        attention=1,
+        repeats=1,
+        contact="<b>Ada</b>",
     )
     yield made
     made.close()
@@ -83,7 +91,16 @@ def test_a_whole_session(study: Study, client: TestClient) -> None:
     assert put(client, headers, 1, None).status_code == 403
     client.post("/api/consent", json={"agreed": True, "locale": "de"}, headers=headers)
     assert client.get("/api/done", headers=headers).status_code == 409
-    shown = {"dpr": 2.0, "device_pixels": 4, "css_px": 128.0, "viewport_width": 800, "viewport_height": 600, "pinch": 1.0, "hidden_ms": 12.5, "verified": True}
+    shown = {
+        "dpr": 2.0,
+        "device_pixels": 4,
+        "css_px": 128.0,
+        "viewport_width": 800,
+        "viewport_height": 600,
+        "pinch": 1.0,
+        "hidden_ms": 12.5,
+        "verified": True,
+    }
     items = before["items"]
     for item in items:
         rated = not item["task"].startswith("anchor")
@@ -116,7 +133,9 @@ def test_sending_twice_late_and_ahead(study: Study, client: TestClient) -> None:
     assert put(client, headers, 10_000, 1).status_code == 404
 
 
-@pytest.mark.parametrize("body", [{"score": 6}, {"score": 0}, {"score": 3.5}, {"score": "5"}, {}, {"score": 3, "extra": 1}, {"score": 3, "rt_ms": -1}])
+@pytest.mark.parametrize(
+    "body", [{"score": 6}, {"score": 0}, {"score": 3.5}, {"score": "5"}, {}, {"score": 3, "extra": 1}, {"score": 3, "rt_ms": -1}]
+)
 def test_impossible_answers_are_refused(study: Study, client: TestClient, body: dict[str, Any]) -> None:
     """Off the scale, not whole, missing, with unknown fields, negative times."""
     _, headers = newcomer(study, client)
@@ -214,7 +233,15 @@ def test_raters_see_only_their_own(study: Study, client: TestClient) -> None:
 
 # --- attempts ----------------------------------------------------------------------------------------------------------------------------
 
-TRAVERSALS = ["../study.json", "..%2f..%2fstudy.json", "%2e%2e/%2e%2e/ratings.db", "....//study.json", "/etc/passwd", "..\\study.json", "x%00.png"]
+TRAVERSALS = [
+    "../study.json",
+    "..%2f..%2fstudy.json",
+    "%2e%2e/%2e%2e/ratings.db",
+    "....//study.json",
+    "/etc/passwd",
+    "..\\study.json",
+    "x%00.png",
+]
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
@@ -237,7 +264,8 @@ def test_cross_site_requests_carry_no_name(study: Study, client: TestClient) -> 
     assert client.put("/api/ratings/1", content='{"score": 1}', headers=evil).status_code == 401
     assert client.post("/api/consent", content='{"agreed": true}', headers=evil).status_code == 401
     preflight = client.options(
-        "/api/ratings/1", headers={**evil, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+        "/api/ratings/1",
+        headers={**evil, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"},
     )
     assert preflight.status_code == 405
     for response in (preflight, client.get("/api/session", headers={**headers, **evil}), client.get("/rate/")):
@@ -332,7 +360,10 @@ def test_prolific(tmp_path: Path) -> None:
         for item in sessions[0]["items"]:
             score = None if item["task"].startswith("anchor") else 3
             client.put(f"/ratings/{item['position']}", json={"score": score}, headers=headers)
-        assert client.get("/done", headers=headers).json() == {"code": "C1A2B3", "url": "https://app.prolific.com/submissions/complete?cc=C1A2B3"}
+        assert client.get("/done", headers=headers).json() == {
+            "code": "C1A2B3",
+            "url": "https://app.prolific.com/submissions/complete?cc=C1A2B3",
+        }
     study.close()
 
 
@@ -390,7 +421,10 @@ def test_pairs(tmp_path: Path) -> None:
         assert found["scores"] == [1, 2, 3]
         for item in found["items"]:
             assert item["image"] != item["other"]
-            assert client.put(f"/ratings/{item['position']}", json={"score": 1 + item["position"] % 3}, headers=headers).status_code == 200
+            assert (
+                client.put(f"/ratings/{item['position']}", json={"score": 1 + item["position"] % 3}, headers=headers).status_code
+                == 200
+            )
         assert client.put("/ratings/1", json={"score": 4}, headers=headers).status_code == 422
     table = study.ratings()
     assert len(table) == 8

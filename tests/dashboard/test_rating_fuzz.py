@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fake_study import small_study
 from hypothesis import HealthCheck, given, settings
+
+from fake_study import small_study
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # schemathesis' own imports warn about what they import

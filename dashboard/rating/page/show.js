@@ -61,16 +61,12 @@ export class Images {
 }
 
 // Every image pixel covers k x k device pixels, k a whole number: on a screen of ratio 1.25 that is 128 * k / 1.25 CSS pixels.
+// The corner needs no care: browsers put a box of whole device pixels on whole device pixels. A transform would undo that, and blur.
 export function place(image, zoom) {
   const ratio = devicePixelRatio || 1;
   const k = Math.max(1, Math.round(zoom * ratio));
   image.style.width = `${(image.naturalWidth * k) / ratio}px`;
   image.style.height = `${(image.naturalHeight * k) / ratio}px`;
-  image.style.transform = "";
-  // The corner must lie on a device pixel too, or the browser interpolates the whole image.
-  const box = image.getBoundingClientRect();
-  const shift = (at) => (Math.round(at * ratio) - at * ratio) / ratio;
-  image.style.transform = `translate(${shift(box.left + scrollX)}px, ${shift(box.top + scrollY)}px)`;
   return k;
 }
 
