@@ -14,7 +14,7 @@ from bench.errors import FaceSRError, WeightsMissing
 from bench.imaging import resize
 from bench.method import Method
 from bench.weights import find, sha256
-from methods.fsrnet.checkpoint import Range, read
+from methods.fsrnet.checkpoint import read
 from methods.fsrnet.net import FSRNetwork
 from methods.inputs import check_lr
 
@@ -55,6 +55,7 @@ class FSRNet(Method):
             raise FaceSRError(f"range is {range!r}: choose 'signed' for [-1, 1] or 'unit' for [0, 1]")
         self.checkpoint, self.range, self.residual, self.kernel = checkpoint, range, residual, kernel
         self.net: FSRNetwork | Torch7FSRNet | None = None
+        self.used_range = range
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> FSRNet:
@@ -92,7 +93,8 @@ class FSRNet(Method):
         if file.suffix == ".t7":
             from methods.fsrnet import nngraph
 
-            self.net, self.used_range = nngraph.read(file).to(self.device), self.range or "unit"  # type: ignore[assignment]
+            self.net = nngraph.read(file).to(self.device)
+            self.used_range = self.range or "unit"
             return
         held = read(file)
         sizes = held.sizes if self.residual is None else dataclasses.replace(held.sizes, residual=self.residual)
@@ -104,7 +106,7 @@ class FSRNet(Method):
                 f"{file} is not a whole FSRNet: {len(missing)} keys missing, {len(unexpected)} unknown ({(missing + unexpected)[0]})"
             )
         self.net = net.to(self.device).eval()
-        self.used_range: Range = self.range or held.range  # type: ignore[assignment]
+        self.used_range = self.range or held.range
 
     @torch.inference_mode()
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor:

@@ -72,28 +72,28 @@ class _Reader:
         self.at += count
         return self.data[self.at - count : self.at]
 
-    def int(self) -> int:
+    def whole(self) -> int:
         return int(struct.unpack("<i", self.take(4))[0])
 
     def longs(self, count: int) -> list[int]:
         return list(struct.unpack(f"<{count}q", self.take(8 * count)))
 
     def string(self) -> str:
-        return self.take(self.int()).decode("latin-1")
+        return self.take(self.whole()).decode("latin-1")
 
     def value(self) -> Any:
-        kind = self.int()
+        kind = self.whole()
         if kind == NIL:
             return None
         if kind == NUMBER:
             return float(struct.unpack("<d", self.take(8))[0])
         if kind == BOOLEAN:
-            return bool(self.int())
+            return bool(self.whole())
         if kind == STRING:
             return self.string()
         if kind not in (TABLE, OBJECT, *FUNCTIONS):
             raise ValueError(f"type {kind} at byte {self.at - 4} is none of Torch7's")
-        number = self.int()
+        number = self.whole()
         if number in self.seen:
             return self.seen[number]
         if kind == TABLE:
@@ -102,7 +102,7 @@ class _Reader:
 
     def table(self, number: int) -> Table:
         result = self.seen[number] = Table()
-        for _ in range(self.int()):
+        for _ in range(self.whole()):
             key = self.value()
             result.items.append((key, self.value()))
         return result
@@ -132,7 +132,7 @@ class _Reader:
         return np.frombuffer(self.take(count * kind_of.itemsize), kind_of)
 
     def tensor(self) -> Tensor:
-        dims = self.int()
+        dims = self.whole()
         size, stride = self.longs(dims), self.longs(dims)
         (offset,) = self.longs(1)
         storage = self.value()

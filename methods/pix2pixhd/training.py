@@ -87,7 +87,7 @@ class Losses:
 
     def ever(self, term: str) -> float:
         """The largest weight a term has at any step."""
-        return max(getattr(self, term), *(stage.get(term, 0.0) for stage in self.stages), 0.0)
+        return max(float(getattr(self, term)), *(stage.get(term, 0.0) for stage in self.stages), 0.0)
 
     def __post_init__(self) -> None:
         for stage in self.stages:
