@@ -50,11 +50,16 @@ def main(args: argparse.Namespace) -> int:
     if args.count < 1 or args.draws < 100:
         raise FaceSRError(f"--count {args.count} and --draws {args.draws}: show at least one face and draw at least 100 times")
     scores = narrowed(open_runs(args.runs), _split(args.methods), _split(args.metrics), args.scale, args.where)
-    mos = None
+    mos, paired = None, None
     if args.study:
+        from reports.choose import load_study
         from reports.mos import open_study
+        from reports.paired import is_paired, open_paired
 
-        mos = open_study(args.study, peek=args.peek, simulated=args.simulated)
+        if is_paired(args.study):
+            paired = open_paired(load_study(args.study), peek=args.peek, simulated=args.simulated)
+        else:
+            mos = open_study(args.study, peek=args.peek, simulated=args.simulated)
     report = gather(
         scores,
         mos,
@@ -64,6 +69,7 @@ def main(args: argparse.Namespace) -> int:
         metric=args.metric,
         zooms=[_zoom(text) for text in args.zoom],
         draws=args.draws,
+        paired=paired,
     )
     out = args.out or args.runs[0]
     out.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from reports.scores import Scores, open_runs
 from reports.table import Intervals, Table
 
 if TYPE_CHECKING:
+    from bench.study import Study
     from reports.mos import MosResult
 
 FORMATS = ("md", "latex", "csv", "html")
@@ -22,6 +23,13 @@ FORMATS = ("md", "latex", "csv", "html")
 def is_study(path: Path) -> bool:
     """Whether a folder is a study's."""
     return (path / "study.json").is_file()
+
+
+def load_study(path: Path) -> Study:
+    """Open a study folder."""
+    from bench.study import load
+
+    return load(path)
 
 
 def narrowed(
@@ -80,6 +88,14 @@ def table_of(
     mos = None
     if rated is not None:
         from reports.mos import open_study
+        from reports.paired import is_paired, open_paired, paired_table
+
+        if is_paired(rated):
+            if runs:
+                raise FaceSRError(
+                    f"{rated} is a paired comparison, which has no MOS to put beside scores: 'facesr table {rated}' prints it alone"
+                )
+            return paired_table(open_paired(load_study(rated), peek=peek, simulated=simulated), methods)
 
         mos = open_study(rated, peek=peek, simulated=simulated)
     if not runs and mos is not None:

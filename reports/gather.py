@@ -13,6 +13,7 @@ from reports.figures import mos as mos_figures
 from reports.figures import scores as score_figures
 from reports.figures.style import slug
 from reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
+from reports.paired import PairedResult, paired_table
 from reports.scores import Scores
 from reports.table import Table
 
@@ -84,6 +85,7 @@ def gather(
     metric: str | None = None,
     zooms: Sequence[grid.Zoom] = (),
     draws: int = 10_000,
+    paired: PairedResult | None = None,
 ) -> Report:
     """Make every table and figure of a run, of a study of it, or of both. ``faces``: shown besides those chosen by rule."""
     by = metric or headline(scores)
@@ -97,9 +99,18 @@ def gather(
         ),
         *_attribute_section(scores, by, look, draws),
         *(_mos_sections(scores, mos, look) if mos else ()),
+        *([Section("paired", "Paired comparison", tables=(paired_table(paired),))] if paired else ()),
     ]
     subtitle = notes.caption(scores) + (f"; study {mos.name}" if mos else "")
-    return Report(notes.title(scores.runs[0]), subtitle, scores, mos, tuple(_warnings(scores, mos)), tuple(sections), by)
+    return Report(
+        notes.title(scores.runs[0]),
+        subtitle,
+        scores,
+        mos,
+        (*_warnings(scores, mos), *([f"{paired.label}."] if paired and paired.label else [])),
+        tuple(sections),
+        by,
+    )
 
 
 def _pairs(scores: Scores, metric: str) -> Drawing | None:

@@ -36,9 +36,9 @@ class MosResult:
 
     study: Study
     analysis: MosAnalysis
-    simulated: bool
     excluded: int
-    early: bool
+    label: str
+    """What must stand over every table and figure of this study (simulated raters, an early look); '' where there is nothing to say."""
 
     @property
     def name(self) -> str:
@@ -81,11 +81,20 @@ class MosResult:
             )
         return tuple(lines)
 
-    @property
-    def label(self) -> str:
-        """What must stand over every table and figure of this study; '' where there is nothing to say."""
-        words = ["SIMULATED RATERS: no person gave these ratings"] if self.simulated else []
-        return "; ".join([*words, *(["before the stopping rule was met"] if self.early else [])])
+
+def allow(study: Study, *, peek: bool, simulated: bool) -> str:
+    """Whether means may be shown; returns the label they must carry. Refuses before the stopping rule unless ``peek``, which is logged."""
+    if simulated:
+        return "SIMULATED RATERS: no person gave these ratings"
+    if study.may_show_means():
+        return ""
+    if not peek:
+        finished, needed = study.finished(), study.design.raters_to_finish
+        raise FaceSRError(
+            f"{study.path}: {finished} of {needed} raters have finished; means stay hidden until all have (--peek shows them and is logged)"
+        )
+    study.peek("facesr", "means shown by table or report")
+    return "before the stopping rule was met"
 
 
 def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False) -> MosResult:
@@ -95,24 +104,19 @@ def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False)
 
     study = load(path)
     try:
-        early = not simulated and not study.may_show_means()
-        if early and not peek:
-            finished, needed = study.finished(), study.design.raters_to_finish
-            raise FaceSRError(
-                f"{path}: {finished} of {needed} raters have finished; means stay hidden until all have (--peek shows them and is logged)"
-            )
-        if early:
-            study.peek("facesr", "means shown by table or report")
+        label = allow(study, peek=peek, simulated=simulated)
         if study.method == "pair":
             raise FaceSRError(
-                f"{path} is a paired comparison, which has no MOS: 'facesr study analyse' prints its Bradley-Terry scores"
+                f"{path} is a paired comparison, which has no MOS: 'facesr table' and 'facesr report' print its Bradley-Terry scores"
             )
         ratings = study.ratings(simulated=simulated)
         everyone = ratings if study.imported or simulated else study.ratings(excluded=True)
         plan = study.analysis
         rule = str(plan.get("screening", "none"))
+        rated = set(ratings.loc[ratings["kind"] == "main", "condition"])
         analysis = analyse_mos(
             ratings,
+            None if study.imported else [c for c in study.design.conditions if c in rated],
             reference=HR if study.method == "acr-hr" else None,
             scale=study.scale,
             screening=rule,
@@ -121,7 +125,7 @@ def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False)
         )
     finally:
         study.close()
-    return MosResult(study, analysis, simulated, everyone["rater"].nunique() - ratings["rater"].nunique(), early)
+    return MosResult(study, analysis, everyone["rater"].nunique() - ratings["rater"].nunique(), label)
 
 
 def mos_cell(result: MosResult, one: ConditionMos, *, ranks: bool = True) -> Cell:
@@ -165,7 +169,8 @@ def table_one(result: MosResult, methods: Sequence[str] | None = None) -> Table:
     letters = tuple(Cell(c.method, "mos", text=c.letters) for c in cells)
     rows = (Row("mos", "MOS", bare), Row("interval", "95 % interval", ends), Row("letters", "indistinguishable", letters))
     columns = tuple(Column(m.condition, label_of(m.condition)) for m in chosen)
-    caption = f"Mean opinion scores of {result.name}, n = {max(m.n for m in chosen):,} ratings a condition"
+    few, most = min(m.n for m in chosen), max(m.n for m in chosen)
+    caption = f"Mean opinion scores of {result.name}, n = {few:,}{f' to {most:,}' if most > few else ''} ratings a condition"
     return Table("mos", _said(result, caption), columns, rows, tuple(notes(result)), corner="", show_n=False, show_spread=False)
 
 
@@ -188,7 +193,10 @@ def with_mos(table: Table, result: MosResult, *, letters: bool = True) -> Table:
             rows.append(replace(row, cells=(*row.cells, cell if letters or cell is None else replace(cell, letters=""))))
         for one in result.conditions:
             if here and one.condition.lower() == HR:
-                rows.append(Row(one.condition, "HR", (*(None,) * len(table.columns), mos_cell(result, one, ranks=False)), group))
+                cell = mos_cell(result, one, ranks=False)
+                rows.append(
+                    Row(one.condition, "HR", (*(None,) * len(table.columns), cell if letters else replace(cell, letters="")), group)
+                )
     return replace(
         table,
         columns=columns,

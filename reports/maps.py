@@ -1,0 +1,52 @@
+"""Maps of single images: where a restored face differs from HR, and where it breaks with the LR it was made from."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from bench.errors import FaceSRError
+from bench.faces import F64, U8
+from bench.imaging.resample import matrix
+
+FULL = 64.0
+"""A difference of this many of 255 grey levels is drawn brightest."""
+GAIN = 8.0
+"""By how much D(SR) − LR is enlarged around middle grey."""
+_STOPS = np.array(
+    [(0, 34, 77), (53, 69, 108), (102, 105, 112), (148, 142, 119), (196, 182, 104), (254, 232, 56)], dtype=np.float64
+)  # dark blue to yellow, rising evenly in lightness: read in grey and by colour-blind readers
+
+
+@functools.cache
+def _ramp() -> U8:
+    at = np.linspace(0, len(_STOPS) - 1, 256)
+    return np.stack([np.interp(at, range(len(_STOPS)), _STOPS[:, c]) for c in range(3)], -1).round().astype(np.uint8)
+
+
+def difference(sr: U8, hr: U8) -> F64:
+    """Root mean square over RGB of SR − HR at every pixel, (H, W), in grey levels 0 to 255."""
+    if sr.shape != hr.shape:
+        raise FaceSRError(f"SR is {sr.shape[1]} x {sr.shape[0]} pixels, HR {hr.shape[1]} x {hr.shape[0]}: they have no difference")
+    apart: F64 = np.sqrt(np.square(sr.astype(np.float64) - hr).mean(axis=2))
+    return apart
+
+
+def difference_map(sr: U8, hr: U8) -> U8:
+    """``difference`` in colours: 0 dark blue, ``FULL`` levels and more yellow. (H, W, 3) uint8."""
+    level = np.clip(difference(sr, hr) * (255 / FULL), 0, 255).round().astype(np.uint8)
+    return _ramp()[level]
+
+
+def residual(sr: U8, lr: U8, kernel: str) -> F64:
+    """D(SR) − LR, (h, w, 3), in grey levels; D(SR) unrounded. The mean of its square over 255² is ε."""
+    rows, columns = matrix(kernel, sr.shape[0], lr.shape[0]), matrix(kernel, sr.shape[1], lr.shape[1])
+    again = np.einsum("yh,hwc,xw->yxc", rows, sr.astype(np.float64), columns, optimize=True)
+    apart: F64 = again - lr
+    return apart
+
+
+def residual_map(sr: U8, lr: U8, kernel: str) -> U8:
+    """``residual`` around middle grey, enlarged ``GAIN`` times: grey is equal, brighter too bright. (h, w, 3) uint8."""
+    return np.clip(np.round(128 + GAIN * residual(sr, lr, kernel)), 0, 255).astype(np.uint8)

@@ -1,0 +1,76 @@
+"""A paired comparison as a table: Bradley-Terry scores, and the chance that one condition is chosen over another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.stats.correction import significance_letters
+from reports.figures.mos import label_of
+from reports.mos import allow
+from reports.table import Cell, Column, Row, Table, fixed, rank_columns
+
+if TYPE_CHECKING:
+    from bench.stats.paired_comparison import BradleyTerry
+    from bench.study import Study
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """An analysed paired comparison. ``label``: what must stand over it (simulated raters, an early look)."""
+
+    study: Study
+    scores: BradleyTerry
+    raters: int
+    label: str
+
+
+def open_paired(study: Study, *, peek: bool = False, simulated: bool = False) -> PairedResult:
+    """Bradley-Terry scores of a study, standard errors robust to raters; refused before the stopping rule unless ``peek``."""
+    from bench.stats.paired_comparison import bradley_terry
+    from bench.study.pairs import wins
+
+    try:
+        label = allow(study, peek=peek, simulated=simulated)
+        names, by_rater = wins(study.ratings(simulated=simulated), study.design.conditions)
+    finally:
+        study.close()
+    return PairedResult(study, bradley_terry(by_rater.sum(0), names, by_rater=by_rater), len(by_rater), label)
+
+
+def is_paired(path: Path) -> bool:
+    """Whether a study folder is a paired comparison."""
+    from bench.study import load
+
+    return load(path).method == "pair"
+
+
+def paired_table(result: PairedResult, methods: Sequence[str] | None = None) -> Table:
+    """Conditions by score, the best first; beside it the chance of being chosen over each of the others."""
+    found = result.scores
+    chosen = [n for n in found.names if methods is None or n in methods]
+    order = sorted(chosen, key=lambda n: -found.scores[found.names.index(n)])
+    place = {n: found.names.index(n) for n in order}
+    different = [(a, b) for a in order for b in order if a < b and found.p[place[a], place[b]] < 0.05]
+    letters = significance_letters({n: float(found.scores[place[n]]) for n in order}, different)
+    origin = f"{result.study.path} ({result.study.digest[:12]})"
+    rows = []
+    for name in order:
+        i = place[name]
+        score = Cell(
+            name, "bradley-terry", float(found.scores[i]), float(found.low[i]), float(found.high[i]), found.comparisons, run=origin,
+            digits=2, letters=letters[name], counts="comparisons", ranked=name.lower() != "hr",
+        )  # fmt: skip
+        chances = [Cell(name, f"over {o}", text="" if o == name else f"{100 * found.probability(name, o):.0f} %") for o in order]
+        rows.append(Row(name, label_of(name), (score, *chances)))
+    columns = (Column("bradley-terry", "Score", True), *(Column(f"over {n}", f"over {label_of(n)}") for n in order))
+    caption = f"Paired comparison {result.study.name}: Bradley-Terry scores and the chance of being chosen"
+    notes = (
+        f"{result.raters} raters, {found.comparisons:,} comparisons; a tie counts half to each; digest {result.study.digest[:12]}.",
+        "Scores are log-odds that average zero; ± half the width of the 95 % interval, standard errors robust to raters.",
+        f"Conditions that share a letter are not distinguishable (Wald tests, Holm, {fixed(0.05, 2).lstrip('0')}).",
+    )
+    said = f"{result.label}. {caption}" if result.label else caption
+    return Table("paired", said, columns, rank_columns(rows, columns), notes, corner="Condition", show_n=False)
