@@ -214,8 +214,12 @@ class IRSE50(Embedder):
     def parts(self, n: int) -> Iterator[slice]:
         return parts(n)
 
+    def network(self) -> Any:
+        """The frozen torch module on the metrics' device, built once a process."""
+        return _ir(self.files()[self.name])
+
     def run(self, crops: Pixels) -> F32:
-        return _through(_ir(self.files()[self.name]), crops)
+        return _through(self.network(), crops)
 
 
 class CurricularFace(IRSE50):
