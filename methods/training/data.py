@@ -41,7 +41,7 @@ class Faces:
         return len(self.index)
 
 
-_SOURCE_KEYS = {"folder", "csv", "column", "where", "first", "last", "repeat", "name"}
+_SOURCE_KEYS = {"folder", "csv", "column", "where", "dataset", "split", "first", "last", "repeat"}
 
 
 def expand(path: str, base: Path | None = None) -> Path:
@@ -70,13 +70,22 @@ def _rows(source: dict[str, Any], folder: Path) -> list[Path]:
     return [folder / row[column] for row in rows if all(row[k] == v for k, v in where.items())]
 
 
-def paths(source: dict[str, Any]) -> list[Path]:
-    """The image files one ``[[data.train]]`` table names: a folder, or the rows of a CSV that match ``where``; ``first:last`` of them."""
+def paths(source: dict[str, Any], size: int = 128) -> list[Path]:
+    """The image files one ``[[data.train]]`` table names; ``first:last`` of them.
+
+    ``folder``: all images in it, or with ``csv`` the rows whose columns match ``where``. ``dataset`` and ``split``: a data set that
+    ``facesr data prepare`` made at ``size``.
+    """
     unknown = [k for k in source if k not in _SOURCE_KEYS]
     if unknown:
         raise FaceSRError(f"no data option {unknown[0]!r}: {suggest(unknown[0], _SOURCE_KEYS)}")
+    if "dataset" in source:
+        from bench.data.dataset import find
+
+        held = find(str(source["dataset"]), str(source.get("split", "train")), size)
+        return [face.path for face in held.faces][source.get("first", 0) : source.get("last")]
     if "folder" not in source:
-        raise FaceSRError("a data table needs 'folder', where the images are")
+        raise FaceSRError("a data table needs 'folder', where the images are, or 'dataset', a prepared one")
     folder = expand(source["folder"])
     if not folder.is_dir():
         raise FaceSRError(f"{folder}: no such folder; a recipe's data are named in its [[data.train]] tables")
@@ -93,7 +102,7 @@ def load(sources: Sequence[dict[str, Any]], size: int) -> Faces:
     index: list[int] = []
     for source in sources:
         first = len(images)
-        for file in paths(source):
+        for file in paths(source, size):
             image = read_rgb(file)
             if image.shape != (size, size, 3):
                 raise FaceSRError(
@@ -133,8 +142,12 @@ class Augment:
     offset: float = 0.0
     """Standard deviation of an offset, in units of the range."""
 
-    def __call__(self, images: NDArray[np.uint8], generator: torch.Generator) -> tuple[Tensor, Placement]:
-        """(B, S, S, 3) uint8 to (B, 3, S, S) in [0, 1], and where the pixels went."""
+    def __call__(self, images: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
+        """(B, S, S, 3) uint8 to (B, 3, S, S) in [0, 1]."""
+        return self.placed(images, generator)[0]
+
+    def placed(self, images: NDArray[np.uint8], generator: torch.Generator) -> tuple[Tensor, Placement]:
+        """The same, and where the pixels went."""
         n = len(images)
         moves, flips = torch.zeros(n, 2, dtype=torch.long), torch.zeros(n, dtype=torch.bool)
         if self.shift:
@@ -185,7 +198,7 @@ class FaceBatches:
         """``hr``, ``lr``, ``names``, ``rows`` (row of each face in ``faces.pixels``), ``moves`` and ``flips`` (see ``Placement``)."""
         rows = self.rows(step, rank, world)
         generator = torch.Generator().manual_seed(step_seed(self.seed, step, rank))
-        hr, placement = self.augment(self.faces.pixels[rows], generator)
+        hr, placement = self.augment.placed(self.faces.pixels[rows], generator)
         names = [self.faces.names[i] for i in rows]
         return {"hr": hr, "lr": degrade(hr, self.factor), "names": names, "rows": rows, **placement._asdict()}
 

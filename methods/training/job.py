@@ -73,7 +73,7 @@ def fixed_batches(held_out: faces.Faces, scale: int, batch: int = 16) -> list[Ba
     result = []
     for start in range(0, len(held_out.names), batch):
         rows = list(range(start, min(start + batch, len(held_out.names))))
-        hr, placement = plain.augment(held_out.pixels[rows], torch.Generator())
+        hr, placement = plain.augment.placed(held_out.pixels[rows], torch.Generator())
         names = [held_out.names[i] for i in rows]
         result.append({"hr": hr, "lr": faces.degrade(hr, scale), "names": names, "rows": rows, **placement._asdict()})
     return result

@@ -87,7 +87,10 @@ class Trainer:
         validation: list[Batch] | None = None,
         machine: Machine | None = None,
     ) -> None:
-        from lightning_fabric import Fabric
+        try:
+            from lightning_fabric import Fabric
+        except ImportError:
+            raise FaceSRError("training needs Lightning Fabric and TensorBoard: pip install 'facesr-bench[train]'") from None
 
         where = machine or Machine()
         devices: Any = int(where.devices) if where.devices.isdigit() else where.devices

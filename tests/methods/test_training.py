@@ -300,12 +300,12 @@ def test_flips_and_shifts_are_what_they_say(folder: Path) -> None:
     faces = load([{"folder": str(folder)}], 32)
     images = np.repeat(faces.pixels[:1], 40, 0)
     generator = torch.Generator().manual_seed(0)
-    flipped, placed = Augment(flip=True)(images, generator)
+    flipped, placed = Augment(flip=True).placed(images, generator)
     same_as = [bool(torch.equal(x, flipped[0])) for x in flipped]
     assert all(torch.equal(x, flipped[0]) or torch.equal(x, flipped[0].flip(2)) for x in flipped)
     assert 5 < sum(same_as) < 35
     assert torch.equal(flipped[0] if not placed.flips[0] else flipped[0].flip(2), to_tensor(images[:1])[0])
-    shifted, placed = Augment(flip=False, shift=2)(images, generator)
+    shifted, placed = Augment(flip=False, shift=2).placed(images, generator)
     centre = to_tensor(faces.pixels[:1])[0]
     windows = [centre[:, 2 + dy : 30 + dy, 2 + dx : 30 + dx] for dy in range(-2, 3) for dx in range(-2, 3)]
     for x, (down, right) in zip(shifted, placed.moves.tolist(), strict=True):
@@ -320,6 +320,21 @@ def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_pat
     faces = load([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
     assert len(faces) == 2 * 3 + 5
     assert len(faces.names) == 7
+
+
+def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.data.dataset import from_folder
+
+    asked = []
+
+    def find(dataset: str, split: str, size: int) -> Any:
+        asked.append((dataset, split, size))
+        return from_folder(folder)
+
+    monkeypatch.setattr("bench.data.dataset.find", find)
+    faces = load([{"dataset": "celeba-hq", "split": "train", "first": 2}], 32)
+    assert asked == [("celeba-hq", "train", 32)]
+    assert list(faces.names) == [f"{i:02d}" for i in range(2, 10)]
 
 
 @pytest.mark.parametrize(
@@ -419,8 +434,8 @@ def test_every_shipped_recipe_is_read() -> None:
     assert {"fsrnet", "pix2pixhd"} <= {p.parent.parent.name for p in found}
     for path in found:
         held = read(path)
-        folders = [table["folder"] for table in held.data.get("train", [])]
-        assert not any("london" in f for f in folders), path  # the London faces are for measuring
+        named = [str(table.get("folder", table.get("dataset"))) for table in held.data.get("train", [])]
+        assert not any("london" in name or "demo" in name for name in named), path  # those faces are for measuring
 
 
 def test_loops_values_are_typed() -> None:
