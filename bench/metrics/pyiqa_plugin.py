@@ -27,7 +27,8 @@ class PyIQA(Metric):
         self.metric = metric
         self.name = f"pyiqa-{metric}" if metric else "pyiqa"
         self.label = f"{metric or 'a metric'} (pyiqa)"
-        self.conventions = f"pyiqa's {metric}, RGB in [0, 1], its own defaults and weights; non-commercial licence"
+        named = metric or "metric of the name given as metric"
+        self.conventions = f"pyiqa's {named}, RGB in [0, 1], its own defaults and weights; non-commercial licence"
         self.better: bool | None = None
         if metric and (known := _configurations()) is not None:
             if metric not in known or metric.startswith(REFUSED):

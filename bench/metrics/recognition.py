@@ -92,20 +92,24 @@ def hits(probes: F32, gallery: F32, persons: Sequence[str]) -> Bool:
 
 def retrieval(probes: F32, gallery: F32, persons: Sequence[str], among: Bool | None = None) -> Rate:
     """Rank-1 rate of SR faces among all HR faces, with Wilson's interval. ``among``: the SR faces that count (an attribute's)."""
-    from scipy.stats import binomtest
-
     good = hits(probes, gallery, persons)
     good = good if among is None else good[among]
     if len(good) == 0:
         raise FaceSRError("retrieval needs at least one face")
-    ends = binomtest(int(good.sum()), len(good)).proportion_ci(method="wilson")
-    return Rate(float(good.mean()), float(ends.low), float(ends.high), len(good))
+    return Rate(float(good.mean()), *_wilson(int(good.sum()), len(good)), len(good))
+
+
+def _wilson(good: int, n: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    ends = binomtest(good, n).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def verification(
     probes: F32, gallery: F32, persons: Sequence[str], far: float | None = None, among: Bool | None = None, seed: int = 0
 ) -> Rate:
-    """AUC (``far`` None) or TAR at FAR of SR faces against HR faces; interval by resampling SR faces, HR faces given.
+    """AUC (``far`` None) or TAR at FAR of SR faces against HR faces; interval by resampling SR faces, HR faces given (Wilson at 0 and 1).
 
     ``among``: the SR faces that count; their impostors are all other persons' HR faces.
     """
@@ -116,6 +120,8 @@ def verification(
         raise FaceSRError("verification needs faces of at least two persons")
     value = auc(genuine, np.concatenate(rows)) if far is None else tar_at(genuine, np.concatenate(rows), far)
     low, high = _resampled(genuine, rows, far, seed)
+    if value in (0.0, 1.0):  # every resample says the same: bound by Wilson the share of faces that could have been otherwise
+        low, high = _wilson(round(value * len(genuine)), len(genuine))
     return Rate(value, low, high, len(genuine))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,12 @@ def test_a_file_that_is_no_recogniser_is_told(tmp_path: Path) -> None:
         OnnxEmbedder("mine", "x.onnx", order="rbg")  # type: ignore[arg-type]
     with pytest.raises(FaceSRError, match="no face embedder 'sfaze': did you mean 'sface'"):
         embedder("sfaze")
+
+
+def test_onnxruntime_may_not_call_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    OnnxNet(recogniser(tmp_path / "net.onnx"))
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_free_batch_axis_gives_what_one_by_one_gives(tmp_path: Path) -> None:
