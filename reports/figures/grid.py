@@ -97,9 +97,10 @@ def _read(path: object, otherwise: str) -> _Tile:
 
 
 def _crop(image: U8 | None, zoom: Zoom, size: int) -> U8 | None:
-    """The region of an image of any size, cut at whole pixels of that image."""
+    """The region of an image of any size; of a smaller one (LR) after repeating its pixels, so that the cut is at the same place."""
     if image is None:
         return None
+    image = enlarge(image, size)
     left, top, side = (round(v * image.shape[0] / size) for v in zoom)
     return image[top : top + max(side, 1), left : left + max(side, 1)]
 

@@ -185,9 +185,8 @@ def test_zooms_enlarge_the_same_region_of_every_image(run: Path, tmp_path: Path)
     hr, lr = picture(4), read_rgb(run / "lr" / "000004.png")
     left = grid.SIDE + (len(METHODS) + 1) * (128 + grid.GAP)
     assert np.array_equal(below[:128, left : left + 128], hr[48:80, 40:72].repeat(4, 0).repeat(4, 1))
-    assert np.array_equal(
-        below[:128, grid.SIDE : grid.SIDE + 128], lr[6:10, 5:9].repeat(32, 0).repeat(32, 1)
-    )  # the same region, an eighth
+    big = lr.repeat(8, 0).repeat(8, 1)  # the same region of LR, its pixels eight times as large
+    assert np.array_equal(below[:128, grid.SIDE : grid.SIDE + 128], big[48:80, 40:72].repeat(4, 0).repeat(4, 1))
     with pytest.raises(FaceSRError, match="leaves the 128-pixel image"):
         grid.qualitative(open_runs([run]), ["000004"], zooms=[(100, 48, 32)])
 
