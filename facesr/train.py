@@ -48,9 +48,9 @@ def main(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     machine = Machine(args.accelerator, args.devices, args.strategy)
     summary = run(recipe, args.out, resume=args.resume, max_minutes=args.max_minutes, machine=machine, best=args.best)
-    print(
-        f"{method}: step {summary['step']} of {summary['steps']}, {summary['minutes_this_call']} min; {args.out / 'weights.safetensors'}"
-    )
+    if summary["rank"] == 0:
+        reached = f"step {summary['step']} of {summary['steps']}, {summary['minutes_this_call']} min"
+        print(f"{method}: {reached}; {args.out / 'weights.safetensors'}")
     return 0 if summary["finished"] else 1
 
 

@@ -111,6 +111,8 @@ def run(
         "minutes_this_call": round((time.monotonic() - started) / 60, 1),
         "steps_this_call": step - first,
         "device": str(trainer.fabric.device),
+        "processes": trainer.fabric.world_size,
+        "rank": trainer.fabric.global_rank,
         "threads": torch.get_num_threads(),
         "best": trainer.best,
     }
