@@ -107,7 +107,7 @@ def gather(
         subtitle,
         scores,
         mos,
-        (*_warnings(scores, mos), *([f"{paired.label}."] if paired and paired.label else [])),
+        (*warnings(scores, mos), *([f"{paired.label}."] if paired and paired.label else [])),
         tuple(sections),
         by,
     )
@@ -209,7 +209,7 @@ def _mos_sections(scores: Scores, mos: MosResult, look: Look) -> list[Section]:
     return made
 
 
-def _warnings(scores: Scores, mos: MosResult | None) -> list[str]:
+def warnings(scores: Scores, mos: MosResult | None) -> list[str]:
     """What a reader must know before believing a number."""
     found = []
     if mos:
