@@ -17,32 +17,11 @@ from bench.errors import FaceSRError
 if TYPE_CHECKING:
     from bench.study import Study
 
-OPTIONS = [
-    "method",
-    "raters",
-    "images",
-    "faces_per_rater",
-    "pairs_per_face",
-    "ties",
-    "scale_factor",
-    "anchors",
-    "repeats",
-    "gold",
-    "attention",
-    "gap",
-    "break_every",
-    "session_minutes",
-    "rest_minutes",
-    "zoom",
-    "fractional",
-    "outside_epsilon",
-    "join",
-    "completion_url",
-    "completion_code",
-    "contact",
-    "stop_raters",
-    "seed",
-]
+OPTIONS = (
+    *("method", "raters", "images", "faces_per_rater", "pairs_per_face", "ties", "scale_factor", "seed"),
+    *("anchors", "repeats", "gold", "attention", "gap", "break_every", "session_minutes", "rest_minutes"),
+    *("zoom", "fractional", "outside_epsilon", "join", "completion_url", "completion_code", "contact", "stop_raters"),
+)
 
 
 def create(args: argparse.Namespace) -> int:
@@ -71,6 +50,10 @@ def create(args: argparse.Namespace) -> int:
     if "precede_low" in figures:
         print(f"; P(i before j) {figures['precede_low']:.3f} to {figures['precede_high']:.3f}", end="")
     print()
+    if design.gap < 12:
+        print(
+            f"             fewer than 12, because a rater sees only {design.per_rater} faces: memory of a face may colour its next view"
+        )
     if flagged := [s for s in design.stimuli if s.flag]:
         counts = {c: sum(s.condition == c for s in flagged) for c in design.conditions}
         print(f"epsilon      outside {design.epsilon:g}, flagged: {', '.join(f'{c} {n}' for c, n in counts.items() if n)}")

@@ -80,9 +80,14 @@ def _design(run: Run, name: str, given: Mapping[str, Any], scale_factor: int) ->
     rule: dict[str, Any] = dict(run.protocol.get("consistency") or {})
     asked = {**spec, **given}
     conditions = [str(c) for c in (asked.get("conditions") or ["hr", *run.methods])]
-    unknown = [c for c in conditions if c not in {"hr", *run.methods}]
-    if unknown:
-        raise FaceSRError("; ".join(f"the run has no method {c!r}: {suggest(c, ['hr', *run.methods])}" for c in unknown))
+    there = ["hr", *run.methods]
+    if unknown := [c for c in conditions if c not in there]:
+        hint = (
+            suggest(unknown[0], there)
+            if len(unknown) == 1
+            else f"choose --conditions from: {', '.join(there)}, or add them to the run"
+        )
+        raise FaceSRError(f"the run has no method {', '.join(map(repr, unknown))}: {hint}")
     seed = int(asked.get("seed", 0))
     method = str(asked.get("method", "acr"))
     anchors = 0 if method == "pair" else int(asked.get("anchors", 20))
@@ -98,6 +103,8 @@ def _design(run: Run, name: str, given: Mapping[str, Any], scale_factor: int) ->
     }
     values["epsilon"] = float(asked.get("epsilon", rule.get("epsilon", 1e-3)))
     values["outside_epsilon"] = str(asked.get("outside_epsilon", rule.get("study", "flag")))
+    # Twelve trials between two views of a face, or all that few faces allow; a gap asked for is kept or refused.
+    values.setdefault("gap", min(12, (int(asked.get("faces_per_rater", 0)) or len(main)) - 1))
     values["analysis"] = {**ANALYSIS, **dict(asked.get("analysis") or {})}
     source = {
         "digest": run.digest,

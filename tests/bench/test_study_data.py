@@ -288,7 +288,7 @@ def test_check_finds_each_kind_of_error() -> None:
 def test_check_of_a_study(tmp_path: Path) -> None:
     """A study as it should be has notes at most; a rating without consent, a hole made by hand and a changed image are found."""
     study = small_study(tmp_path)
-    rater, token = store.invite(study.engine, rows=3)
+    rater, _ = store.invite(study.engine, rows=3)
     assert {f.kind for f in check(study)} == {"note"}
     store.rate(study.engine, rater, 1, None)
     found_now = [str(f) for f in check(study)]
