@@ -103,7 +103,7 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int, s
     conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if (c := scores.column(m).conventions)]
     metric_weights = {scores.column(m).label: dict(scores.metrics[m].get("weights") or {}) for m in scores.metrics}
     every = [
-        f"{SPREAD[style]} percentile bootstrap, {draws:,} draws).",
+        f"{SPREAD[style]} percentile bootstrap, {draws:,} draws; shares: Wilson).",
         "Bold: best; underlined: second best; arrows point to better.",
         "Methods that share a letter are not distinguishable (paired Wilcoxon over faces, Holm, .05)." if letters else "",
         f"LR = {degradation.get('kernel', '?')} of HR, {rounding}; scores read the saved 8-bit images.",

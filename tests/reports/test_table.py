@@ -92,6 +92,14 @@ def test_intervals_of_one_value_none_and_infinity() -> None:
     assert infinite.mean == math.inf and math.isnan(infinite.high) and fixed(infinite.mean, 2) == "∞"
 
 
+@pytest.mark.parametrize(("good", "n"), [(0, 8), (8, 8), (3, 8), (239, 244)])
+def test_a_share_has_wilsons_interval(good: int, n: int) -> None:
+    column = np.array([1.0] * good + [0.0] * (n - good) + [np.nan])
+    found = mean_intervals(column[:, None])[0]
+    peer = scipy_stats.binomtest(good, n).proportion_ci(method="wilson")
+    assert (found.low, found.high, found.n) == (pytest.approx(peer.low, abs=1e-12), pytest.approx(peer.high, abs=1e-12), n)
+
+
 def test_best_and_second_follow_the_direction_and_what_is_printed() -> None:
     cells = [Cell("a", "x", 1.004, digits=2), Cell("b", "x", 1.001, digits=2), Cell("c", "x", 2.0, digits=2), Cell("d", "x")]
     assert [c.rank for c in ranked(cells, True)] == [2, 2, 1, 0]  # 1.00 and 1.00 are one number to the reader
