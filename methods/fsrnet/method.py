@@ -112,6 +112,11 @@ class FSRNet(Method):
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor:
         """See ``Method``."""
         lr = check_lr(lr, type(self).__name__, list(names))
+        if lr.shape[-1] * self.scale != self.size:
+            side = self.size // self.scale
+            raise FaceSRError(
+                f"{type(self).__name__} got LR faces of {lr.shape[-1]} px: ×{self.scale} to {self.size} starts at {side} px"
+            )
         if self.net is None:
             self.load()
         assert self.net is not None

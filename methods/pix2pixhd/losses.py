@@ -15,15 +15,26 @@ def lsgan(verdicts: Sequence[Sequence[Tensor]], real: bool) -> Tensor:
     return torch.stack([(scale[-1] - float(real)).square().mean() for scale in verdicts]).sum()
 
 
-def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]], weight: float = 10.0) -> Tensor:
-    """L1 distance of the discriminators' features, verdicts left out: Σ over scales and layers of 4 / (layers · scales) · weight."""
-    terms = [
-        (a - b.detach()).abs().mean() / (len(f) - 1)
-        for f, r in zip(fake, real, strict=True)
-        for a, b in zip(f[:-1], r[:-1], strict=True)
-    ]
-    # The published factor is 4 / (n_layers + 1) with n_layers + 2 outputs: the same as here.
-    return torch.stack(terms).sum() * 4 * weight / len(fake)
+def gan_bce(verdicts: Sequence[Sequence[Tensor]], real: bool) -> Tensor:
+    """The option ``--no_lsgan``: binary cross-entropy of every scale's last output, a probability, summed over the scales."""
+    with torch.autocast(verdicts[0][-1].device.type, enabled=False):  # torch refuses it in half precision
+        terms = [
+            nn.functional.binary_cross_entropy(scale[-1].float(), torch.full_like(scale[-1].float(), float(real)))
+            for scale in verdicts
+        ]
+    return torch.stack(terms).sum()
+
+
+def feature_matching(
+    fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]], weight: float = 10.0, sigmoid: bool = False
+) -> Tensor:
+    """L1 distance of the discriminators' features, the last output left out: Σ over scales and layers of 4 / (n_layers + 1) / scales.
+
+    ``sigmoid``: the last output is that of a sigmoid, so one more counts as a feature, as published.
+    """
+    n_layers = len(fake[0]) - 2 - sigmoid
+    terms = [(a - b.detach()).abs().mean() for f, r in zip(fake, real, strict=True) for a, b in zip(f[:-1], r[:-1], strict=True)]
+    return torch.stack(terms).sum() * 4 / (n_layers + 1) / len(fake) * weight
 
 
 VGG19 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)

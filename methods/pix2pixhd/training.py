@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.errors import FaceSRError, suggest
 from bench.imaging import resize
-from methods.pix2pixhd.losses import VGG19Loss, feature_matching, lsgan
+from methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
 from methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
 from methods.training.data import expand
 from methods.training.job import Job, face_batches
@@ -55,6 +55,8 @@ class Losses:
     """The table ``[loss]``: weights; a term whose weight is 0 is left out. The defaults are the published ones."""
 
     gan: float = 1.0
+    least_squares: bool = True
+    """False: cross-entropy (the published option ``--no_lsgan``)."""
     feature_matching: float = 10.0
     vgg: float = 10.0
     vgg_weights: str = ""
@@ -119,8 +121,11 @@ class Pix2PixHDObjective(Objective):
     def __init__(self, sizes: Sizes, losses: Losses, optimisers: dict[str, Any]) -> None:
         super().__init__()
         self.sizes, self.schedule, self.losses = sizes, losses, losses
+        self.verdict = lsgan if losses.least_squares else gan_bce
         generator = sizes.generator()
-        discriminator = MultiscaleDiscriminator(6, sizes.ndf, sizes.n_layers, sizes.num_d, norm=sizes.norm_d)
+        discriminator = MultiscaleDiscriminator(
+            6, sizes.ndf, sizes.n_layers, sizes.num_d, norm=sizes.norm_d, sigmoid=not losses.least_squares
+        )
         initialise(generator)
         initialise(discriminator)
         self.modules = {"generator": generator, "discriminator": discriminator}
@@ -162,13 +167,13 @@ class Pix2PixHDObjective(Objective):
         bare = plain(judge).requires_grad_(False)
         of_fake = bare(torch.cat([given, fake], 1))
         bare.requires_grad_(True)
-        parts["gan"] = self.losses.gan * lsgan(_floats(of_fake), real=True)
-        parts["feature_matching"] = feature_matching(_floats(of_fake), _floats(of_real), self.losses.feature_matching)
-        yield self._generator_phase(parts)
-        real_term, fake_term = (
-            lsgan(_floats(of_real), real=True),
-            lsgan(_floats(judge(torch.cat([given, fake.detach()], 1))), real=False),
+        parts["gan"] = self.losses.gan * self.verdict(_floats(of_fake), real=True)
+        parts["feature_matching"] = feature_matching(
+            _floats(of_fake), _floats(of_real), self.losses.feature_matching, sigmoid=not self.losses.least_squares
         )
+        yield self._generator_phase(parts)
+        real_term = self.verdict(_floats(of_real), real=True)
+        fake_term = self.verdict(_floats(judge(torch.cat([given, fake.detach()], 1))), real=False)
         yield Phase("discriminator", (real_term + fake_term) / 2, {"d_real": real_term, "d_fake": fake_term})
 
     def _generator_phase(self, parts: dict[str, Tensor]) -> Phase:

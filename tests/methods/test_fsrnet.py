@@ -48,6 +48,8 @@ def test_equals_cs_giungs_port(fixtures: Path, shared: bool) -> None:
         2_164_380 if shared else 3_274_140
     )  # methods.md §0.8: 2.16 M, 3.26 M and heads
     net.load_state_dict(state, strict=True)
+    assert len(net.state_dict()) == data["meta"]["n_keys"]
+    assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())  # and back: every tensor is kept
     with torch.no_grad():
         output = net(data["inputs"]["x"])
         features = net.fsr_enc(output.coarse), net.pre_net(output.coarse)
@@ -208,7 +210,14 @@ def test_broken_checkpoints_get_one_sentence(tmp_path: Path, change: Any, words:
 
 
 @pytest.mark.parametrize(
-    "lr", [torch.rand(1, 1, 16, 16), torch.full((1, 3, 16, 16), float("nan")), torch.rand(0, 3, 16, 16), torch.rand(3, 16, 16)]
+    "lr",
+    [
+        torch.rand(1, 1, 16, 16),
+        torch.full((1, 3, 16, 16), float("nan")),
+        torch.rand(0, 3, 16, 16),
+        torch.rand(3, 16, 16),
+        torch.rand(1, 3, 12, 12),
+    ],
 )
 def test_bad_input_gets_one_sentence(tmp_path: Path, lr: torch.Tensor) -> None:
     path = tmp_path / "tiny.pth"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.errors import FaceSRError
 from methods.pix2pixhd import checkpoint
-from methods.pix2pixhd.losses import VGG19Loss, feature_matching, lsgan
+from methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
 from methods.pix2pixhd.method import DEFAULT, Pix2PixHD, tensor2im
 from methods.pix2pixhd.net import (
     Encoder,
@@ -169,6 +169,17 @@ def test_halving_averages_over_what_is_there() -> None:
     assert torch.equal(halve(torch.ones(1, 1, 6, 6)), torch.ones(1, 1, 3, 3))
 
 
+def test_cross_entropy_is_torchs() -> None:
+    torch.manual_seed(0)
+    verdicts = [[torch.rand(2, 4), torch.rand(2, 1, 5, 5)], [torch.rand(2, 1, 3, 3)]]
+    expected = sum(-torch.log(scale[-1]).mean() for scale in verdicts)
+    torch.testing.assert_close(gan_bce(verdicts, real=True), torch.as_tensor(expected))
+    expected = sum(-torch.log(1 - scale[-1]).mean() for scale in verdicts)
+    torch.testing.assert_close(gan_bce(verdicts, real=False), torch.as_tensor(expected))
+    judge = MultiscaleDiscriminator(6, 4, n_layers=2, sigmoid=True).requires_grad_(False)
+    assert all(0 <= float(v[-1].min()) <= float(v[-1].max()) <= 1 for v in judge(torch.rand(1, 6, 32, 32)))
+
+
 def test_initial_weights_are_the_published_normals() -> None:
     net = GlobalGenerator(ngf=32, n_down=2, n_blocks=2, norm="batch")
     initialise(net)
@@ -204,7 +215,9 @@ def test_other_files_get_one_sentence(tmp_path: Path, state: dict[str, Tensor], 
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("lr", [torch.rand(1, 1, 16, 16), torch.full((1, 3, 16, 16), float("nan")), torch.rand(0, 3, 16, 16)])
+@pytest.mark.parametrize(
+    "lr", [torch.rand(1, 1, 16, 16), torch.rand(1, 3, 12, 12), torch.full((1, 3, 16, 16), float("nan")), torch.rand(0, 3, 16, 16)]
+)
 def test_bad_input_gets_one_sentence(tmp_path: Path, lr: Tensor) -> None:
     torch.save(GlobalGenerator(ngf=2, n_down=1, n_blocks=1).state_dict(), tmp_path / "g.pth")
     with pytest.raises(FaceSRError):
