@@ -97,10 +97,10 @@ def _weight_files(target: str) -> Iterator[tuple[str, int, int]]:
         folders.append(root.joinpath(*module.split(".")[:2]) / "weights")
         folders.append(root / "methods/generators/weights")
     for folder in folders:
-        if folder.is_dir():
-            for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-                if entry.is_file():
-                    yield entry.path, entry.stat().st_size, entry.stat().st_mtime_ns
+        for place, _, names in os.walk(folder):
+            for name in sorted(names):
+                facts = (Path(place) / name).stat()
+                yield str(Path(place) / name), facts.st_size, facts.st_mtime_ns
 
 
 def make_metrics(protocol: Protocol, specs: Sequence[MetricSpec]) -> tuple[MetricPlan, ...]:
