@@ -166,6 +166,8 @@ def gpu(methods: int = 3, count: int = 256, side: int = 128, goal: float = 0.8) 
 
     import torch
 
+    from bench.metrics.network import exactly
+
     _, _, own = networks()
     metrics = panel(own)
     distance, face = own()
@@ -177,7 +179,7 @@ def gpu(methods: int = 3, count: int = 256, side: int = 128, goal: float = 0.8) 
         torch.cuda.synchronize()
         whole = time.perf_counter() - start
     x, y = torch.zeros(64, 3, side, side, device="cuda"), torch.zeros(64, 3, 112, 112, device="cuda")
-    with torch.inference_mode():
+    with exactly():
         for warm in (True, False):
             torch.cuda.synchronize()
             start = time.perf_counter()

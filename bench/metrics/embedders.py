@@ -17,7 +17,7 @@ import numpy as np
 from bench.align import Fit
 from bench.errors import FaceSRError, WeightsMissing, suggest
 from bench.faces import U8
-from bench.metrics.network import parts, ready, to_network
+from bench.metrics.network import exactly, parts, ready, to_network
 from bench.onnxnet import F32, OnnxNet
 
 REMEMBERED = 2048
@@ -247,9 +247,7 @@ def _iresnet(file: Path) -> Any:
 
 def _through(net: Any, crops: Pixels) -> F32:
     """A torch network on crops in [-1, 1]."""
-    import torch
-
-    with torch.inference_mode():
+    with exactly():
         rows: F32 = net(to_network(crops)).float().cpu().numpy()
     return rows
 

@@ -19,7 +19,7 @@ from bench.faces import U8, Batch, Face
 from bench.metrics.base import NoScore, SetMetric, SetScore
 from bench.metrics.embedders import embedder
 from bench.metrics.identity import Recogniser
-from bench.metrics.network import device, parts
+from bench.metrics.network import device, exactly, parts
 from bench.onnxnet import F32
 
 FEATURES = 2048
@@ -128,7 +128,7 @@ class _Inception(_Distribution):
 
         net = _inception(find("inception-fid"))
         rows: list[F32] = []
-        with torch.inference_mode():
+        with exactly():
             for part in parts(len(sr)):
                 pixels = torch.from_numpy(np.ascontiguousarray(sr[part])).permute(0, 3, 1, 2).to(device())
                 rows += list(net(pixels)[0].cpu().numpy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,15 @@ def ready(net: Any) -> Any:
     import torch
 
     return net.eval().requires_grad_(False).to(device(), memory_format=torch.channels_last)
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Inference without gradients, in full float32 on GPUs too: TF32 convolutions would move scores by 1e-3."""
+    import torch
+
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 def parts(n: int) -> Iterator[slice]:

@@ -16,7 +16,7 @@ import numpy as np
 from bench.errors import FaceSRError, WeightsMissing
 from bench.faces import U8, Batch
 from bench.metrics.base import Metric, NoScore
-from bench.metrics.network import parts, ready, to_network
+from bench.metrics.network import exactly, parts, ready, to_network
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,16 +87,14 @@ class _Perceptual(Metric):
         return [float(row) for row in rows]
 
     def _maps(self, images: U8) -> list[Tensor]:
-        import torch
-
-        with torch.inference_mode():
+        with exactly():
             return self.network().maps(to_network(images))
 
     def _distances(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> list[float]:
         import torch
 
         net = self.network()
-        with torch.inference_mode():
+        with exactly():
             total = torch.zeros(len(a[0]), device=a[0].device)
             for k, (x, y) in enumerate(zip(a, b, strict=True)):
                 # A linear head and the mean over pixels commute; the mean first touches the features once.
