@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench.study import Study, load, reading, store
 from fake_study import small_study
-from servers import Server
+from servers import ThreadServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -99,13 +100,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 
 @pytest.fixture(scope="module")
-def server(study: Study) -> Iterator[Server]:
+def server(study: Study) -> Iterator[ThreadServer]:
     """The study, served."""
-    with Server(study.path) as made:
+    with ThreadServer(study.path) as made:
         yield made
 
 
-def link(study: Study, server: Server) -> tuple[str, str]:
+def link(study: Study, server: ThreadServer) -> tuple[str, str]:
     """A new rater's name and personal link."""
     rater, token = store.invite(study.engine, rows=study.design.raters)
     return rater.name, f"{server.url}/rate/#{token}"
@@ -172,7 +173,7 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
         time.sleep(0.1)
 
 
-def test_a_whole_study_by_keyboard_killed_halfway(driver: Any, study: Study, server: Server, tmp_path: Path) -> None:
+def test_a_whole_study_by_keyboard_killed_halfway(driver: Any, study: Study, server: ThreadServer, tmp_path: Path) -> None:
     """Keys only; the browser is killed (-9) in the middle, opened again with the link, and finishes: every rating there once."""
     name, url = link(study, server)
     browser = Browser(driver, tmp_path)
@@ -201,7 +202,7 @@ def test_a_whole_study_by_keyboard_killed_halfway(driver: Any, study: Study, ser
     assert {"consent", "resumed", "break"} <= kinds
 
 
-def test_answers_survive_a_lost_connection_and_a_closed_tab(shared: Any, study: Study, server: Server) -> None:
+def test_answers_survive_a_lost_connection_and_a_closed_tab(shared: Any, study: Study, server: ThreadServer) -> None:
     """Offline, rating goes on with images loaded ahead; the tab is closed unsent; the next visit sends them: none lost, none twice."""
     name, url = link(study, server)
     context = shared.new_context()
@@ -232,7 +233,9 @@ def test_answers_survive_a_lost_connection_and_a_closed_tab(shared: Any, study: 
 
 
 @pytest.mark.parametrize("ratio", [1, 1.1, 1.25, 1.5, 2, 2.625])
-def test_every_image_pixel_is_a_whole_number_of_screen_pixels(driver: Any, study: Study, server: Server, ratio: float) -> None:
+def test_every_image_pixel_is_a_whole_number_of_screen_pixels(
+    driver: Any, study: Study, server: ThreadServer, ratio: float
+) -> None:
     """What is on the screen is the file, pixel for pixel, at any device pixel ratio: k x k screen pixels an image pixel."""
     _, url = link(study, server)
     # A real screen of that ratio: Playwright's own emulation of one lays out in CSS pixels, as no browser on a screen does.
@@ -265,7 +268,7 @@ def test_every_image_pixel_is_a_whole_number_of_screen_pixels(driver: Any, study
     browser.close()
 
 
-def test_correction_mouse_touch_and_screen_readers(shared: Any, study: Study, server: Server) -> None:
+def test_correction_mouse_touch_and_screen_readers(shared: Any, study: Study, server: ThreadServer) -> None:
     """Another key at once corrects; Backspace goes back one item; buttons have names; touch is recorded as touch; the contact is text."""
     name, url = link(study, server)
     context = shared.new_context(has_touch=True)
@@ -319,7 +322,7 @@ def test_correction_mouse_touch_and_screen_readers(shared: Any, study: Study, se
 def test_zoom_can_be_refused_and_languages_changed(driver: Any, shared: Any, tmp_path: Path) -> None:
     """A study that refuses fractional zoom waits until it is whole; the page speaks German to a German browser; recorded shows say how."""
     study = small_study(tmp_path, fractional="refuse")
-    with Server(study.path) as server:
+    with ThreadServer(study.path) as server:
         name, url = link(study, server)
         context = shared.new_context(device_scale_factor=1.25, locale="de-DE")
         page = context.new_page()
@@ -352,7 +355,7 @@ def test_a_prolific_worker_comes_and_returns(shared: Any, tmp_path: Path) -> Non
         completion_url="https://app.prolific.com/submissions/complete?cc={code}",
         completion_code="CAFE01",
     )
-    with Server(study.path) as server:
+    with ThreadServer(study.path) as server:
         url = f"{server.url}/rate?PROLIFIC_PID=5f1234567890abcdef123456&STUDY_ID=1&SESSION_ID=2"
         first = shared.new_context()
         page = first.new_page()
@@ -376,7 +379,32 @@ def test_a_prolific_worker_comes_and_returns(shared: Any, tmp_path: Path) -> Non
     study.close()
 
 
-def test_wrong_links_say_so(shared: Any, study: Study, server: Server) -> None:
+def test_an_mturk_worker_submits_the_assignment(shared: Any, tmp_path: Path) -> None:
+    """A preview takes no place; at the end the form goes to MTurk with assignment and code; a foreign address is not taken over."""
+    study = small_study(tmp_path, join="mturk", images=2, anchors=0, gap=1, conditions=["hr", "psp"])
+    with ThreadServer(study.path) as server:
+        page = shared.new_context().new_page()
+        submit = "turkSubmitTo=https%3A%2F%2Fworkersandbox.mturk.com"
+        page.goto(f"{server.url}/rate?assignmentId=ASSIGNMENT_ID_NOT_AVAILABLE&hitId=H&{submit}")
+        page.wait_for_selector("text=This is a preview")
+        assert reading.raters(study).empty
+        page.goto(f"{server.url}/rate?assignmentId=A1&hitId=H&workerId=W1&{submit}")
+        agree(page)
+        rate_until(page, 100)
+        assert page.get_attribute("form", "action") == "https://workersandbox.mturk.com/mturk/externalSubmit"
+        values = page.eval_on_selector_all("form input", "all => all.map(i => [i.name, i.value])")
+        assert values == [["assignmentId", "A1"], ["code", page.inner_text("code")]]
+        page = shared.new_context().new_page()
+        page.goto(f"{server.url}/rate?assignmentId=A2&workerId=W2&turkSubmitTo=https%3A%2F%2Fevil.example")
+        agree(page)
+        rate_until(page, 100)
+        page.wait_for_selector("code")
+        assert page.query_selector("form") is None
+        assert "mturk.com" in httpx.get(f"{server.url}/rate/").headers["content-security-policy"].split("frame-ancestors")[1]
+    study.close()
+
+
+def test_wrong_links_say_so(shared: Any, study: Study, server: ThreadServer) -> None:
     """A link that is not valid, and a page without one in a study by invitation."""
     page = shared.new_page()
     page.goto(f"{server.url}/rate/#wrong")

@@ -309,8 +309,9 @@ function listen() {
 
 // --- coming in -----------------------------------------------------------------------------------------------------------------------
 
-const CROWD = "facesr:crowd";
-const crowd = () => { try { return JSON.parse(localStorage.getItem(CROWD) ?? "null"); } catch { return null; } };
+// What MTurk needs at the end; kept by token, so that another study in the same browser does not find it.
+const crowdKey = () => `facesr:crowd:${token.slice(0, 8)}`;
+const crowd = () => { try { return JSON.parse(localStorage.getItem(crowdKey()) ?? "null"); } catch { return null; } };
 
 function turkForm(hit, code) {
   const form = make("form", { method: "post", action: `${hit.submit}/mturk/externalSubmit` });
@@ -325,7 +326,6 @@ async function enter() {
   const given = new URLSearchParams(location.search);
   const turk = given.get("turkSubmitTo") ?? "";
   if (given.get("assignmentId") === "ASSIGNMENT_ID_NOT_AVAILABLE") return "preview";
-  if (/^https:\/\/(www|workersandbox)\.mturk\.com$/.test(turk)) localStorage.setItem(CROWD, JSON.stringify({ submit: turk, assignment: given.get("assignmentId") ?? "" }));
   const source = given.has("PROLIFIC_PID") ? "prolific" : given.has("workerId") ? "mturk" : "open";
   const worker = given.get("PROLIFIC_PID") ?? given.get("workerId") ?? "";
   for (;;) {
@@ -335,6 +335,9 @@ async function enter() {
     else if (response && response.status < 500 && response.status !== 429) return "invited_only";
     if (token) break;
     await pause(2000);
+  }
+  if (/^https:\/\/(www|workersandbox)\.mturk\.com$/.test(turk)) {
+    try { localStorage.setItem(crowdKey(), JSON.stringify({ submit: turk, assignment: given.get("assignmentId") ?? "" })); } catch { /* the code can still be copied */ }
   }
   // The worker's id leaves the address bar; the personal link takes its place, so that a reload or a bookmark comes back here.
   history.replaceState(null, "", `${location.pathname}#${token}`);
