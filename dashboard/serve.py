@@ -55,7 +55,12 @@ def study_app(
     os.environ.setdefault("STREAMLIT_CLIENT_TOOLBAR_MODE", "minimal")
     import streamlit as st
 
-    return Login(st.App(script(), routes=routes), password, study.secret)
+    from dashboard.host import settle
+    from dashboard.images import routes as image_routes
+
+    app = st.App(script(), routes=[*routes, *image_routes()])
+    settle({})  # the variables above are read by 'streamlit run' only: without this, usage statistics would be sent
+    return Login(app, password, study.secret)
 
 
 def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> None:

@@ -134,7 +134,9 @@ def _result_drawings(scores: Scores, look: Look, draws: int, by: str) -> list[Dr
         singles = [m for m in scores.metrics if scores.cells_known(m)]
         made.append(score_figures.sweep({m: build.sweep_frame(scores, m, draws) for m in singles}, columns, look))
     else:
-        made.append(score_figures.means(build.leaderboard_frame(scores, letters=False, draws=draws), list(columns.values()), look))
+        board = build.leaderboard_frame(scores, letters=False, draws=draws)
+        shown = [c for m, c in columns.items() if board.loc[board["metric"] == m, "mean"].notna().any()]
+        made.append(score_figures.means(board, shown, look))
         made += [drawing] if (drawing := _pairs(scores, by)) else []
     if build.epsilon_metric(scores):
         for scale in scores.scales:
@@ -218,19 +220,21 @@ def warnings(scores: Scores, mos: MosResult | None) -> list[str]:
     for run in scores.runs:
         if run.info.get("state") == "running":
             found.append(f"{run.path.name} is not finished; cells it has not come to are counted as missing.")
-    missing: dict[str, list[str]] = {}
+    nothing: dict[str, list[str]] = {}
     lost: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells(draws=2):
-        total = cell.n + cell.failed
-        if any(f.status == "weights_missing" for f in cell.failures):
-            missing.setdefault(f"{cell.metric}: {cell.failures[0].reason}", []).append(cell.method)
-        elif cell.failed and not scores.is_set_metric(cell.metric) and cell.failed >= 0.05 * total:
-            lost.setdefault((cell.method, f"{cell.failed:,} of {total:,} faces"), []).append(scores.column(cell.metric).label)
+        total, label = cell.n + cell.failed, scores.column(cell.metric).label
+        if not cell.n:
+            nothing.setdefault(f"{label}: {cell.failures[0].reason or cell.failures[0].status}", []).append(cell.method)
+        elif not scores.is_set_metric(cell.metric) and cell.failed >= 0.05 * total:
+            lost.setdefault((cell.method, f"{cell.failed:,} of {total:,} faces"), []).append(label)
     found += [
         f"{method} has no {', '.join(dict.fromkeys(labels))} for {share}: its mean is of other faces than the rest, perhaps easier ones."
         for (method, share), labels in lost.items()
     ]
-    found += [f"No value for want of weights: {', '.join(dict.fromkeys(methods))}; {why}" for why, methods in missing.items()]
+    for why, methods in nothing.items():
+        who = list(dict.fromkeys(methods))
+        found.append(f"No value of {'any method' if len(who) == len(scores.methods) else ', '.join(who)} for {why.rstrip('.')}.")
     if str(scores.runs[0].protocol.get("data", {}).get("dataset", "")).startswith("folder:"):
         found.append("The faces are the user's own folder, not the protocol's data set: compare with no published table.")
     return list(dict.fromkeys(found))

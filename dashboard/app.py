@@ -1,0 +1,129 @@
+"""The Streamlit script: chooses runs, draws the navigation and the chosen page. Started by ``facesr dashboard`` and ``facesr study serve``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from bench.errors import FaceSRError
+from dashboard import shell
+from dashboard.scene import Scene, choose
+from dashboard.sources import Catalogue, catalogue
+from dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, provenance, sweep
+from reports.live import progress
+
+PAGES: dict[str, tuple[str, str, Callable[[Scene], None]]] = {
+    "leaderboard": ("Leaderboard", "leaderboard", leaderboard.page),
+    "faces": ("Faces", "face", faces.page),
+    "compare": ("Compare", "compare_arrows", compare.page),
+    "identity": ("Identity", "fingerprint", identity.page),
+    "consistency": ("Consistency", "sync_alt", consistency.page),
+    "sweep": ("Scale sweep", "show_chart", sweep.page),
+    "attributes": ("Attributes", "groups", attributes.page),
+    "provenance": ("Provenance", "history_edu", provenance.page),
+}
+
+
+def _guarded(draw: Callable[[], None]) -> None:
+    """What goes wrong in a page is one sentence. Streamlit's own control flow is no exception of ours and passes."""
+    try:
+        draw()
+    except FaceSRError as error:
+        st.error(str(error))
+
+
+def _page(name: str, draw: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        _guarded(draw)
+
+    run.__name__ = name  # Streamlit tells pages apart by it
+    return run
+
+
+def _problems(shown: Catalogue) -> None:
+    for sentence in shown.problems:
+        st.error(sentence, icon=":material/error:")
+
+
+def _no_runs(shown: Catalogue) -> None:
+    st.title("FaceSR-Bench")
+    if not shown.problems:
+        st.info("No run is shown: `facesr run demo-x8-128 --out runs/demo` makes one, `facesr dashboard runs/demo` opens it.")
+
+
+@st.fragment(run_every=3)
+def _in_progress(scene: Scene, stamp: object) -> None:
+    """How far a run has come; when its files have changed, the whole page is drawn anew."""
+    for run in scene.group.runs:
+        if not run.running:
+            continue
+        try:
+            done = progress(run)
+        except FaceSRError as error:
+            st.warning(str(error))
+            continue
+        st.progress(
+            min(done.share, 1.0),
+            f"{run.path.name} is in progress or was stopped: {done.restored:,} of {done.images:,} images, {done.scored:,} of {done.scores:,} scores",
+        )
+    now = catalogue().group(scene.group.key)
+    if now is not None and now.stamp != stamp:
+        st.rerun()
+
+
+def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
+    pages: dict[str, Any] = {}
+    if scene is not None:
+        for key, (title, icon, draw) in PAGES.items():
+            pages[key] = st.Page(
+                _page(key, lambda draw=draw: draw(scene)),
+                title=title,
+                icon=f":material/{icon}:",
+                url_path=key,
+                default=key == "leaderboard",
+            )
+    else:
+        pages["start"] = st.Page(
+            _page("start", lambda: _no_runs(shown)), title="Start", icon=":material/home:", default=not _served()
+        )
+    opinion = st.Page(_page("mos", lambda: mos.page(shown)), title="MOS", icon=":material/star:", url_path="mos")
+    listed = list(pages.items())
+    at = len(listed) - 1 if scene is not None else len(listed)
+    pages = dict([*listed[:at], ("mos", opinion), *listed[at:]])
+    if _served():
+        from dashboard.rating.watch import page as watch
+
+        pages["watch"] = st.Page(
+            _page("watch", watch), title="Watch the study", icon=":material/visibility:", url_path="watch", default=scene is None
+        )
+    st.session_state["pages"] = pages
+    return st.navigation(list(pages.values()), expanded=True)
+
+
+def _served() -> bool:
+    """Whether a study is served beside these pages, so that its raters can be watched and invited."""
+    return bool(os.environ.get("FACESR_STUDIES")) and "FACESR_DASHBOARD" not in os.environ
+
+
+def main() -> None:
+    """Draw everything once."""
+    st.set_page_config(page_title="FaceSR-Bench", page_icon=shell.icon(), layout="wide")
+    shell.style()
+    shown = catalogue()
+    scene = None
+    try:
+        scene = choose(shown)
+        page = _navigation(shown, scene)
+    except FaceSRError as error:
+        st.error(str(error))
+        return
+    _problems(shown)
+    if scene is not None and scene.group.running:
+        _in_progress(scene, scene.group.stamp)
+    page.run()
+
+
+main()

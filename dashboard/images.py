@@ -1,0 +1,134 @@
+"""Pictures go out byte for byte, from their own route: ``st.image`` would encode them anew.
+
+``img/face?run=..&kind=sr&method=psp&scale=8&face=000123`` serves the file that was scored; ``img/figure/<hash>.svg`` a drawing.
+Addresses are relative, so they work behind a proxy's path. Nothing but files of the runs in ``FACESR_RUNS`` is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from bench.errors import FaceSRError
+from bench.imaging import encode_png, read_rgb
+from dashboard.memo import memo
+from dashboard.sources import named, open_run, run_folders, run_key, stamp
+from reports import maps
+from reports.live import LiveRun
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+PREFIX = "img"
+PNG = b"\x89PNG\r\n\x1a\n"
+KINDS = ("lr", "sr", "hr", "difference", "residual")
+HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+_figures: OrderedDict[str, bytes] = OrderedDict()
+_lock = threading.Lock()
+
+
+def figure_url(svg: str) -> str:
+    """Keep a drawing for a while and give its address."""
+    content = svg.encode()
+    name = hashlib.sha256(content).hexdigest()[:24]
+    with _lock:
+        _figures[name] = content
+        _figures.move_to_end(name)
+        while len(_figures) > 1024:
+            _figures.popitem(last=False)
+    return f"{PREFIX}/figure/{name}.svg"
+
+
+def face_url(run: LiveRun, kind: str, face: str, scale: int, method: str = "") -> str:
+    """The address of a face's picture; ``method`` is the label in that run."""
+    asked = {"run": run_key(run.path), "kind": kind, "face": face, "scale": scale, "v": version(run)}
+    return f"{PREFIX}/face?{urlencode({**asked, **({'method': method} if method else {})})}"
+
+
+def version(run: LiveRun) -> str:
+    """Changes with the run's files, so that a browser may keep pictures for good."""
+    made = stamp(run.path)
+    return memo.get(("version", made), lambda: hashlib.sha256(repr(made).encode()).hexdigest()[:10])
+
+
+def routes(base: str = "") -> list[BaseRoute]:
+    """The two routes, under a proxy's path where there is one."""
+    from starlette.routing import Route
+
+    at = f"/{base.strip('/')}/{PREFIX}" if base.strip("/") else f"/{PREFIX}"
+    return [Route(f"{at}/face", _face, methods=["GET"]), Route(f"{at}/figure/{{name}}.svg", _figure, methods=["GET"])]
+
+
+def _reply(request: Request, content: bytes, kind: str) -> Response:
+    from starlette.responses import Response
+
+    tag = f'"{hashlib.sha256(content).hexdigest()}"'
+    headers = {
+        **HEADERS,
+        "ETag": tag,
+        "Cache-Control": "private, max-age=604800" if request.url.query or kind != "image/png" else "no-cache",
+    }
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
+
+
+def _sorry(sentence: str) -> Response:
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse(sentence, 404, headers=HEADERS)
+
+
+def _figure(request: Request) -> Response:
+    with _lock:
+        content = _figures.get(request.path_params["name"])
+    return (
+        _sorry("This figure is no longer kept: load its page again.")
+        if content is None
+        else _reply(request, content, "image/svg+xml")
+    )
+
+
+def _face(request: Request) -> Response:
+    asked = request.query_params
+    try:
+        run = find_run(asked.get("run", ""))
+        scale = int(asked.get("scale", "0"))
+        content = face_png(run, asked.get("kind", ""), asked.get("face", ""), scale, asked.get("method", ""))
+    except (FaceSRError, ValueError, OSError):
+        return _sorry("There is no such image in the runs shown.")
+    return _reply(request, content, "image/png")
+
+
+def find_run(key: str) -> LiveRun:
+    """The run with this key among those shown."""
+    for path in run_folders(named("FACESR_RUNS")):
+        if run_key(path) == key:
+            return open_run(path)
+    raise FaceSRError(f"no run {key!r} is shown")
+
+
+def face_png(run: LiveRun, kind: str, face: str, scale: int, method: str) -> bytes:
+    """PNG bytes of one picture; names must be the run's own, so that no other file can be asked for.
+
+    ``lr``, ``sr`` and ``hr`` are the files as they are on disk (other formats than PNG: their pixels); ``difference`` is |SR − HR|,
+    ``residual`` D(SR) − LR (``reports.maps``).
+    """
+    files = memo.get(("files", run.path, stamp(run.path)[:1]), lambda: {str(f["name"]): Path(f["path"]) for f in run.faces})
+    if face not in files or scale not in run.scales or kind not in KINDS or (method and method not in run.methods):
+        raise FaceSRError(f"no {kind} image of {face!r} by {method!r} at factor {scale}")
+    if kind in ("sr", "difference", "residual") and not method:
+        raise FaceSRError(f"a {kind} image is a method's: name it")
+    lr, sr = run.lr_path(face, scale), run.sr_path(method, face, scale)
+    if kind == "difference":
+        return encode_png(maps.difference_map(read_rgb(sr), read_rgb(files[face])))
+    if kind == "residual":
+        return encode_png(maps.residual_map(read_rgb(sr), read_rgb(lr), str(run.protocol["degradation"]["kernel"])))
+    content = {"lr": lr, "sr": sr, "hr": files[face]}[kind].read_bytes()
+    return content if content.startswith(PNG) else encode_png(read_rgb({"lr": lr, "sr": sr, "hr": files[face]}[kind]))

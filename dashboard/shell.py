@@ -1,0 +1,105 @@
+"""Small pieces of HTML that pages are made of. Everything a user named is escaped; pictures come from ``dashboard.images``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard.images import figure_url
+from dashboard.scene import Scene
+from reports.choose import print_table
+from reports.figures import Drawing
+from reports.figures.style import INK
+from reports.html import to_html
+from reports.table import Table
+
+STYLE = Path(__file__).with_name("assets") / "style.css"
+LIGHT_INK = "#e6edf3"
+
+
+def style() -> None:
+    """The style sheet; once a run of the script."""
+    st.html(STYLE)
+
+
+def icon() -> Any:
+    """A low-resolution square and its restored half: drawn here, for an icon by name would be fetched from another machine."""
+    from PIL import Image
+
+    coarse = np.array([[70, 150, 210, 120], [160, 230, 190, 90], [110, 200, 150, 60], [50, 100, 130, 40]], dtype=np.uint8)
+    fine = np.linspace(40, 230, 32, dtype=np.uint8)[:, None] // 2 + np.linspace(115, 20, 32, dtype=np.uint8)[None, :]
+    grey = coarse.repeat(8, axis=0).repeat(8, axis=1)
+    grey[:, 16:] = fine[:, 16:]
+    return Image.fromarray(np.stack([grey // 2, grey // 2 + 40, grey // 4 + 150], axis=-1).astype(np.uint8))
+
+
+def dark() -> bool:
+    """Whether the reader's theme is dark."""
+    return getattr(st.context.theme, "type", None) == "dark"
+
+
+def table(made: Table, key: str, *, downloads: bool = True) -> None:
+    """A table as reports print it, and its LaTeX and CSV."""
+    st.html(
+        f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="{escape(made.caption, quote=True)}">{to_html(made)}</div>'
+    )
+    if not downloads:
+        return
+    with st.container(horizontal=True):
+        for kind, ending, mime in (("latex", "tex", "text/x-tex"), ("csv", "csv", "text/csv"), ("md", "md", "text/markdown")):
+            if kind == "csv" and not made.cells:
+                continue
+            st.download_button(
+                {"latex": "LaTeX", "csv": "CSV", "md": "Markdown"}[kind],
+                lambda kind=kind: print_table(made, kind),
+                f"{made.name}.{ending}",
+                mime,
+                key=f"{key} {kind}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
+
+
+def figure(scene: Scene, what: object, draw: Callable[[], Drawing]) -> None:
+    """A figure of ``reports.figures``, in the reader's ink, with its words for those who cannot see it."""
+    ink = LIGHT_INK if dark() else INK
+    url, title, alt, width = scene.kept(("figure", what, ink), lambda: rendered(scene, what, draw, ink))
+    st.html(
+        f'<figure class="facesr"><img src="{url}" alt="{escape(alt, quote=True)}" style="width: min(100%, {width}px)">'
+        f"<figcaption>{escape(title)}</figcaption></figure>"
+    )
+
+
+def rendered(scene: Scene, what: object, draw: Callable[[], Drawing], ink: str) -> tuple[str, str, str, int]:
+    """Address, title, words and CSS width of a figure. Drawn once for both themes."""
+
+    def once() -> tuple[str, str, str, int]:
+        made = draw()
+        return made.svg(), made.title, made.alt, round(128 * float(made.figure.get_figwidth()))
+
+    svg, title, alt, width = scene.kept(("drawing", what), once)
+    return figure_url(svg.replace(INK, ink)), title, alt, width
+
+
+def sentences(lines: Iterable[str]) -> None:
+    """Sentences as a list."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    if items:
+        st.html(f'<ul class="facesr-notes">{items}</ul>')
+
+
+def facts(lines: Iterable[tuple[str, str]], caption: str) -> None:
+    """Names and values in two columns."""
+    rows = "".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in lines)
+    st.html(f'<table class="facesr-facts"><caption>{escape(caption)}</caption><tbody>{rows}</tbody></table>')
+
+
+def warm_figure(scene: Scene, what: object, draw: Callable[[], Drawing]) -> None:
+    """Draw a figure for both themes before anyone asks."""
+    for ink in (INK, LIGHT_INK):
+        scene.kept(("figure", what, ink), lambda ink=ink: rendered(scene, what, draw, ink))

@@ -1,0 +1,51 @@
+"""The before/after slider and the lens, as one small Streamlit component; its position goes into the address as ``at``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+ASSETS = Path(__file__).with_name("assets")
+START = (50, 0, 0)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to show: its name, address and words."""
+
+    label: str
+    url: str
+    alt: str
+
+
+def _component() -> Any:
+    read = {name: (ASSETS / f"viewer.{name}").read_text(encoding="utf-8") for name in ("css", "js")}
+    return st.components.v2.component("facesr_viewer", html='<div class="viewer"></div>', css=read["css"], js=read["js"])
+
+
+def place(text: str) -> tuple[int, int, int]:
+    """'50,0,0' from the address: the split in per cent, left and top of the lens in HR pixels. Anything else: the start."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(p.strip().isdigit() and len(p) < 6 for p in parts):
+        return START
+    split, x, y = map(int, parts)
+    return min(split, 100), x, y
+
+
+def viewer(left: Picture, right: Picture, images: Sequence[Picture], size: int, zoom: int, key: str) -> None:
+    """Show it. ``size``: pixels a side of HR; ``zoom``: screen pixels an image pixel covers, 0 for no lens."""
+    # The place is given once: handing every move back would draw the component anew under the reader's hand.
+    begin = st.session_state.setdefault(f"{key} start", list(place(st.query_params.get("at", ""))))
+    data = {
+        "left": asdict(left), "right": asdict(right), "images": [asdict(i) for i in images], "size": size, "zoom": zoom, "at": begin,
+    }  # fmt: skip
+    result = _component()(key=key, data=data, on_at_change=lambda: None)
+    moved = getattr(result, "at", None)
+    if moved is not None and len(moved) == 3:
+        text = ",".join(str(int(v)) for v in moved)
+        if text != st.query_params.get("at", ""):
+            st.query_params["at"] = text

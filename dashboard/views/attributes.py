@@ -1,0 +1,52 @@
+"""Attributes: who is served worse."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import shell
+from dashboard.scene import DRAWS, Scene, filters, metric_control, scale_control
+from reports import build
+from reports.figures import Drawing
+from reports.figures.scores import attributes
+from reports.gather import headline
+from reports.served import attribute_table
+from reports.table import Table
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Attributes")
+    scores = scene.scores
+    known = [a for a in filters(scene) if len(build.bands(scores, a)) > 1]
+    if not known:
+        st.info("The data set knows no attribute of these faces that could group them (age, gender, look …).")
+        return
+    columns = st.columns([2, 2, 2])
+    with columns[0]:
+        metric = metric_control(scores, scene.single_metrics(scores))
+    attribute = str(columns[1].selectbox("Attribute", known, key="attribute", bind="query-params"))
+    with columns[2]:
+        scale = scale_control(scores)
+    shell.figure(scene, ("attributes", attribute, metric, scale), lambda: drawing(scene, attribute, metric, scale))
+    shell.table(table_of(scene, attribute, metric, scale), "attributes")
+
+
+def drawing(scene: Scene, attribute: str, metric: str, scale: int) -> Drawing:
+    """Bars or points by the attribute's values."""
+    frame = build.attribute_frame(scene.scores, attribute, metric, scale, DRAWS)
+    return attributes({attribute: frame}, scene.scores.column(metric), scene.look)
+
+
+def table_of(scene: Scene, attribute: str, metric: str, scale: int) -> Table:
+    """Values of the attribute x methods."""
+    return scene.kept(("served", attribute, metric, scale), lambda: attribute_table(scene.scores, attribute, metric, scale, DRAWS))
+
+
+def warm(scene: Scene) -> None:
+    """Compute the first view."""
+    known = list(filters(scene))
+    if known and scene.single_metrics(scene.scores):
+        metric, scale = headline(scene.scores), scene.scores.scales[0]
+        shell.warm_figure(scene, ("attributes", known[0], metric, scale), lambda: drawing(scene, known[0], metric, scale))
+        table_of(scene, known[0], metric, scale)

@@ -1,0 +1,128 @@
+"""Compare two methods: paired differences, win rate, where and for whom one beats the other."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from bench.errors import FaceSRError
+from dashboard import shell
+from dashboard.scene import Scene, filters, metric_control, scale_control
+from dashboard.views import faces as gallery
+from reports.build import Duel, duel
+from reports.figures.duel import differences
+from reports.figures.mos import p_text
+from reports.gather import headline
+from reports.scores import Scores
+from reports.served import duel_by
+from reports.table import fixed
+
+SHOWN = 4
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Compare two methods")
+    scores = scene.scores
+    if len(scores.methods) < 2:
+        st.info(
+            "This view holds one method: a comparison needs two. Add one with `facesr run … --methods`, or choose more in the sidebar."
+        )
+        return
+    columns = st.columns([2, 2, 2, 2])
+    first, second = first_pair(scores)
+    a = columns[0].selectbox("Method A", scores.methods, index=scores.methods.index(first), key="a", bind="query-params")
+    others = [m for m in scores.methods if m != a]
+    b = columns[1].selectbox("Method B", others, index=others.index(second) if second in others else 0, key="b", bind="query-params")
+    with columns[2]:
+        metric = metric_control(scores, scene.single_metrics(scores))
+    with columns[3]:
+        scale = scale_control(scores)
+    pair = scores.only(methods=[a, b])
+    both = len(pair.values(metric, scale).dropna())
+    if both < 2:
+        st.info(f"{a} and {b} have {both} faces in common that both have a value for: a comparison needs at least two.")
+        return
+    found = scene.kept(("duel", a, b, metric, scale), lambda: duel(scores, a, b, metric, scale))
+    _figures(scores, found, metric)
+    shell.figure(
+        scene,
+        ("differences", a, b, metric, scale),
+        lambda: differences(found, scores.column(metric), scene.look, scores.digits(metric)),
+    )
+    known = tuple(filters(scene))
+    made = scene.kept(("duel by", a, b, metric, scale), lambda: duel_by(pair, a, b, metric, known, scale))
+    shell.table(made, "duel")
+    _faces(scene, found, metric, scale)
+
+
+def first_pair(scores: Scores) -> tuple[str, str]:
+    """The last method that has values against the first: the newcomer against the floor."""
+    values = scores.values(headline(scores))
+    known = [m for m in scores.methods if values[m].notna().any()]
+    if len(known) < 2:
+        known = list(scores.methods)
+    return known[-1], known[0]
+
+
+def _figures(scores: Scores, found: Duel, metric: str) -> None:
+    digits, column, test = scores.digits(metric), scores.column(metric), found.test
+    n = len(found.faces)
+    columns = st.columns(5)
+    columns[0].metric(f"{found.a} wins", f"{found.win_rate:.1%}", help="share of faces, ties counted half")
+    columns[1].metric(
+        "Faces",
+        f"{found.wins:,} : {found.losses:,}",
+        help=f"for {found.a} and for {found.b}; {n - found.wins - found.losses:,} ties",
+    )
+    columns[2].metric(
+        f"Mean difference {column.arrow}", fixed(test.difference, digits),
+        help=f"95 % interval {fixed(test.low, digits)} to {fixed(test.high, digits)}, over {n:,} faces",
+    )  # fmt: skip
+    columns[3].metric("p", p_text(test.p, 2), help=test.test)
+    columns[4].metric(
+        "Effect (rank-biserial)", fixed(test.rank_biserial_faces, 2), help="matched pairs, over faces; 0 none, 1 always"
+    )
+    st.caption(
+        f"{column.label}: {found.a} {fixed(float(found.faces['a'].mean()), digits)}, {found.b} {fixed(float(found.faces['b'].mean()), digits)} "
+        f"over the {n:,} faces that both have; mean difference {fixed(test.difference, digits)}, "
+        f"95 % interval {fixed(test.low, digits)} to {fixed(test.high, digits)}; {test.test}."
+    )
+
+
+def _faces(scene: Scene, found: Duel, metric: str, scale: int) -> None:
+    scores = scene.scores.only(methods=[found.a, found.b])
+    statuses, kept = scores.statuses(metric, scale), scores.values(metric, scale, kept=True)
+    sign = 1 if scores.column(metric).higher_is_better else -1
+    ordered = (sign * found.faces["difference"]).sort_values(ascending=False, kind="stable")
+    for side, method, names in (("a", found.a, ordered.index[:SHOWN]), ("b", found.b, ordered.index[::-1][:SHOWN])):
+        mine = [str(f) for f in names if found.faces.loc[f, "favours"] == side]
+        st.subheader(f"Where {method} wins most")
+        if not mine:
+            st.caption("Nowhere.")
+        for face in mine:
+            best = found.a if side == "a" else found.b
+            _row(scores, face, scale, metric, kept.loc[face], statuses.loc[face], best, side)
+
+
+def _row(scores: Scores, face: str, scale: int, metric: str, values: pd.Series, statuses: pd.Series, best: str, side: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(face, key=f"show {side} {face}", type="tertiary", width=110, help="Show in full"):
+            st.switch_page(st.session_state["pages"]["faces"], query_params={"face": face})
+        st.html(gallery.strip(scores, face, scale, metric, values, statuses, best))
+
+
+def warm(scene: Scene) -> None:
+    """Compute the first view."""
+    scores = scene.scores
+    if len(scores.methods) < 2:
+        raise FaceSRError("one method")
+    (a, b), metric, scale = first_pair(scores), headline(scores), scores.scales[0]
+    found = scene.kept(("duel", a, b, metric, scale), lambda: duel(scores, a, b, metric, scale))
+    shell.warm_figure(
+        scene,
+        ("differences", a, b, metric, scale),
+        lambda: differences(found, scores.column(metric), scene.look, scores.digits(metric)),
+    )
+    known = tuple(filters(scene))
+    scene.kept(("duel by", a, b, metric, scale), lambda: duel_by(scores.only(methods=[a, b]), a, b, metric, known, scale))

@@ -1,0 +1,86 @@
+"""Consistency: does the answer, degraded again, give the LR it was made from? ε, pass rates, searches that did not converge."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import shell
+from dashboard.scene import DRAWS, Scene, scale_control
+from dashboard.views import faces as gallery
+from reports import build, notes
+from reports.choose import score_table
+from reports.figures.scores import epsilon
+from reports.table import Table
+
+SHOWN = 4
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Consistency")
+    scores = scene.scores
+    metric = build.epsilon_metric(scores)
+    if metric is None:
+        st.info("This run did not measure consistency: add the metric `consistency` to its protocol, and run it again.")
+        return
+    scale = scale_control(scores)
+    frame = scene.kept(("epsilon", scale), lambda: build.epsilon_frame(scores, scale))
+    shell.table(table_of(scene), "consistency")
+    if len(frame):
+        shell.figure(scene, ("epsilon", scale), lambda: epsilon(frame, scores.epsilon, scene.look))
+    else:
+        st.info("No image has an ε in this view yet.")
+    _unconverged(scene)
+    _worst(scene, metric, scale)
+
+
+def table_of(scene: Scene) -> Table:
+    """ε and the pass rate of every method."""
+    scores = scene.scores
+    metrics = [m for m in scores.metrics if m.startswith("consistency")]
+    return scene.kept("consistency table", lambda: score_table(scores.only(metrics=metrics), full=True, draws=DRAWS))
+
+
+def _unconverged(scene: Scene) -> None:
+    scores = scene.scores
+    st.subheader("Not converged")
+    found = scene.kept("failures", lambda: build.failures(scores))
+    part = found[found["status"] == "not_converged"][["method", "scale", "image", "reason"]].drop_duplicates()
+    if part.empty:
+        st.caption("Every search converged, or no method here searches.")
+        return
+    counts = part.groupby("method")["image"].nunique()
+    st.caption(
+        "Images whose search did not converge: "
+        + ", ".join(f"{m} {n:,}" for m, n in counts.items())
+        + ". "
+        + notes.kept_line(scores)
+    )
+    st.dataframe(part, hide_index=True, width="stretch", height=240)
+
+
+def _worst(scene: Scene, metric: str, scale: int) -> None:
+    scores = scene.scores
+    st.subheader("Furthest from their LR")
+    method = st.selectbox("Method", scores.methods, key="method", bind="query-params")
+    values = scores.values(metric, scale, kept=True)
+    worst = values[method].sort_values(ascending=False, na_position="last", kind="stable").index[:SHOWN]
+    statuses = scores.statuses(metric, scale)
+    for face in map(str, worst):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button(face, key=f"far {face}", type="tertiary", width=110, help="Show in full"):
+                st.switch_page(st.session_state["pages"]["faces"], query_params={"face": face})
+            st.html(gallery.strip(scores, face, scale, metric, values.loc[face], statuses.loc[face], ""))
+
+
+def warm(scene: Scene) -> None:
+    """Compute the first view."""
+    scores = scene.scores
+    if build.epsilon_metric(scores) is None:
+        return
+    scale = scores.scales[0]
+    frame = scene.kept(("epsilon", scale), lambda: build.epsilon_frame(scores, scale))
+    table_of(scene)
+    scene.kept("failures", lambda: build.failures(scores))
+    if len(frame):
+        shell.warm_figure(scene, ("epsilon", scale), lambda: epsilon(frame, scores.epsilon, scene.look))

@@ -1,0 +1,162 @@
+"""One face in full: images, maps, slider and lens, scores, and whom each answer resembles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from bench.errors import FaceSRError
+from dashboard import shell
+from dashboard.images import face_url
+from dashboard.scene import Scene, scale_control
+from dashboard.viewer import Picture, viewer
+from reports import maps
+from reports.live import LiveRun
+from reports.neighbours import neighbours, possible
+from reports.one_face import face_scores
+
+if TYPE_CHECKING:
+    from reports.scores import Scores
+
+ZOOMS = (0, 4, 6, 8, 12, 16)
+
+
+def run_of(scores: Scores, face: str = "") -> LiveRun:
+    """The run that holds a face's LR and HR."""
+    runs = [r for r in scores.runs if isinstance(r, LiveRun)]
+    return next((r for r in runs if not face or any(f["name"] == face for f in r.faces)), runs[0])
+
+
+def show(scene: Scene, face: str, order: Sequence[str]) -> None:
+    """Draw it. ``order``: all faces, for the buttons to the next one."""
+    scores = scene.scores
+    _turn(face, order)
+    scale = scale_control(scores)
+    st.header(face)
+    known = scores.attributes.get(face, {})
+    if known:
+        st.caption(" · ".join(f"{k}: {v}" for k, v in known.items()))
+    pictures = images(scores, face, scale)
+    _viewer(scores, pictures, face)
+    st.html(_strip(pictures))
+    _maps(scores, face, scale)
+    shell.table(scene.kept(("face", face, scale), lambda: face_scores(scores, face, scale)), f"face {face}")
+    _neighbours(scene, face, scale)
+
+
+def _turn(face: str, order: Sequence[str]) -> None:
+    at = order.index(face)
+    with st.container(horizontal=True):
+        st.button("All faces", icon=":material/grid_view:", on_click=go, args=(None,), key="all faces")
+        st.button("Previous", icon=":material/chevron_left:", on_click=go, args=(order[at - 1],), key="previous", shortcut="Left")
+        st.button(
+            "Next", icon=":material/chevron_right:", on_click=go, args=(order[(at + 1) % len(order)],), key="next", shortcut="Right"
+        )
+
+
+def go(name: str | None) -> None:
+    """To another face, or back to the gallery."""
+    st.session_state["face"] = name
+
+
+def images(scores: Scores, face: str, scale: int) -> list[Picture]:
+    """LR, every method whose image is there, and HR."""
+    run = run_of(scores, face)
+    found = [Picture(f"LR ×{scale}", face_url(run, "lr", face, scale), f"{face}, LR")]
+    for method in scores.methods:
+        owner, label = scores.owner[method]
+        if owner.sr_path(label, face, scale).is_file():
+            found.append(Picture(method, face_url(owner, "sr", face, scale, label), f"{face}, {method}"))  # type: ignore[arg-type]
+    return [*found, Picture("HR", face_url(run, "hr", face, scale), f"{face}, HR")]
+
+
+def _viewer(scores: Scores, pictures: list[Picture], face: str) -> None:
+    named = {p.label: p for p in pictures}
+    names = list(named)
+    columns = st.columns([2, 2, 3])
+    second = next((i for i, n in enumerate(names) if n in scores.methods), 0)
+    left = columns[0].selectbox("Left", names, index=second, key="left", bind="query-params")
+    right = columns[1].selectbox("Right", names, index=len(names) - 1, key="right", bind="query-params")
+    with columns[2]:
+        zoom = st.segmented_control(
+            "Lens", ZOOMS, default=8, required=True, key="zoom", bind="query-params", format_func=lambda z: f"{z}×" if z else "off"
+        )
+    size = int(scores.runs[0].protocol.get("data", {}).get("size", 128))
+    viewer(named[str(left)], named[str(right)], pictures, size, int(zoom or 0), f"viewer {face}")
+
+
+def _strip(pictures: Sequence[Picture]) -> str:
+    tiles = [
+        f'<figure><b>{escape(p.label)}</b><img src="{escape(p.url, quote=True)}" alt="{escape(p.alt, quote=True)}" width="128" height="128"></figure>'
+        for p in pictures
+    ]
+    return f'<div class="facesr-strip">{"".join(tiles)}</div>'
+
+
+def _maps(scores: Scores, face: str, scale: int) -> None:
+    rows: dict[str, list[Picture]] = {"difference": [], "residual": []}
+    for method in scores.methods:
+        run, label = scores.owner[method]
+        if not run.sr_path(label, face, scale).is_file():
+            continue
+        for kind, words in (("difference", "difference from HR"), ("residual", "D(SR) minus LR")):
+            url = face_url(run, kind, face, scale, label)  # type: ignore[arg-type]
+            rows[kind].append(Picture(method, url, f"{face}, {method}: {words}"))
+    if not rows["difference"]:
+        st.info("No method has an image of this face yet.")
+        return
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Difference from HR")
+        st.html(_strip(rows["difference"]))
+        st.html(
+            f'Root mean square over RGB: 0 <span class="facesr-key" role="img" aria-label="dark blue to yellow"></span> {maps.FULL:g} of 255 levels and more'
+        )
+    with right:
+        st.subheader("D(SR) − LR")
+        st.html(_strip(rows["residual"]))
+        kernel = escape(str(scores.runs[0].protocol.get("degradation", {}).get("kernel", "?")))
+        st.html(f"D = {kernel}. Grey: equal; differences enlarged {maps.GAIN:g} times. Its mean square is ε.")
+
+
+def _neighbours(scene: Scene, face: str, scale: int) -> None:
+    scores = scene.scores
+    st.subheader("Identity neighbours")
+    if why := possible(scores):
+        st.caption(why)
+        return
+    st.caption(
+        "The HR faces whose SFace embeddings are most like each answer's (cosine similarity). The right one should come first."
+    )
+    if not st.toggle(
+        "Find them", key="neighbours", bind="query-params", help="Embeds every HR face once: about a minute for 2,824 faces"
+    ):
+        return
+    try:
+        with st.spinner("Embedding the HR faces (once) …"):
+            found = scene.kept(("neighbours", face, scale), lambda: neighbours(scene.whole, face, scale, embeddings(scene)))
+    except FaceSRError as error:
+        st.info(str(error))
+        return
+    for one in found:
+        tiles = []
+        for rank, (name, alike) in enumerate(zip(one.faces, one.similarity, strict=True), start=1):
+            url = escape(face_url(run_of(scene.whole, name), "hr", name, scale), quote=True)
+            mark = "first" if name == face else ""
+            tiles.append(
+                f'<figure><b>{escape(name)}</b><img src="{url}" alt="{escape(f"{name}, HR, neighbour {rank}", quote=True)}" loading="lazy">'
+                f'<figcaption class="{mark}">{alike:.3f}{" · this face" if name == face else ""}</figcaption></figure>'
+            )
+        place = f"this face comes {one.rank:,} of {one.gallery:,}" if one.rank else "no embedding"
+        st.html(f'<p><b>{escape(one.method)}</b>: {place}</p><div class="facesr-strip">{"".join(tiles)}</div>')
+
+
+def embeddings(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """HR's embeddings, computed once for these files."""
+    from reports.neighbours import embed_hr
+
+    return Scene(scene.group).kept("embeddings", lambda: embed_hr(scene.whole))

@@ -1,0 +1,167 @@
+"""Faces: a gallery of all of them in any order, and one face in full."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from bench.errors import FaceSRError
+from dashboard.images import face_url
+from dashboard.scene import Scene, metric_control, scale_control
+from dashboard.views import face as one_face
+from reports.build import face_table
+from reports.scores import Scores
+from reports.table import fixed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGES = (6, 12, 24, 48)
+ORDERS = {
+    "worst": "worst first (mean over methods)",
+    "best": "best first (mean over methods)",
+    "disagreement": "methods disagree most",
+    "failed": "most failures first",
+    "name": "by name",
+}
+
+
+def page(scene: Scene) -> None:
+    """The gallery, or one face where the address names it."""
+    scores = scene.scores
+    known = set(scores.faces)
+    asked = st.query_params.get("face", "")
+    if asked and asked not in known:
+        st.warning(f"No face named {asked!r} in this view; here are all of them.")
+    # A selectbox of all faces: typing finds one. The same key in both views, so that the address keeps it.
+    st.title("Faces")
+    chosen = st.selectbox("Find a face", scores.faces, index=None, key="face", bind="query-params", placeholder="type a name")
+    if chosen is None:
+        _gallery(scene)
+    else:
+        one_face.show(scene, str(chosen), list(order(scene, _metric_now(scene), scores.scales[0], "name").index))
+
+
+def _metric_now(scene: Scene) -> str:
+    singles = scene.single_metrics(scene.scores)
+    return singles[0] if singles else next(iter(scene.scores.metrics))
+
+
+def sort_orders(scores: Scores) -> dict[str, str]:
+    """The ways to sort, those by one method among them."""
+    alone = {f"{how}:{m}": f"{how} first, {m}" for m in scores.methods for how in ("worst", "best")}
+    return {**ORDERS, **alone}
+
+
+def order(scene: Scene, metric: str, scale: int, how: str) -> pd.DataFrame:
+    """``reports.build.face_table`` in the order asked for; faces without a value come last."""
+
+    def sort() -> pd.DataFrame:
+        scores = scene.scores
+        table: pd.DataFrame = scene.kept(("faces", metric, scale), lambda: face_table(scores, metric, scale))
+        if how == "name":
+            return table.sort_index(kind="stable")
+        if how in ("disagreement", "failed"):
+            return table.sort_values(how, ascending=False, na_position="last", kind="stable")
+        direction, _, method = how.partition(":")
+        values = table[method] if method else table[list(scores.methods)].mean(axis=1)
+        rising = bool(scores.column(metric).higher_is_better) == (direction == "worst")
+        return table.loc[values.sort_values(ascending=rising, na_position="last", kind="stable").index]
+
+    return scene.kept(("order", metric, scale, how), sort)
+
+
+def _gallery(scene: Scene) -> None:
+    scores = scene.scores
+    columns = st.columns([2, 3, 1.2, 2])
+    with columns[0]:
+        metric = metric_control(scores, scene.single_metrics(scores))
+    orders = sort_orders(scores)
+    how = columns[1].selectbox("Order", list(orders), format_func=orders.__getitem__, key="order", bind="query-params")
+    count = columns[2].selectbox("A page", PAGES, index=0, key="count", bind="query-params")
+    with columns[3]:
+        scale = scale_control(scores)
+    table = order(scene, metric, scale, how)
+    pages = max(1, -(-len(table) // count))
+    number = _page_number(pages)
+    shown = table.iloc[(number - 1) * count : number * count]
+    column = scores.column(metric)
+    st.caption(
+        f"{len(table):,} faces, {orders[how]}, by {column.label} {column.arrow}. Images are the files that were scored, byte for byte; "
+        "the best value of a face is bold."
+    )
+    statuses = scene.kept(("statuses", metric, scale), lambda: scores.statuses(metric, scale))
+    kept = scene.kept(("kept", metric, scale), lambda: scores.values(metric, scale, kept=True))
+    for face in shown.index:
+        row = shown.loc[face]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                str(face),
+                key=f"open {face}",
+                type="tertiary",
+                on_click=open_face,
+                args=(str(face),),
+                width=110,
+                help="Show in full",
+            )
+            st.html(strip(scores, str(face), scale, metric, kept.loc[face], statuses.loc[face], str(row["best"])))
+
+
+def open_face(name: str) -> None:
+    """Show a face in full; the selectbox's own state carries it into the address."""
+    st.session_state["face"] = name
+
+
+def _page_number(pages: int) -> int:
+    """A number field with its own buttons, kept within what there is."""
+    if pages < 2:
+        return 1
+    if int(st.session_state.get("page", 1) or 1) > pages:
+        st.session_state["page"] = pages
+    return int(st.number_input(f"Page (of {pages:,})", 1, pages, 1, key="page", bind="query-params", width=190))
+
+
+def strip(scores: Scores, face: str, scale: int, metric: str, values: pd.Series, statuses: pd.Series, best: str) -> str:
+    """LR, every method and HR of one face, with values, as HTML."""
+    parts = [_tile(f"LR ×{scale}", face_url(_run(scores), "lr", face, scale), f"{face}, LR", "")]
+    for method in scores.methods:
+        value, status = float(values[method]), str(statuses[method])
+        number = fixed(value, scores.digits(metric)) if np.isfinite(value) else ""
+        words = number if status == "ok" else f"{number} {status.replace('_', ' ')}".strip()
+        mark = "bad" if status != "ok" else "first" if method == best and len(scores.methods) > 1 else ""
+        run, label = scores.owner[method]
+        shown = run.sr_path(label, face, scale).is_file()
+        alt = f"{face}, {method}" + (f", {scores.column(metric).label} {words}" if words else "")
+        parts.append(_tile(method, face_url(run, "sr", face, scale, label) if shown else "", alt, words, mark))  # type: ignore[arg-type]
+    parts.append(_tile("HR", face_url(_run(scores, face), "hr", face, scale), f"{face}, HR", ""))
+    return f'<div class="facesr-strip">{"".join(parts)}</div>'
+
+
+def _run(scores: Scores, face: str = "") -> one_face.LiveRun:
+    """The run that LR and HR of a face are read from."""
+    return one_face.run_of(scores, face)
+
+
+def _tile(label: str, url: str, alt: str, words: str, mark: str = "") -> str:
+    caption = f'<figcaption class="{mark}">{escape(words)}</figcaption>' if words and url else ""
+    picture = (
+        f'<img src="{escape(url, quote=True)}" alt="{escape(alt, quote=True)}" width="128" height="128" loading="lazy" decoding="async">'
+        if url
+        else f'<span class="facesr-none">{escape(words or "no image")}</span>'
+    )
+    return f'<figure><b title="{escape(label, quote=True)}">{escape(label)}</b>{picture}{caption}</figure>'
+
+
+def warm(scene: Scene) -> None:
+    """Compute the first view."""
+    scores = scene.scores
+    if not (singles := scene.single_metrics(scores)):
+        raise FaceSRError("nothing to sort by yet")
+    from reports.gather import headline
+
+    first = headline(scores)
+    for metric in [first, *singles]:
+        order(scene, metric, scores.scales[0], "worst")

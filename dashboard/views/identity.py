@@ -1,0 +1,96 @@
+"""Identity: is the restored face still the same person? Similarity, retrieval, verification, and who is lost."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import shell
+from dashboard.scene import DRAWS, Scene, filters, scale_control
+from dashboard.views import faces as gallery
+from reports import build
+from reports.choose import score_table
+from reports.figures import Drawing
+from reports.figures.scores import attributes, means
+from reports.scores import Scores
+from reports.table import Table
+
+FAMILIES = ("identity", "retrieval", "verification", "tar-", "landmark")
+SHOWN = 4
+
+
+def identity_metrics(scores: Scores) -> list[str]:
+    """Metrics of this run that speak of identity."""
+    return [m for m in scores.metrics if m.startswith(FAMILIES)]
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Identity")
+    scores = scene.scores
+    metrics = identity_metrics(scores)
+    if not metrics:
+        st.info(
+            "This run measured no identity: add `identity-sface` and `retrieval-sface` to the protocol's metrics, and run it again."
+        )
+        return
+    shell.table(table_of(scene), "identity")
+    single = [m for m in metrics if m in scene.single_metrics(scores)]
+    if not single:
+        st.info("No identity metric of single faces has a value in this view.")
+        return
+    scale = scale_control(scores)
+    shell.figure(scene, ("identity", scale), lambda: drawing(scene, single, scale))
+    if known := filters(scene):
+        shell.figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], tuple(known), scale))
+    _lost(scene, single, scale)
+
+
+def table_of(scene: Scene) -> Table:
+    """The leaderboard of identity metrics."""
+    scores = scene.scores
+    return scene.kept("identity table", lambda: score_table(scores.only(metrics=identity_metrics(scores)), full=True, draws=DRAWS))
+
+
+def drawing(scene: Scene, metrics: list[str], scale: int) -> Drawing:
+    """Means with intervals."""
+    at = scene.scores.only(metrics=metrics, scales=[scale])
+    return means(build.leaderboard_frame(at, letters=False, draws=DRAWS), [at.column(m) for m in metrics], scene.look)
+
+
+def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: int) -> Drawing:
+    """Whose identity is kept worse."""
+    scores = scene.scores
+    shown = [a for a in names if len(build.bands(scores, a)) > 1] or list(names)[:1]
+    frames = {a: build.attribute_frame(scores, a, metric, scale, draws=DRAWS) for a in shown}
+    return attributes(frames, scores.column(metric), scene.look)
+
+
+def _lost(scene: Scene, metrics: list[str], scale: int) -> None:
+    scores = scene.scores
+    st.subheader("Least like themselves")
+    columns = st.columns(2)
+    metric = columns[0].selectbox("By", metrics, key="by", bind="query-params", format_func=lambda m: scores.column(m).label)
+    method = columns[1].selectbox("Method", scores.methods, key="method", bind="query-params")
+    table = gallery.order(scene, metric, scale, f"worst:{method}").head(SHOWN)
+    statuses, kept = scores.statuses(metric, scale), scores.values(metric, scale, kept=True)
+    for face, best in zip(table.index, table["best"], strict=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button(str(face), key=f"lost {face}", type="tertiary", width=110, help="Show in full"):
+                st.switch_page(st.session_state["pages"]["faces"], query_params={"face": str(face)})
+            st.html(gallery.strip(scores, str(face), scale, metric, kept.loc[face], statuses.loc[face], str(best)))
+    lost = scene.kept(("no face", metric, scale), lambda: (statuses == "no_face").sum().to_dict())
+    if any(lost.values()):
+        st.caption("Faces not found: " + ", ".join(f"{m} {n:,}" for m, n in lost.items() if n) + ".")
+
+
+def warm(scene: Scene) -> None:
+    """Compute the first view."""
+    scores = scene.scores
+    single = [m for m in identity_metrics(scores) if m in scene.single_metrics(scores)]
+    if not single:
+        return
+    table_of(scene)
+    scale = scores.scales[0]
+    shell.warm_figure(scene, ("identity", scale), lambda: drawing(scene, single, scale))
+    if known := filters(scene):
+        shell.warm_figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], tuple(known), scale))

@@ -1,0 +1,55 @@
+"""Leaderboard: methods x metrics with intervals, best and second best, letters, failures in sight, conventions on hover."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import shell
+from dashboard.scene import DRAWS, Scene
+from reports.build import leaderboard_frame
+from reports.choose import score_table
+from reports.figures import Drawing
+from reports.figures.scores import means
+from reports.gather import warnings
+from reports.html import failures_html
+from reports.scores import Scores
+from reports.table import Table
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Leaderboard")
+    scores = scene.scores
+    chosen = st.multiselect("Metrics", list(scores.metrics), key="metrics", bind="query-params", placeholder="all", format_func=str)
+    narrowed = scores.only(metrics=[m for m in scores.metrics if m in chosen]) if chosen else scores
+    for sentence in scene.kept("warnings", lambda: warnings(scores, None)):
+        st.warning(sentence, icon=":material/info:")
+    made = table_of(scene, narrowed, tuple(chosen))
+    shell.table(made, "leaderboard")
+    for scale in scores.scales:
+        shell.figure(scene, ("means", tuple(chosen), scale), lambda scale=scale: drawing(scene, narrowed, scale))
+    failed = scene.kept(("failed", tuple(chosen)), lambda: failures_html(made))
+    if failed:
+        with st.expander("What failed, and why"):
+            st.html(f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="What failed">{failed}</div>')
+
+
+def table_of(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Table:
+    """The leaderboard of these metrics, computed once."""
+    return scene.kept(("leaderboard", chosen), lambda: score_table(scores, full=True, draws=DRAWS))
+
+
+def drawing(scene: Scene, scores: Scores, scale: int) -> Drawing:
+    """Means with intervals at a factor; intervals alone, for the letters stand in the table."""
+    at = scores.only(scales=[scale])
+    return means(leaderboard_frame(at, letters=False, draws=DRAWS), [at.column(m) for m in at.metrics], scene.look)
+
+
+def warm(scene: Scene) -> None:
+    """Compute the first view."""
+    scores = scene.scores
+    made = table_of(scene, scores)
+    scene.kept("warnings", lambda: warnings(scores, None))
+    scene.kept(("failed", ()), lambda: failures_html(made))
+    for scale in scores.scales:
+        shell.warm_figure(scene, ("means", (), scale), lambda scale=scale: drawing(scene, scores, scale))

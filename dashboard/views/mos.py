@@ -1,0 +1,172 @@
+"""MOS: three intervals, both analyses, raters and screening, metrics against people. Nothing before the stopping rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from bench.errors import FaceSRError
+from dashboard import shell
+from dashboard.memo import memo
+from dashboard.scene import Scene
+from dashboard.sources import Catalogue, Group, named
+from reports import mos
+from reports.figures import Look
+from reports.figures import mos as drawings
+from reports.scores import Scores
+from reports.table import fixed
+
+
+def page(catalogue: Catalogue) -> None:
+    """Draw it."""
+    st.title("Mean opinion scores")
+    paths = [str(p) for p in named("FACESR_STUDIES")]
+    if not paths:
+        st.info("No study is shown here: give one with `facesr dashboard RUN --study STUDY`.")
+        return
+    titles = {Path(p).name: Path(p) for p in paths}
+    path = Path(paths[0]) if len(paths) == 1 else titles[str(st.selectbox("Study", list(titles), key="study", bind="query-params"))]
+    rehearsal = st.toggle(
+        "Simulated raters",
+        key="simulated",
+        bind="query-params",
+        help="A rehearsal: no person gave these ratings, and every table says so",
+    )
+    try:
+        result = open_study(path, rehearsal)
+    except FaceSRError as error:
+        st.info(_without_flags(str(error)), icon=":material/lock:")
+        return
+    except Exception as error:
+        st.error(f"{path} cannot be read ({type(error).__name__}: {error}): 'facesr study check {path}' says what is wrong")
+        return
+    scene = _scene(path, rehearsal, result)
+    if result.label:
+        st.warning(result.label, icon=":material/warning:")
+    for guard in result.analysis.guards:
+        st.warning(str(getattr(guard, "sentence", guard)), icon=":material/info:")
+    _results(scene, result)
+    _raters(result)
+    _people(scene, result, _own_scores(result, catalogue))
+
+
+def _without_flags(sentence: str) -> str:
+    """The command line's way to look early is not offered here: the watching page logs who looked and why."""
+    return sentence.split(" (--peek")[0]
+
+
+def ratings_stamp(path: Path) -> tuple[object, ...]:
+    """Changes with a study's files. A PostgreSQL study has no file: asked anew every time."""
+    made: list[object] = []
+    for name in ("study.json", "ratings.db", "ratings.db-wal", "ratings.parquet"):
+        if (path / name).is_file():
+            status = (path / name).stat()
+            made += [name, status.st_mtime_ns, status.st_size]
+    if (path / "database.url").is_file():
+        from bench.study import load
+
+        study = load(path)
+        try:
+            made += [study.finished(), len(study.ratings())]
+        finally:
+            study.close()
+    return tuple(made)
+
+
+def open_study(path: Path, simulated: bool) -> mos.MosResult:
+    """Analysed once for each state of its ratings; refused, every time, before the stopping rule."""
+    return memo.get(("study", path, simulated, ratings_stamp(path)), lambda: mos.open_study(path, simulated=simulated))
+
+
+def _scene(path: Path, simulated: bool, result: mos.MosResult) -> Scene:
+    return Scene(Group(result.study.digest[:12], (), ()), (path, simulated, ratings_stamp(path)))
+
+
+def _look(result: mos.MosResult) -> Look:
+    return Look([m.condition for m in result.conditions])
+
+
+def _results(scene: Scene, result: mos.MosResult) -> None:
+    found, look = result.analysis, _look(result)
+    shell.table(scene.kept("table one", lambda: mos.table_one(result)), "table one")
+    shell.figure(scene, "intervals", lambda: drawings.intervals(result.conditions, look, found.scale, result.letters, result.label))
+    shell.sentences(result.words)
+    shell.table(scene.kept("mos table", lambda: mos.mos_table(result)), "mos")
+    shell.figure(scene, "histograms", lambda: drawings.histograms(result.conditions, look, found.scale, result.label))
+    st.subheader("All pairs")
+    order = [m.condition for m in result.conditions]
+    shell.figure(scene, "significance", lambda: drawings.significance(found.pairs, order, result.label, result.alpha))
+    shell.table(scene.kept("pairs", lambda: mos.pairs_table(result)), "pairs")
+
+
+def _raters(result: mos.MosResult) -> None:
+    """Who rated, and what the declared rule says of whom."""
+    found = result.analysis
+    screened = found.screened
+    st.subheader("Raters and screening")
+    rule = screened.screening.rule
+    why = dict(zip(screened.rejected, screened.screening.reasons, strict=False))
+    st.caption(
+        f"{len(found.cube.raters)} raters; the declared rule is {rule!r}, which rejects {', '.join(screened.rejected) or 'nobody'}. "
+        f"All raters are in the tables above. {result.excluded} were excluded by the study's own rules before."
+    )
+    values = found.cube.values
+    rows = []
+    for i, rater in enumerate(found.cube.raters):
+        mine = pd.Series(values[i].ravel()).dropna()
+        rows.append((rater, len(mine), mine.mean(), mine.std(ddof=1), "rejected: " + why[rater] if rater in why else ""))
+    frame = pd.DataFrame(rows, columns=["rater", "ratings", "mean", "sd", "screening"])
+    st.dataframe(
+        frame, hide_index=True, width="stretch", height=min(320, 38 + 35 * len(frame)), alt="Raters, their ratings, mean, spread and screening",
+        column_config={"mean": st.column_config.NumberColumn(format="%.2f"), "sd": st.column_config.NumberColumn(format="%.2f")},
+    )  # fmt: skip
+    if rule != "none":
+        without = ", ".join(f"{drawings.label_of(m.condition)} {fixed(m.mean, 2)}" for m in screened.conditions)
+        st.caption(f"MOS without the rejected raters: {without}.")
+
+
+def _own_scores(result: mos.MosResult, catalogue: Catalogue) -> Scores | None:
+    """The scores of the run this study was made from, where it is shown."""
+    digest = str(result.study.info.get("run", {}).get("digest", ""))
+    group = next((g for g in catalogue.groups if g.runs[0].digest == digest), None)
+    return group.scores() if group and digest else None
+
+
+def _people(scene: Scene, result: mos.MosResult, scores: Scores | None) -> None:
+    st.subheader("Metrics against people")
+    if scores is None:
+        st.caption("The run that this study's images came from is not shown here: `facesr dashboard RUN --study STUDY` adds it.")
+        return
+    own = scores
+    found = scene.kept("people", lambda: mos.against_people(own, result))
+    if found is None:
+        st.caption("Fewer than six images have both ratings and scores: too few to compare metrics with people.")
+        return
+    stimuli, ranking = found
+    columns = {m: own.column(m) for m in own.metrics}
+    look = Look([m.condition for m in result.conditions])
+    shell.figure(scene, "scatter", lambda: drawings.metric_scatter(stimuli, ranking.agreements, columns, look))
+    shell.table(scene.kept("agreement", lambda: mos.agreement_table(own, ranking)), "agreement")
+
+
+def warm(catalogue: Catalogue) -> None:
+    """Analyse the studies and draw their figures; one whose rule is not met is left alone."""
+    for path in named("FACESR_STUDIES"):
+        result = open_study(path, False)
+        scene, found, look = _scene(path, False, result), result.analysis, _look(result)
+        scene.kept("table one", lambda result=result: mos.table_one(result))
+        scene.kept("mos table", lambda result=result: mos.mos_table(result))
+        scene.kept("pairs", lambda result=result: mos.pairs_table(result))
+        order = [m.condition for m in result.conditions]
+        shell.warm_figure(
+            scene, "intervals", lambda: drawings.intervals(result.conditions, look, found.scale, result.letters, result.label)
+        )
+        shell.warm_figure(scene, "histograms", lambda: drawings.histograms(result.conditions, look, found.scale, result.label))
+        shell.warm_figure(scene, "significance", lambda: drawings.significance(found.pairs, order, result.label, result.alpha))
+        scores = _own_scores(result, catalogue)
+        people = scene.kept("people", lambda scores=scores: mos.against_people(scores, result)) if scores else None
+        if people and scores:
+            columns = {m: scores.column(m) for m in scores.metrics}
+            shell.warm_figure(scene, "scatter", lambda: drawings.metric_scatter(people[0], people[1].agreements, columns, look))

@@ -1,0 +1,77 @@
+"""Provenance: protocol, digests, weights, machine, seeds, times, files; and whether all files are still what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from bench.errors import FaceSRError
+from dashboard import shell
+from dashboard.scene import Scene
+from reports import notes
+from reports.live import LiveRun
+from reports.verify import as_json, verify
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Provenance")
+    runs = [r for r in scene.whole.runs if isinstance(r, LiveRun)]
+    names = {r.path.name: r for r in runs}
+    run = runs[0] if len(runs) == 1 else names[str(st.selectbox("Run", list(names), key="which", bind="query-params"))]
+    _verify(run)
+    shell.facts([("digest of protocol and data", run.digest), *notes.entries(run.protocol, ("study",))], "Protocol")
+    shell.facts(_run_facts(run), "Run")
+    shell.facts([(str(m["label"]), _line(m, ("label",))) for m in run.info["methods"]], "Methods and weights")
+    shell.facts([(name, _line(fact, ())) for name, fact in run.metrics.items()], "Metrics")
+    shell.facts(notes.entries(run.info.get("environment") or {}), "Machine and packages")
+    _files(run)
+
+
+def _line(fact: dict[str, Any], leave_out: tuple[str, ...]) -> str:
+    return "; ".join(f"{k}: {v}" for k, v in notes.entries(fact, leave_out) if v not in ("", "None"))
+
+
+def _run_facts(run: LiveRun) -> list[tuple[str, str]]:
+    calls = run.info.get("calls") or []
+    times = [(f"call {i}", f"{c.get('started')} to {c.get('finished') or 'not finished'}") for i, c in enumerate(calls, start=1)]
+    data = notes.entries(run.info.get("data") or {})
+    state = [("folder", str(run.path)), ("state", str(run.info.get("state", "?"))), ("seed", str(run.info.get("seed", "?")))]
+    return [*state, *((f"data.{k}", v) for k, v in data if v), *times]
+
+
+def _files(run: LiveRun) -> None:
+    import pandas as pd
+
+    faces = run.faces
+    with st.expander(f"Files: {len(faces):,} HR faces with the sha256 of each"):
+        frame = pd.DataFrame([(f["name"], str(f["path"]), f.get("sha256", "")) for f in faces], columns=["face", "file", "sha256"])
+        st.dataframe(frame, hide_index=True, width="stretch", alt="Faces measured, their files and sha256")
+        st.download_button(
+            "CSV", lambda: frame.to_csv(index=False), "faces.csv", "text/csv", on_click="ignore", icon=":material/download:"
+        )
+
+
+def _verify(run: LiveRun) -> None:
+    st.caption("Hash every HR, LR, SR and weight file again, and compare with what was noted when it was measured.")
+    if not st.button("Verify all files", icon=":material/verified:", type="primary"):
+        return
+    bar = st.progress(0.0, "Hashing …")
+    try:
+        verdict = verify(run, lambda done, total: bar.progress(done / max(total, 1), f"Hashing {done:,} of {total:,} files …"))
+    except FaceSRError as error:
+        bar.empty()
+        st.error(str(error))
+        return
+    bar.empty()
+    (st.success if verdict.clean else st.error)(verdict.sentence)
+    for title, names in (("Changed", verdict.changed), ("Not there", verdict.missing), ("Cannot be compared", verdict.unknown)):
+        if names:
+            with st.expander(f"{title}: {len(names):,}", expanded=title != "Cannot be compared"):
+                st.text("\n".join(names[:200]) + (f"\n… and {len(names) - 200:,} more" if len(names) > 200 else ""))
+    st.download_button("Verdict as JSON", as_json(verdict), "verdict.json", "application/json", on_click="ignore")
+
+
+def warm(scene: Scene) -> None:
+    """Nothing to compute."""

@@ -1,0 +1,43 @@
+"""Scale sweep: every metric over the downscaling factors."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import shell
+from dashboard.scene import DRAWS, Scene
+from dashboard.views.leaderboard import table_of
+from reports import build
+from reports.figures import Drawing
+from reports.figures.scores import sweep
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Scale sweep")
+    scores = scene.scores
+    if len(scores.scales) < 2:
+        st.info(
+            f"This run has one factor, ×{scores.scales[0]}: a protocol with several, such as `celebahq-sweep-128`, gives a sweep."
+        )
+        return
+    singles = scene.single_metrics(scores)
+    chosen = st.multiselect("Metrics", singles, key="metrics", bind="query-params", placeholder="all")
+    shown = [m for m in singles if m in chosen] or singles
+    shell.figure(scene, ("sweep", tuple(shown)), lambda: drawing(scene, shown))
+    shell.table(table_of(scene, scores.only(metrics=shown), tuple(shown)), "sweep")
+
+
+def drawing(scene: Scene, metrics: list[str]) -> Drawing:
+    """A panel a metric."""
+    scores = scene.scores
+    return sweep({m: build.sweep_frame(scores, m, DRAWS) for m in metrics}, {m: scores.column(m) for m in metrics}, scene.look)
+
+
+def warm(scene: Scene) -> None:
+    """Compute the first view."""
+    scores = scene.scores
+    singles = scene.single_metrics(scores)
+    if len(scores.scales) > 1 and singles:
+        shell.warm_figure(scene, ("sweep", tuple(singles)), lambda: drawing(scene, singles))
+        table_of(scene, scores.only(metrics=singles), tuple(singles))

@@ -1,0 +1,32 @@
+"""Compute the first view of every page while nobody waits for it, so that opening one is only drawing it."""
+
+from __future__ import annotations
+
+import threading
+
+from dashboard.scene import Scene
+from dashboard.sources import catalogue
+from dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, sweep
+
+
+def warm() -> None:
+    """Every page of every group, the leaderboards first. A page that cannot be drawn says why when it is opened, not here."""
+    shown = catalogue()
+    scenes = [Scene(group) for group in shown.groups]
+    works = [
+        lambda view=view, scene=scene: view.warm(scene)
+        for view in (leaderboard, faces, compare, consistency, identity, attributes, sweep)
+        for scene in scenes
+    ]  # type: ignore[misc]
+    for work in [*works, lambda: mos.warm(shown)]:
+        try:
+            work()
+        except Exception:
+            continue
+
+
+def start() -> threading.Thread:
+    """In the background; whoever opens a page meanwhile waits for what is being computed, and computes nothing twice."""
+    thread = threading.Thread(target=warm, name="warm", daemon=True)
+    thread.start()
+    return thread

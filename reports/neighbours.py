@@ -1,0 +1,101 @@
+"""Whom a restored face resembles: the HR faces nearest to it in the space of a face recogniser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.errors import FaceSRError, WeightsMissing
+from bench.faces import Batch, Face
+from bench.imaging import read_rgb
+from reports.scores import Scores
+
+if TYPE_CHECKING:
+    from bench.metrics.identity import Recogniser
+    from bench.onnxnet import F32
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The HR faces most like one method's answer, nearest first. ``rank``: the place of the face itself (0: no embedding)."""
+
+    method: str
+    faces: tuple[str, ...]
+    similarity: tuple[float, ...]
+    rank: int
+    gallery: int
+
+
+def possible(scores: Scores) -> str:
+    """Why neighbours cannot be found here, in a sentence; '' where they can."""
+    if len(scores.all_faces) < 2:
+        return "One face alone has no neighbours."
+    try:
+        _recogniser().weights  # noqa: B018 - raises where the file is missing
+    except WeightsMissing as error:
+        return f"No neighbours without the recogniser: {error}"
+    return ""
+
+
+def _recogniser() -> Recogniser:
+    from bench.metrics.embedders import embedder
+    from bench.metrics.identity import Recogniser
+
+    return Recogniser(embedder("sface"))
+
+
+def _faces(scores: Scores) -> dict[str, Face]:
+    entries = {str(f["name"]): f for run in reversed(scores.runs) for f in run.faces}
+    made = {}
+    for name, entry in entries.items():
+        points = entry.get("landmarks")
+        landmarks = tuple((float(x), float(y)) for x, y in points) if points else None
+        made[name] = Face(name, Path(str(entry["path"])), "", {}, landmarks)
+    return made
+
+
+def embed_hr(scores: Scores) -> F32:
+    """Unit embeddings of every HR face of the runs, (N, D) in the order of ``scores.all_faces``; NaN where no face is found."""
+    network, faces = _recogniser(), _faces(scores)
+    ordered = [faces[name] for name in scores.all_faces]
+    parts = []
+    for start in range(0, len(ordered), BATCH):
+        part = tuple(ordered[start : start + BATCH])
+        parts.append(network.hr(Batch(part, np.stack([read_rgb(f.path) for f in part]))).vectors)
+    return np.concatenate(parts)
+
+
+def neighbours(scores: Scores, face: str, scale: int, gallery: F32, count: int = 5) -> list[Neighbours]:
+    """For every method that has an image of ``face``: its ``count`` nearest HR faces. ``gallery``: ``embed_hr(scores)``."""
+    network = _recogniser()
+    one = _faces(scores)[face]
+    names = scores.all_faces
+    hr = read_rgb(one.path)
+    batch = Batch((one,), hr[None])
+    points = network.hr(batch).points
+    known = np.isfinite(gallery).all(axis=1)
+    made = []
+    for method in scores.methods:
+        run, label = scores.owner[method]
+        if not run.sr_path(label, face, scale).is_file():
+            continue
+        vector = network.sr(read_rgb(run.sr_path(label, face, scale))[None], batch, points)[0]
+        if not isinstance(vector, np.ndarray) or not np.isfinite(vector).all():
+            made.append(Neighbours(method, (), (), 0, int(known.sum())))
+            continue
+        alike = np.where(known, gallery @ vector, -np.inf)
+        order = np.argsort(-alike, kind="stable")
+        own = names.index(face)
+        rank = int((alike > alike[own]).sum()) + 1 if known[own] else 0
+        nearest = [i for i in order[:count] if known[i]]
+        made.append(
+            Neighbours(method, tuple(names[i] for i in nearest), tuple(float(alike[i]) for i in nearest), rank, int(known.sum()))
+        )
+    if not made:
+        raise FaceSRError(f"no method has an image of {face!r} at factor {scale} yet")
+    return made
