@@ -11,14 +11,15 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import FaceSRError, suggest
 from bench.imaging import to_uint8, write_png
 from bench.method import Method, Outcome, Restored
 from methods.folder import gather, index_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEYS: dict[str, type | tuple[type, ...]] = {
     "command": (str, list),

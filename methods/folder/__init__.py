@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from bench.errors import FaceSRError
 from bench.imaging import read_rgb, resize, to_tensor
 from bench.imaging.files import SUFFIXES
 from bench.method import Method, Outcome, Restored
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.faces import U8
 
 
 def index_folder(folder: Path) -> dict[str, Path]:
@@ -30,6 +32,8 @@ def index_folder(folder: Path) -> dict[str, Path]:
 
 def gather(files: dict[str, Path], names: Sequence[str], size: int, reduce: str) -> Restored:
     """Images of the named faces at ``size``; what is absent, broken or of a wrong shape becomes an outcome with its reason."""
+    import torch  # here, so that a warm run of finished images starts without it
+
     images = torch.zeros(len(names), 3, size, size)
     outcomes = []
     for i, name in enumerate(names):
@@ -46,7 +50,7 @@ def gather(files: dict[str, Path], names: Sequence[str], size: int, reduce: str)
     return Restored(images, outcomes)
 
 
-def _fit(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], size: int, reduce: str, file: Path) -> Tensor:
+def _fit(image: U8, size: int, reduce: str, file: Path) -> Tensor:
     height, width, _ = image.shape
     if height != width or height < size:
         raise FaceSRError(f"{file}: {width} x {height} pixels, expected {size} x {size} (or a larger square, which is reduced)")
