@@ -1,7 +1,7 @@
 """One process for a study: the rating page and its API beside Streamlit, which shows the watching page and the result pages.
 
-Streamlit's script is ``dashboard/app.py`` where it exists. It learns what to show from the environment: ``FACESR_RUNS`` and
-``FACESR_STUDIES``, folders separated by ``os.pathsep``. Without it the watching page stands alone.
+Streamlit's script is ``dashboard/app.py``. It learns what to show from the environment: ``FACESR_RUNS`` and ``FACESR_STUDIES``, folders
+separated by ``os.pathsep``.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-HERE = Path(__file__).parent
-
-
-def script() -> Path:
-    """The Streamlit script: all result pages, or the watching page alone."""
-    pages = HERE / "app.py"
-    return pages if pages.is_file() else HERE / "rating" / "watch.py"
-
 
 async def _alive(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
 def study_app(
-    study: Study, *, password: str, runs: Sequence[Path] = (), limits: Limits | None = None, streamlit: bool = True
+    study: Study,
+    *,
+    password: str,
+    runs: Sequence[Path] = (),
+    limits: Limits | None = None,
+    streamlit: bool = True,
+    address: str = "",
+    port: int = 8501,
 ) -> ASGIApp:
-    """The ASGI application of one study. ``streamlit=False`` leaves the pages for organisers out: rating page and API only."""
+    """The ASGI application of one study. ``streamlit=False`` leaves the pages for organisers out: rating page and API only.
+
+    ``address``: the host name by which organisers reach the pages through a proxy; Streamlit opens its WebSocket to pages from there.
+    """
     routes = [Route("/api/alive", _alive), *rating_routes(study.design.join), Mount("/api", rating_api(study, limits))]
     if not streamlit:
         from starlette.applications import Starlette
@@ -48,18 +50,13 @@ def study_app(
         return Starlette(routes=routes)
     os.environ["FACESR_STUDIES"] = str(study.path.resolve())
     os.environ["FACESR_RUNS"] = os.pathsep.join(str(Path(r).resolve()) for r in runs)
-    # Streamlit reads these when it is imported: no usage statistics, no look-up of this machine's outside address, no browser.
-    os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
-    os.environ.setdefault("STREAMLIT_SERVER_HEADLESS", "true")
-    os.environ.setdefault("STREAMLIT_SERVER_FILE_WATCHER_TYPE", "none")
-    os.environ.setdefault("STREAMLIT_CLIENT_TOOLBAR_MODE", "minimal")
     import streamlit as st
 
-    from dashboard.host import settle
-    from dashboard.images import routes as image_routes
+    from dashboard.host import SCRIPT, settle
+    from dashboard.images import routes as pictures
 
-    app = st.App(script(), routes=[*routes, *image_routes()])
-    settle({})  # the variables above are read by 'streamlit run' only: without this, usage statistics would be sent
+    app = st.App(SCRIPT, routes=[*routes, *pictures()])
+    settle({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})
     return Login(app, password, study.secret)
 
 
@@ -69,6 +66,7 @@ def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> 
 
     import uvicorn
 
-    # access_log=False is not enough: Streamlit sets up logging anew when it starts, and the addresses would be in the log again.
-    logging.getLogger("uvicorn.access").addFilter(lambda _record: False)
+    # access_log=False is not enough: Streamlit sets up logging anew when it starts, and addresses would be in the log again.
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", forwarded_allow_ips=proxies, server_header=False)

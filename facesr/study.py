@@ -136,6 +136,7 @@ def _serve(p: argparse.ArgumentParser) -> None:
     p.add_argument("--runs", type=Path, nargs="*", default=[], help="run folders for the result pages behind the login")
     p.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine only")
     p.add_argument("--port", type=int, default=8501)
+    p.add_argument("--address", default="", help="host name organisers use through a proxy, such as study.example.org")
     p.add_argument("--proxies", default="127.0.0.1", help="reverse proxies whose X-Forwarded headers are believed")
     p.add_argument("--no-dashboard", action="store_true", help="the rating page alone, without Streamlit")
     p.add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
