@@ -11,7 +11,11 @@ class FaceSRError(Exception):
 
 
 class WeightsMissing(FaceSRError):
-    """A weight file cannot be had on this machine; cells that need it become ``weights_missing``."""
+    """A weight file is not on this machine; cells that need it become ``weights_missing``. ``name``: what could be fetched, or ''."""
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

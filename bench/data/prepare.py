@@ -20,6 +20,7 @@ from bench.errors import FaceSRError, WeightsMissing
 from bench.faces import U8
 from bench.imaging.files import write_png, write_whole
 from bench.imaging.resample import resize8
+from bench.weights import with_fetch
 
 Points = tuple[tuple[float, float], ...]
 MAX_OUTSIDE = 0.25
@@ -173,7 +174,7 @@ def _bring(request: Request, job: Job, image: U8) -> tuple[U8, Points | None, st
 def _detect(image: U8) -> Points:
     from bench.detect import detect, main_face
 
-    face = main_face(detect(image), image.shape[:2])
+    face = main_face(with_fetch(lambda: detect(image)), (image.shape[0], image.shape[1]))
     if face is None:
         raise RejectedError("no face found")
     return face.points

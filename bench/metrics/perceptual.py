@@ -178,8 +178,8 @@ def _first(names: tuple[str, ...]) -> Path:
         try:
             return find(name)
         except WeightsMissing as error:
-            problems.append(str(error))
-    raise WeightsMissing(problems[0])
+            problems.append(error)
+    raise problems[0]
 
 
 @cache

@@ -16,6 +16,7 @@ from bench.faces import Face
 from bench.metrics.base import Metric, SetMetric
 from bench.protocol import MetricSpec, Protocol
 from bench.registry import MethodSpec, build_metric, code_digest
+from bench.weights import with_fetch
 
 WHOLE_SET = "*"
 """The image name of a score of the whole set."""
@@ -91,7 +92,7 @@ def stamp(spec: MethodSpec) -> str:
 def _weight_files(target: str) -> Iterator[tuple[str, int, int]]:
     root = Path(__file__).parents[2]
     folders = [Path(p) for p in os.environ.get("FACESR_WEIGHTS", "").split(os.pathsep) if p]
-    folders.append(Path(os.environ.get("FACESR_CACHE", Path.home() / ".cache/facesr")))
+    folders.append(Path(os.environ.get("FACESR_CACHE", Path.home() / ".cache/facesr")) / "weights")
     module = target.rpartition(":")[0]
     if not module.endswith(".py"):
         folders.append(root.joinpath(*module.split(".")[:2]) / "weights")
@@ -116,7 +117,7 @@ def make_metrics(protocol: Protocol, specs: Sequence[MetricSpec]) -> tuple[Metri
             problems.append(str(error))
             continue
         try:
-            weights, missing = metric.weights, ""
+            weights, missing = with_fetch(lambda metric=metric: metric.weights), ""  # type: ignore[misc]
         except WeightsMissing as error:
             weights, missing = {}, str(error)
         plans.append(

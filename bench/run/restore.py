@@ -20,6 +20,7 @@ from bench.method import Method, Outcome, Restored
 from bench.registry import MethodSpec
 from bench.run.plan import Plan, digest, stamp
 from bench.run.store import Store
+from bench.weights import with_fetch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,7 +146,7 @@ class Restorer:
                 return str(weights)
         method = self._build()
         try:
-            weights = json.dumps(method.weights, sort_keys=True)
+            weights = json.dumps(with_fetch(lambda: method.weights), sort_keys=True)
         except WeightsMissing:
             weights = "{}"
         self.store.put("method", [(self.spec.label, self.stamp, weights, method.terms, method.cite)])
@@ -159,7 +160,7 @@ class Restorer:
 
     def _load(self) -> Method:
         method = self._build()
-        method.load()
+        with_fetch(method.load)
         return method
 
     def _key(self, face: Face, weights: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.errors import WeightsMissing
 from bench.weights.entries import Weight, catalogue, named
 from bench.weights.files import WeightsBroken, sha256
-from bench.weights.store import fetch, find, verify, where
+from bench.weights.store import fetch, find, verify, where, with_fetch
 from bench.weights.tensors import load_tensors
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "sha256",
     "verify",
     "where",
+    "with_fetch",
 ]

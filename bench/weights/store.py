@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from bench.errors import FaceSRError, WeightsMissing
 from bench.weights import sources
 from bench.weights.entries import Weight, named
 from bench.weights.files import WeightsBroken, sha256, sniff
+
+T = TypeVar("T")
 
 
 def user_places() -> list[Path]:
@@ -54,9 +57,22 @@ def checked(name_or_path: str | Path) -> Path:
     weight = named(str(name_or_path))
     found = where(weight.name)
     if found is None:
-        raise WeightsMissing(how_to_get(weight))
+        raise WeightsMissing(how_to_get(weight), "" if weight.source == "user" else weight.name)
     check(weight, found)
     return found
+
+
+def with_fetch(get: Callable[[], T]) -> T:
+    """What ``get`` gives, after fetching the files it misses that a machine can fetch by itself (pinned, checked, nothing run)."""
+    tried: set[str] = set()
+    while True:
+        try:
+            return get()
+        except WeightsMissing as error:
+            if not error.name or error.name in tried:
+                raise
+            tried.add(error.name)
+            fetch(error.name)
 
 
 def _is_named(name: str) -> bool:
