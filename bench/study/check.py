@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from bench.errors import FaceSRError
 from bench.study import reading
+from bench.study import tables as t
+from bench.study.design import plan_digest
 from bench.study.imports import read
+from bench.study.order import Trial
 from bench.study.study import Study, load
 
 if TYPE_CHECKING:
@@ -57,7 +62,7 @@ def _check_study(study: Study) -> list[Finding]:
         return check_table(study.ratings(), study.scale)
     table = study.ratings(excluded=True)
     findings = check_table(table, study.scale if study.method != "pair" else (min(study.scores), max(study.scores)), designed=True)
-    return findings + _files(study) + _plan(study, table)
+    return findings + _files(study) + _order(study) + _plan(study, table)
 
 
 def _check_export(folder: Path) -> list[Finding]:
@@ -204,6 +209,17 @@ def _plan(study: Study, table: pd.DataFrame) -> list[Finding]:
     if len(early):
         found.append(Finding("impossible", "ratings before consent", len(early), _names(early, "rater", "position")))
     return found
+
+
+def _order(study: Study) -> list[Finding]:
+    """Whether the plan in the database is the frozen one, by its digest."""
+    rows: list[list[Trial]] = [[] for _ in range(study.design.raters)]
+    with study.engine.connect() as connection:
+        for r in connection.execute(select(t.plan).order_by(t.plan.c.row, t.plan.c.position)):
+            if r.row < len(rows):
+                rows[r.row].append(Trial(r.kind, r.face, r.condition, r.other, r.low, r.high))
+    same = plan_digest(rows) == study.info["plan_sha256"]
+    return [] if same else [Finding("impossible", "order of trials that is not the frozen one", 1)]
 
 
 def changed_files(study: Study) -> list[str]:

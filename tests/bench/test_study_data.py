@@ -299,6 +299,9 @@ def test_check_of_a_study(tmp_path: Path) -> None:
             t.rating.insert().values(rater=rater.id, position=3, score=None, input="", at="2099-01-01T00:00:00.000Z")
         )
     assert any(f.kind == "missing" and "holes" in f.what for f in check(study))
+    with writing(study.engine) as connection:
+        connection.execute(t.plan.update().where(t.plan.c.row == 2, t.plan.c.position == 1).values(face="someone else"))
+    assert any("order of trials" in f.what for f in check(study))
     image = study.stimulus_path(study.design.stimuli[0].name)
     image.write_bytes(image.read_bytes() + b"x")
     assert any("stimuli that are not the frozen ones" in f.what for f in check(study))

@@ -404,6 +404,37 @@ def test_an_mturk_worker_submits_the_assignment(shared: Any, tmp_path: Path) -> 
     study.close()
 
 
+def test_rests_and_pauses(shared: Any, tmp_path: Path) -> None:
+    """After the design's time without a rest the page waits and goes on by itself; a paused rater waits for the organisers."""
+    study = small_study(tmp_path, session_minutes=0.03, rest_minutes=0.06)
+    with ThreadServer(study.path) as server:
+        name, url = link(study, server)
+        page = shared.new_context().new_page()
+        page.goto(url)
+        agree(page)
+        while not page.query_selector("text=Please rest your eyes"):
+            if page.query_selector("[data-score]:enabled"):
+                page.keyboard.press("3")
+            elif page.query_selector("[data-go]:enabled, .text .big:enabled"):
+                page.keyboard.press("Enter")
+            page.wait_for_timeout(120)
+        assert "You can go on in 0:0" in page.inner_text(".text")
+        before = len(answers(study, name))
+        page.wait_for_selector("[data-score]:enabled, [data-go]:enabled, .text .big:enabled", timeout=15_000)
+        store.set_status(study.engine, name, "paused")
+        while not page.query_selector("text=The study is paused"):
+            if page.query_selector("[data-score]:enabled"):
+                page.keyboard.press("3")
+            elif page.query_selector("[data-go]:enabled, .text .big:enabled"):
+                page.keyboard.press("Enter")
+            page.wait_for_timeout(120)
+        assert len(answers(study, name)) == before
+        store.set_status(study.engine, name, "active")
+        wait_for(lambda: len(answers(study, name)) > before)
+        assert list(answers(study, name)["position"]) == list(range(1, len(answers(study, name)) + 1))
+    study.close()
+
+
 def test_wrong_links_say_so(shared: Any, study: Study, server: ThreadServer) -> None:
     """A link that is not valid, and a page without one in a study by invitation."""
     page = shared.new_page()
