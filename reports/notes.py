@@ -17,7 +17,7 @@ FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("cele
 
 
 SPREAD = {
-    "pm": "Means ± half the width of the 95 % interval (over faces,",
+    "pm": "Means ± half the width of the 95 % interval, [its ends] where it is lopsided (over faces,",
     "ends": "Means [ends of the 95 % interval] (over faces,",
     "none": "Means; 95 % intervals are in the CSV form (over faces,",
 }
@@ -68,22 +68,24 @@ def method_weights(scores: Scores) -> dict[str, dict[str, str]]:
 
 
 def failures_line(cells: Iterable[Cell]) -> str:
-    """'† Left out of the mean: pulse 12 not_converged (LPIPS, PSNR); …', or that nothing failed."""
-    counts: Counter[tuple[str, int, str, int]] = Counter()
-    metrics: dict[tuple[str, int, str, int], list[str]] = {}
-    for cell in cells:
+    """'† Left out of means: 12 not_converged (psnr, ssim) of pulse; …', or that nothing failed. Methods that failed alike are named together."""
+    listed = list(cells)
+    several = len({c.scale for c in listed}) > 1
+    metrics: dict[tuple[str, str, int], list[str]] = {}
+    for cell in listed:
         for status, n in Counter(f.status for f in cell.failures).items():
-            key = (cell.method, cell.scale, status, n)
-            counts[key] += 1
-            metrics.setdefault(key, []).append(cell.metric)
-    if not counts:
+            metrics.setdefault((f"{cell.method} ×{cell.scale}" if several else cell.method, status, n), []).append(cell.metric)
+    alike: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
+    for (method, status, n), names in metrics.items():
+        alike.setdefault((status, n, tuple(names)), []).append(method)
+    if not alike:
         return "No cell failed."
-    several = len({key[1] for key in counts}) > 1
-    parts = []
-    for (method, scale, status, n), names in metrics.items():
-        at = f" ×{scale}" if several else ""
-        parts.append(f"{method}{at}: {n:,} {status} ({', '.join(names)})")
-    return f"† Faces left out of a mean: {'; '.join(parts)}."
+    every = len({(c.method, c.scale) for c in listed})
+    parts = [
+        f"{n:,} {status} ({', '.join(names)}) of {'every method' if 1 < len(methods) == every else ', '.join(methods)}"
+        for (status, n, names), methods in alike.items()
+    ]
+    return f"† Left out of means: {'; '.join(parts)}."
 
 
 def kept_line(scores: Scores) -> str:

@@ -145,10 +145,14 @@ def number(cell: Cell) -> str:
 
 
 def interval(cell: Cell, style: Intervals) -> str:
-    """The printed interval, '' where there is none: ``± 0.12`` is half its width, ``[22.80, 23.03]`` its ends."""
+    """The printed interval, '' where there is none: ``± 0.12`` is half its width, ``[22.80, 23.03]`` its ends.
+
+    A lopsided interval (a share near 1: one arm more than twice the other) is always printed by its ends: ``1.000 ± 0.162`` would lie.
+    """
     if style == "none" or cell.text is not None or not (math.isfinite(cell.low) and math.isfinite(cell.high)):
         return ""
-    if style == "ends":
+    arms = sorted((cell.mean - cell.low, cell.high - cell.mean))
+    if style == "ends" or arms[1] > 2 * arms[0]:
         return f"[{fixed(cell.low, cell.digits)}, {fixed(cell.high, cell.digits)}]"
     return f"± {fixed((cell.high - cell.low) / 2, cell.digits)}"
 

@@ -58,6 +58,11 @@ def to_markdown(table: Table, style: Intervals = "pm") -> str:
     return "\n".join([*lines, "", *(f"- {_escape(note)}" for note in table.notes)]).rstrip() + "\n"
 
 
+def _line(name: str) -> str:
+    """A name on one line: csv.writer leaves a lone carriage return unquoted (mended in Python 3.13)."""
+    return " ".join(name.splitlines()) if "\r" in name or "\n" in name else name
+
+
 def to_csv(table: Table) -> str:
     """Tidy CSV, one row a cell, full precision, empty where there is no number; a last column ``scale`` where there are several."""
     scales = table.scales
@@ -66,5 +71,14 @@ def to_csv(table: Table) -> str:
     writer.writerow([*CSV_COLUMNS, *(["scale"] if len(scales) > 1 else [])])
     for cell in table.cells:
         numbers = [repr(v) if math.isfinite(v) else "" for v in (cell.mean, cell.low, cell.high)]
-        writer.writerow([cell.method, cell.metric, cell.n, cell.failed, *numbers, *([cell.scale or ""] if len(scales) > 1 else [])])
+        writer.writerow(
+            [
+                _line(cell.method),
+                _line(cell.metric),
+                cell.n,
+                cell.failed,
+                *numbers,
+                *([cell.scale or ""] if len(scales) > 1 else []),
+            ]
+        )
     return buffer.getvalue()

@@ -350,4 +350,4 @@ def test_a_running_run_and_lost_weights_are_warned_of(tmp_path: Path) -> None:
     info["state"], info["metrics"]["lpips"] = "running", {"label": "LPIPS", "higher_is_better": False}
     (folder / "run.json").write_text(json.dumps(info))
     warnings = " ".join(gather(open_runs([folder]), count=1, draws=100).warnings)
-    assert "is not finished" in warnings and "want of weights: bicubic; lpips: no alexnet.pth" in warnings
+    assert "is not finished" in warnings and "No value of any method for LPIPS: no alexnet.pth." in warnings
