@@ -37,7 +37,7 @@ def to_html(table: Table, style: Intervals = "pm") -> str:
     for c in table.columns:
         unit = f' <span class="unit">{escape(c.unit)}</span>' if c.unit else ""
         hover = f' title="{escape(c.conventions, quote=True)}"' if c.conventions else ""
-        heads.append(f'<th scope="col"{hover}>{escape(c.label)}{unit} {c.arrow}'.rstrip() + "</th>")
+        heads.append(f'<th scope="col"{hover}>{escape(c.label)}{unit}' + (f"&nbsp;{c.arrow}" if c.arrow else "") + "</th>")
     heads += ['<th scope="col">n</th>'] if table.show_n else []
     body = []
     for group, rows in table.groups:
