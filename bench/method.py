@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-RestoreStatus = Literal["ok", "not_converged", "missing", "failed", "weights_missing"]
+RestoreStatus = Literal["ok", "not_converged", "missing", "failed", "weights_missing", "skipped"]
 
 
 @dataclass(frozen=True)

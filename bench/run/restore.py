@@ -126,16 +126,16 @@ class Restorer:
         due = [f for f in self.plan.data.faces if not self._good(f, weights, have.get(f.name))]
         if not due:
             return
-        _make_folder(self.folder)
         try:
+            reason = self._build().skip()
+            if reason:
+                self.store.put("restored", [self._row(f, weights, Outcome("skipped", reason), None, "") for f in due])
+                return
             method = self._load()
+            _make_folder(self.folder)
         except WeightsMissing as error:
             self.store.put("restored", [self._row(f, weights, Outcome("weights_missing", str(error)), None, "") for f in due])
             progress(self.spec.label, len(due), len(due))
-            return
-        reason = method.skip()
-        if reason:
-            self.store.put("restored", [self._row(f, weights, Outcome("failed", reason), None, "") for f in due])
             return
         self._all(method, weights, due, progress)
 
@@ -182,7 +182,7 @@ class Restorer:
         if known is None or known[1] in RETRIED or known[0] != self._key(face, weights):
             return False
         file = self.folder / f"{face.name}.png"
-        return file.is_file() and sha256(file) == known[2]
+        return known[1] == "skipped" or file.is_file() and sha256(file) == known[2]
 
     def _row(self, face: Face, weights: str, outcome: Outcome, seconds: float | None, known: str) -> tuple[Any, ...]:
         return (self.spec.label, self.scale, face.name, self._key(face, weights), outcome.status, outcome.reason, seconds, known)

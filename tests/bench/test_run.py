@@ -408,3 +408,20 @@ def test_limit_and_metric_choice(world: Path) -> None:
     assert "border 4" in run.metrics["psnr"]["conventions"]
     with pytest.raises(FaceSRError, match="--limit 0"):
         _go(world, limit=0, out="x")
+
+
+PICKY = """
+from bench.method import Method
+
+class Picky(Method):
+    \"\"\"Serves no scale but x4.\"\"\"
+    def skip(self):
+        return None if self.scale == 4 else f"x{self.scale} is not x4"
+"""
+
+
+def test_a_method_may_decline_a_scale(world: Path) -> None:
+    (world / "picky.py").write_text(PICKY)
+    frame = _go(world, f"{world / 'picky.py'}:Picky").scores()
+    assert set(frame.status) == {"skipped"}
+    assert set(frame.reason) == {"x8 is not x4"}
