@@ -182,7 +182,7 @@ class Restorer:
         if known is None or known[1] in RETRIED or known[0] != self._key(face, weights):
             return False
         file = self.folder / f"{face.name}.png"
-        return known[1] == "skipped" or file.is_file() and sha256(file) == known[2]
+        return known[1] == "skipped" or (file.is_file() and sha256(file) == known[2])
 
     def _row(self, face: Face, weights: str, outcome: Outcome, seconds: float | None, known: str) -> tuple[Any, ...]:
         return (self.spec.label, self.scale, face.name, self._key(face, weights), outcome.status, outcome.reason, seconds, known)
