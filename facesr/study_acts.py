@@ -58,6 +58,8 @@ def create(args: argparse.Namespace) -> int:
         counts = {c: sum(s.condition == c for s in flagged) for c in design.conditions}
         print(f"epsilon      outside {design.epsilon:g}, flagged: {', '.join(f'{c} {n}' for c, n in counts.items() if n)}")
     print(f"stopping     means stay hidden until {design.raters_to_finish} raters have finished")
+    if not design.contact:
+        print("contact      none: raters see nobody to ask, or to have their ratings deleted; --contact gives one")
     print(f"frozen       digest {study.digest}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import statistics
 import time
@@ -147,6 +148,11 @@ def test_forty_raters_flat_out_and_ten_kills(tmp_path: Path, database: str | Non
 @pytest.mark.timeout(600)
 def test_speed_at_twenty_ratings_a_second(tmp_path: Path, database: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     """p95 of a rating at most 50 ms at 20 ratings a second for 30 seconds, with Streamlit in the same process, on two cores."""
+    cores = os.cpu_count() or 1
+    if os.getloadavg()[0] > cores:
+        pytest.skip(
+            f"this machine is busy with other work (load {os.getloadavg()[0]:.1f} on {cores} cores): times would be about that"
+        )
     study, tokens = big_study(tmp_path, database)
     with Server(study.path, dashboard=True) as server:
         times = asyncio.run(paced(server, tokens, rate=20, seconds=30))

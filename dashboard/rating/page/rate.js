@@ -78,7 +78,7 @@ async function consent() {
     const button = make("button", { className: "big", textContent: say("start"), disabled: true, onclick: () => resolve() });
     box.addEventListener("change", () => { button.disabled = !box.checked; });
     box.dataset.first = "";
-    const contact = say("consent_contact", { contact: session.contact || "–", rater: session.rater });
+    const contact = say(session.contact ? "consent_contact" : "consent_number", { contact: session.contact, rater: session.rater });
     show(false, card(say("consent_title"), ...paragraphs(say("consent", { items: count, minutes })), make("p", { className: "small", textContent: contact }),
       make("label", { className: "agree" }, box, make("span", { textContent: say("consent_agree") })), button));
   });
