@@ -1,85 +1,25 @@
 """The rating page in a real browser (headless Chromium): a whole study by keyboard, killed halfway; pixels; connection; crowds."""
 
+# ruff: noqa: F811 - the fixtures `driver` and `shared` are imported, and are arguments of tests
+
 from __future__ import annotations
 
 import io
 import math
-import os
-import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench.study import Study, load, reading, store
+from bench.study import Study, reading
+from browser import CHROMIUM, MARKS, Browser, agree, answers, driver, link, rate_until, shared, step, wait_for  # noqa: F401 - fixtures
 from fake_study import small_study
 from servers import ThreadServer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="Chromium is not installed (apt install chromium): the page is not tried in a browser"
-    ),
-]
-PLAYWRIGHT = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not tried in a browser")
-
-
-class Browser:
-    """Chromium as its own process with its own profile, so that it can be killed like a crash and started again."""
-
-    def __init__(self, driver: Any, profile: Path) -> None:
-        self.driver, self.profile = driver, profile
-        self.start()
-
-    def start(self) -> None:
-        """Start and connect."""
-        port = self.profile / "DevToolsActivePort"
-        port.unlink(missing_ok=True)
-        (self.profile / "SingletonLock").unlink(missing_ok=True)  # left by a killed process
-        options = [
-            "--headless=new",
-            "--no-sandbox",
-            "--no-first-run",
-            "--disable-gpu",
-            "--remote-debugging-port=0",
-            f"--user-data-dir={self.profile}",
-        ]
-        self.process = subprocess.Popen(
-            [str(CHROMIUM), *options, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        deadline = time.monotonic() + 60
-        while not (port.exists() and port.read_text().strip()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        self.connection = self.driver.chromium.connect_over_cdp(f"http://127.0.0.1:{port.read_text().split()[0]}")
-        self.context = self.connection.contexts[0]
-
-    def kill(self) -> None:
-        """SIGKILL to the whole process group."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    """Playwright, which only drives: the browser is the system's."""
-    with PLAYWRIGHT.sync_playwright() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def shared(driver: Any) -> Iterator[Any]:
-    """One browser for the tests that do not kill it."""
-    browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-    yield browser
-    browser.close()
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -104,73 +44,6 @@ def server(study: Study) -> Iterator[ThreadServer]:
     """The study, served."""
     with ThreadServer(study.path) as made:
         yield made
-
-
-def link(study: Study, server: ThreadServer) -> tuple[str, str]:
-    """A new rater's name and personal link."""
-    rater, token = store.invite(study.engine, rows=study.design.raters)
-    return rater.name, f"{server.url}/rate/#{token}"
-
-
-def agree(page: Any) -> None:
-    """Consent and instructions by keyboard."""
-    page.wait_for_selector("#agree")
-    page.keyboard.press("Space")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#agree", state="detached")
-
-
-def step(page: Any, key: str) -> str:
-    """Whatever is on the screen, answered by keyboard once: 'rated', 'went on' or 'done'."""
-    page.wait_for_selector("code, [data-go]:enabled, [data-score]:enabled, .text .big:enabled")
-    if page.query_selector("code"):
-        return "done"
-    title = page.inner_text("h1")
-    if page.query_selector("[data-score]:enabled"):
-        wanted = title.split("answer ")[1][0] if "Please answer" in title else key
-        count = page.inner_text("#count")
-        page.keyboard.press(wanted)
-        page.wait_for_function(
-            "before => document.getElementById('count').textContent !== before || !document.querySelector('[data-score]')",
-            arg=count,
-        )
-        return "rated"
-    count = page.inner_text("#count") + title
-    page.keyboard.press("Enter")
-    page.wait_for_function(
-        "before => (document.getElementById('count').innerText + (document.querySelector('h1')?.innerText ?? '')) !== before",
-        arg=count,
-    )
-    return "went on"
-
-
-def rate_until(page: Any, rated: int, key: str = "4") -> int:
-    """Answer items until ``rated`` were rated or the study is done; returns how many."""
-    count = 0
-    while count < rated:
-        what = step(page, key)
-        if what == "done":
-            break
-        count += what == "rated"
-    return count
-
-
-def answers(study: Study, name: str) -> Any:
-    """What is in the database of one rater."""
-    again = load(study.path)
-    try:
-        return again.ratings().query("rater == @name")
-    finally:
-        again.close()
-
-
-def wait_for(condition: Any, seconds: float = 20) -> None:
-    """Poll until true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def test_a_whole_study_by_keyboard_killed_halfway(driver: Any, study: Study, server: ThreadServer, tmp_path: Path) -> None:
@@ -344,94 +217,6 @@ def test_zoom_can_be_refused_and_languages_changed(driver: Any, shared: Any, tmp
         assert (shown["dpr"], shown["device_pixels"], shown["css_px"], shown["verified"]) == (2.0, 4.0, 128.0, True)
         page.select_option("#language", "en") if page.is_visible("#language") else None
         context.close()
-    study.close()
-
-
-def test_a_prolific_worker_comes_and_returns(shared: Any, tmp_path: Path) -> None:
-    """The id leaves the address bar, the place is found again on another device, the end leads back to the platform."""
-    study = small_study(
-        tmp_path,
-        join="prolific",
-        completion_url="https://app.prolific.com/submissions/complete?cc={code}",
-        completion_code="CAFE01",
-    )
-    with ThreadServer(study.path) as server:
-        url = f"{server.url}/rate?PROLIFIC_PID=5f1234567890abcdef123456&STUDY_ID=1&SESSION_ID=2"
-        first = shared.new_context()
-        page = first.new_page()
-        page.goto(url)
-        agree(page)
-        assert "PROLIFIC" not in page.url
-        assert "/rate/#" in page.url
-        rate_until(page, 3)
-        wait_for(lambda: len(answers(study, "r001")) == 7)
-        first.close()
-        second = shared.new_context()
-        page = second.new_page()
-        page.goto(url)
-        rate_until(page, 100)
-        assert page.inner_text("code") == "CAFE01"
-        assert page.get_attribute("a.big", "href") == "https://app.prolific.com/submissions/complete?cc=CAFE01"
-        second.close()
-    table = study.ratings()
-    assert set(table["rater"]) == {"r001"}
-    assert list(table["position"]) == list(range(1, 17))
-    study.close()
-
-
-def test_an_mturk_worker_submits_the_assignment(shared: Any, tmp_path: Path) -> None:
-    """A preview takes no place; at the end the form goes to MTurk with assignment and code; a foreign address is not taken over."""
-    study = small_study(tmp_path, join="mturk", images=2, anchors=0, gap=1, conditions=["hr", "psp"])
-    with ThreadServer(study.path) as server:
-        page = shared.new_context().new_page()
-        submit = "turkSubmitTo=https%3A%2F%2Fworkersandbox.mturk.com"
-        page.goto(f"{server.url}/rate?assignmentId=ASSIGNMENT_ID_NOT_AVAILABLE&hitId=H&{submit}")
-        page.wait_for_selector("text=This is a preview")
-        assert reading.raters(study).empty
-        page.goto(f"{server.url}/rate?assignmentId=A1&hitId=H&workerId=W1&{submit}")
-        agree(page)
-        rate_until(page, 100)
-        assert page.get_attribute("form", "action") == "https://workersandbox.mturk.com/mturk/externalSubmit"
-        values = page.eval_on_selector_all("form input", "all => all.map(i => [i.name, i.value])")
-        assert values == [["assignmentId", "A1"], ["code", page.inner_text("code")]]
-        page = shared.new_context().new_page()
-        page.goto(f"{server.url}/rate?assignmentId=A2&workerId=W2&turkSubmitTo=https%3A%2F%2Fevil.example")
-        agree(page)
-        rate_until(page, 100)
-        page.wait_for_selector("code")
-        assert page.query_selector("form") is None
-        assert "mturk.com" in httpx.get(f"{server.url}/rate/").headers["content-security-policy"].split("frame-ancestors")[1]
-    study.close()
-
-
-def test_rests_and_pauses(shared: Any, tmp_path: Path) -> None:
-    """After the design's time without a rest the page waits and goes on by itself; a paused rater waits for the organisers."""
-    study = small_study(tmp_path, session_minutes=0.03, rest_minutes=0.06)
-    with ThreadServer(study.path) as server:
-        name, url = link(study, server)
-        page = shared.new_context().new_page()
-        page.goto(url)
-        agree(page)
-        while not page.query_selector("text=Please rest your eyes"):
-            if page.query_selector("[data-score]:enabled"):
-                page.keyboard.press("3")
-            elif page.query_selector("[data-go]:enabled, .text .big:enabled"):
-                page.keyboard.press("Enter")
-            page.wait_for_timeout(120)
-        assert "You can go on in 0:0" in page.inner_text(".text")
-        before = len(answers(study, name))
-        page.wait_for_selector("[data-score]:enabled, [data-go]:enabled, .text .big:enabled", timeout=15_000)
-        store.set_status(study.engine, name, "paused")
-        while not page.query_selector("text=The study is paused"):
-            if page.query_selector("[data-score]:enabled"):
-                page.keyboard.press("3")
-            elif page.query_selector("[data-go]:enabled, .text .big:enabled"):
-                page.keyboard.press("Enter")
-            page.wait_for_timeout(120)
-        assert len(answers(study, name)) == before
-        store.set_status(study.engine, name, "active")
-        wait_for(lambda: len(answers(study, name)) > before)
-        assert list(answers(study, name)["position"]) == list(range(1, len(answers(study, name)) + 1))
     study.close()
 
 
