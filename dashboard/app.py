@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -79,7 +80,7 @@ def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
     if scene is not None:
         for key, (title, icon, draw) in PAGES.items():
             pages[key] = st.Page(
-                _page(key, lambda draw=draw: draw(scene)),
+                _page(key, partial(draw, scene)),
                 title=title,
                 icon=f":material/{icon}:",
                 url_path=key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def table(made: Table, key: str, *, downloads: bool = True) -> None:
                 continue
             st.download_button(
                 {"latex": "LaTeX", "csv": "CSV", "md": "Markdown"}[kind],
-                lambda kind=kind: print_table(made, kind),
+                partial(print_table, made, kind),
                 f"{made.name}.{ending}",
                 mime,
                 key=f"{key} {kind}",
@@ -102,4 +103,4 @@ def facts(lines: Iterable[tuple[str, str]], caption: str) -> None:
 def warm_figure(scene: Scene, what: object, draw: Callable[[], Drawing]) -> None:
     """Draw a figure for both themes before anyone asks."""
     for ink in (INK, LIGHT_INK):
-        scene.kept(("figure", what, ink), lambda ink=ink: rendered(scene, what, draw, ink))
+        scene.kept(("figure", what, ink), partial(rendered, scene, what, draw, ink))

@@ -10,7 +10,8 @@ from typing import Any
 import streamlit as st
 
 ASSETS = Path(__file__).with_name("assets")
-START = (50, 0, 0)
+EYE = (0.3, 0.36)
+"""Where the lens starts, as shares of the width and height: on the left eye of an aligned face."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ def _component() -> Any:
     return st.components.v2.component("facesr_viewer", html='<div class="viewer"></div>', css=read["css"], js=read["js"])
 
 
-def place(text: str) -> tuple[int, int, int]:
-    """'50,0,0' from the address: the split in per cent, left and top of the lens in HR pixels. Anything else: the start."""
+def place(text: str, size: int) -> tuple[int, int, int]:
+    """'50,40,48' from the address: the split in per cent, left and top of the lens in HR pixels. Anything else: the start."""
     parts = text.split(",")
     if len(parts) != 3 or not all(p.strip().isdigit() and len(p) < 6 for p in parts):
-        return START
+        return 50, round(EYE[0] * size), round(EYE[1] * size)
     split, x, y = map(int, parts)
     return min(split, 100), x, y
 
@@ -39,7 +40,7 @@ def place(text: str) -> tuple[int, int, int]:
 def viewer(left: Picture, right: Picture, images: Sequence[Picture], size: int, zoom: int, key: str) -> None:
     """Show it. ``size``: pixels a side of HR; ``zoom``: screen pixels an image pixel covers, 0 for no lens."""
     # The place is given once: handing every move back would draw the component anew under the reader's hand.
-    begin = st.session_state.setdefault(f"{key} start", list(place(st.query_params.get("at", ""))))
+    begin = st.session_state.setdefault(f"{key} start", list(place(st.query_params.get("at", ""), size)))
     data = {
         "left": asdict(left), "right": asdict(right), "images": [asdict(i) for i in images], "size": size, "zoom": zoom, "at": begin,
     }  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from dashboard.scene import Scene
 from dashboard.sources import catalogue
@@ -13,12 +15,10 @@ def warm() -> None:
     """Every page of every group, the leaderboards first. A page that cannot be drawn says why when it is opened, not here."""
     shown = catalogue()
     scenes = [Scene(group) for group in shown.groups]
-    works = [
-        lambda view=view, scene=scene: view.warm(scene)
-        for view in (leaderboard, faces, compare, consistency, identity, attributes, sweep)
-        for scene in scenes
-    ]  # type: ignore[misc]
-    for work in [*works, lambda: mos.warm(shown)]:
+    views: list[Callable[[Scene], None]] = [leaderboard.warm, faces.warm, compare.warm, consistency.warm, identity.warm]
+    views += [attributes.warm, sweep.warm]
+    works: list[Callable[[], None]] = [partial(view, scene) for view in views for scene in scenes]
+    for work in [*works, partial(mos.warm, shown)]:
         try:
             work()
         except Exception:

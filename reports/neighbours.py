@@ -78,7 +78,7 @@ def neighbours(scores: Scores, face: str, scale: int, gallery: F32, count: int =
     hr = read_rgb(one.path)
     batch = Batch((one,), hr[None])
     points = network.hr(batch).points
-    known = np.isfinite(gallery).all(axis=1)
+    known = np.asarray(np.isfinite(gallery).all(axis=1))
     made = []
     for method in scores.methods:
         run, label = scores.owner[method]

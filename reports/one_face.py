@@ -24,7 +24,7 @@ def face_scores(scores: Scores, face: str, scale: int | None = None) -> Table:
             cell = replace(found[method, metric], low=math.nan, high=math.nan)
             if cell.failures:
                 why = cell.failures[0]
-                value = float(kept[metric].at[face, method])
+                value = float(kept[metric][method].to_numpy()[0])
                 text = (
                     f"{value:.{cell.digits}f} ({why.status.replace('_', ' ')})"
                     if math.isfinite(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from bench.errors import FaceSRError
@@ -33,17 +32,19 @@ def page(scene: Scene) -> None:
     first, second = first_pair(scores)
     a = columns[0].selectbox("Method A", scores.methods, index=scores.methods.index(first), key="a", bind="query-params")
     others = [m for m in scores.methods if m != a]
-    b = columns[1].selectbox("Method B", others, index=others.index(second) if second in others else 0, key="b", bind="query-params")
+    b = columns[1].selectbox(
+        "Method B", others, index=others.index(second) if second in others else 0, key="b", bind="query-params"
+    )
     with columns[2]:
         metric = metric_control(scores, scene.single_metrics(scores))
     with columns[3]:
         scale = scale_control(scores)
-    pair = scores.only(methods=[a, b])
+    pair = scene.kept(("pair", a, b), lambda: scores.only(methods=[a, b]))
     both = len(pair.values(metric, scale).dropna())
     if both < 2:
         st.info(f"{a} and {b} have {both} faces in common that both have a value for: a comparison needs at least two.")
         return
-    found = scene.kept(("duel", a, b, metric, scale), lambda: duel(scores, a, b, metric, scale))
+    found = scene.kept(("duel", a, b, metric, scale), lambda: duel(pair, a, b, metric, scale))
     _figures(scores, found, metric)
     shell.figure(
         scene,
@@ -53,6 +54,14 @@ def page(scene: Scene) -> None:
     known = tuple(filters(scene))
     made = scene.kept(("duel by", a, b, metric, scale), lambda: duel_by(pair, a, b, metric, known, scale))
     shell.table(made, "duel")
+    st.download_button(
+        "Differences of all faces (CSV)",
+        found.faces.to_csv,
+        f"{a}-against-{b}-{metric}.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
     _faces(scene, found, metric, scale)
 
 
@@ -91,8 +100,7 @@ def _figures(scores: Scores, found: Duel, metric: str) -> None:
 
 
 def _faces(scene: Scene, found: Duel, metric: str, scale: int) -> None:
-    scores = scene.scores.only(methods=[found.a, found.b])
-    statuses, kept = scores.statuses(metric, scale), scores.values(metric, scale, kept=True)
+    scores = scene.kept(("pair", found.a, found.b), lambda: scene.scores.only(methods=[found.a, found.b]))
     sign = 1 if scores.column(metric).higher_is_better else -1
     ordered = (sign * found.faces["difference"]).sort_values(ascending=False, kind="stable")
     for side, method, names in (("a", found.a, ordered.index[:SHOWN]), ("b", found.b, ordered.index[::-1][:SHOWN])):
@@ -101,15 +109,7 @@ def _faces(scene: Scene, found: Duel, metric: str, scale: int) -> None:
         if not mine:
             st.caption("Nowhere.")
         for face in mine:
-            best = found.a if side == "a" else found.b
-            _row(scores, face, scale, metric, kept.loc[face], statuses.loc[face], best, side)
-
-
-def _row(scores: Scores, face: str, scale: int, metric: str, values: pd.Series, statuses: pd.Series, best: str, side: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(face, key=f"show {side} {face}", type="tertiary", width=110, help="Show in full"):
-            st.switch_page(st.session_state["pages"]["faces"], query_params={"face": face})
-        st.html(gallery.strip(scores, face, scale, metric, values, statuses, best))
+            gallery.row(scene, scores, face, scale, metric, found.a if side == "a" else found.b, prefix=side)
 
 
 def warm(scene: Scene) -> None:

@@ -65,12 +65,8 @@ def _worst(scene: Scene, metric: str, scale: int) -> None:
     method = st.selectbox("Method", scores.methods, key="method", bind="query-params")
     values = scores.values(metric, scale, kept=True)
     worst = values[method].sort_values(ascending=False, na_position="last", kind="stable").index[:SHOWN]
-    statuses = scores.statuses(metric, scale)
     for face in map(str, worst):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button(face, key=f"far {face}", type="tertiary", width=110, help="Show in full"):
-                st.switch_page(st.session_state["pages"]["faces"], query_params={"face": face})
-            st.html(gallery.strip(scores, face, scale, metric, values.loc[face], statuses.loc[face], ""))
+        gallery.row(scene, scores, face, scale, metric)
 
 
 def warm(scene: Scene) -> None:

@@ -52,9 +52,9 @@ def _turn(face: str, order: Sequence[str]) -> None:
     at = order.index(face)
     with st.container(horizontal=True):
         st.button("All faces", icon=":material/grid_view:", on_click=go, args=(None,), key="all faces")
-        st.button("Previous", icon=":material/chevron_left:", on_click=go, args=(order[at - 1],), key="previous", shortcut="Left")
+        st.button("Previous", icon=":material/chevron_left:", on_click=go, args=(order[at - 1],), key="previous", shortcut="p")
         st.button(
-            "Next", icon=":material/chevron_right:", on_click=go, args=(order[(at + 1) % len(order)],), key="next", shortcut="Right"
+            "Next", icon=":material/chevron_right:", on_click=go, args=(order[(at + 1) % len(order)],), key="next", shortcut="n"
         )
 
 
@@ -113,9 +113,8 @@ def _maps(scores: Scores, face: str, scale: int) -> None:
     with left:
         st.subheader("Difference from HR")
         st.html(_strip(rows["difference"]))
-        st.html(
-            f'Root mean square over RGB: 0 <span class="facesr-key" role="img" aria-label="dark blue to yellow"></span> {maps.FULL:g} of 255 levels and more'
-        )
+        key = '<span class="facesr-key" role="img" aria-label="dark blue to yellow"></span>'
+        st.html(f"Root mean square over RGB: 0 {key} {maps.FULL:g} of 255 levels and more")
     with right:
         st.subheader("D(SR) − LR")
         st.html(_strip(rows["residual"]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -93,21 +94,24 @@ def _gallery(scene: Scene) -> None:
         f"{len(table):,} faces, {orders[how]}, by {column.label} {column.arrow}. Images are the files that were scored, byte for byte; "
         "the best value of a face is bold."
     )
-    statuses = scene.kept(("statuses", metric, scale), lambda: scores.statuses(metric, scale))
-    kept = scene.kept(("kept", metric, scale), lambda: scores.values(metric, scale, kept=True))
-    for face in shown.index:
-        row = shown.loc[face]
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button(
-                str(face),
-                key=f"open {face}",
-                type="tertiary",
-                on_click=open_face,
-                args=(str(face),),
-                width=110,
-                help="Show in full",
-            )
-            st.html(strip(scores, str(face), scale, metric, kept.loc[face], statuses.loc[face], str(row["best"])))
+    for face, best in zip(shown.index, shown["best"], strict=True):
+        row(scene, scores, str(face), scale, metric, str(best), here=True)
+
+
+def row(
+    scene: Scene, scores: Scores, face: str, scale: int, metric: str, best: str = "", *, here: bool = False, prefix: str = ""
+) -> None:
+    """A face as a line: its name, which opens it in full, and its images with their values. ``here``: on the page of faces itself."""
+    methods = scores.methods
+    statuses = scene.kept(("statuses", metric, scale, methods), lambda: scores.statuses(metric, scale).to_dict("index"))
+    kept = scene.kept(("kept", metric, scale, methods), lambda: scores.values(metric, scale, kept=True).to_dict("index"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        key = f"open {prefix} {face}"
+        if here:
+            st.button(face, key=key, type="tertiary", on_click=open_face, args=(face,), width=110, help="Show in full")
+        elif st.button(face, key=key, type="tertiary", width=110, help="Show in full"):
+            st.switch_page(st.session_state["pages"]["faces"], query_params={"face": face})
+        st.html(strip(scores, face, scale, metric, kept[face], statuses[face], best))
 
 
 def open_face(name: str) -> None:
@@ -124,9 +128,11 @@ def _page_number(pages: int) -> int:
     return int(st.number_input(f"Page (of {pages:,})", 1, pages, 1, key="page", bind="query-params", width=190))
 
 
-def strip(scores: Scores, face: str, scale: int, metric: str, values: pd.Series, statuses: pd.Series, best: str) -> str:
+def strip(
+    scores: Scores, face: str, scale: int, metric: str, values: Mapping[Hashable, Any], statuses: Mapping[Hashable, Any], best: str
+) -> str:
     """LR, every method and HR of one face, with values, as HTML."""
-    parts = [_tile(f"LR ×{scale}", face_url(_run(scores), "lr", face, scale), f"{face}, LR", "")]
+    parts = [_tile(f"LR ×{scale}", face_url(one_face.run_of(scores), "lr", face, scale), f"{face}, LR", "")]
     for method in scores.methods:
         value, status = float(values[method]), str(statuses[method])
         number = fixed(value, scores.digits(metric)) if np.isfinite(value) else ""
@@ -136,13 +142,8 @@ def strip(scores: Scores, face: str, scale: int, metric: str, values: pd.Series,
         shown = run.sr_path(label, face, scale).is_file()
         alt = f"{face}, {method}" + (f", {scores.column(metric).label} {words}" if words else "")
         parts.append(_tile(method, face_url(run, "sr", face, scale, label) if shown else "", alt, words, mark))  # type: ignore[arg-type]
-    parts.append(_tile("HR", face_url(_run(scores, face), "hr", face, scale), f"{face}, HR", ""))
+    parts.append(_tile("HR", face_url(one_face.run_of(scores, face), "hr", face, scale), f"{face}, HR", ""))
     return f'<div class="facesr-strip">{"".join(parts)}</div>'
-
-
-def _run(scores: Scores, face: str = "") -> one_face.LiveRun:
-    """The run that LR and HR of a face are read from."""
-    return one_face.run_of(scores, face)
 
 
 def _tile(label: str, url: str, alt: str, words: str, mark: str = "") -> str:

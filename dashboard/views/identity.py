@@ -72,13 +72,9 @@ def _lost(scene: Scene, metrics: list[str], scale: int) -> None:
     metric = columns[0].selectbox("By", metrics, key="by", bind="query-params", format_func=lambda m: scores.column(m).label)
     method = columns[1].selectbox("Method", scores.methods, key="method", bind="query-params")
     table = gallery.order(scene, metric, scale, f"worst:{method}").head(SHOWN)
-    statuses, kept = scores.statuses(metric, scale), scores.values(metric, scale, kept=True)
     for face, best in zip(table.index, table["best"], strict=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button(str(face), key=f"lost {face}", type="tertiary", width=110, help="Show in full"):
-                st.switch_page(st.session_state["pages"]["faces"], query_params={"face": str(face)})
-            st.html(gallery.strip(scores, str(face), scale, metric, kept.loc[face], statuses.loc[face], str(best)))
-    lost = scene.kept(("no face", metric, scale), lambda: (statuses == "no_face").sum().to_dict())
+        gallery.row(scene, scores, str(face), scale, metric, str(best))
+    lost = scene.kept(("no face", metric, scale), lambda: (scores.statuses(metric, scale) == "no_face").sum().to_dict())
     if any(lost.values()):
         st.caption("Faces not found: " + ", ".join(f"{m} {n:,}" for m, n in lost.items() if n) + ".")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from dashboard import shell
@@ -27,7 +29,7 @@ def page(scene: Scene) -> None:
     made = table_of(scene, narrowed, tuple(chosen))
     shell.table(made, "leaderboard")
     for scale in scores.scales:
-        shell.figure(scene, ("means", tuple(chosen), scale), lambda scale=scale: drawing(scene, narrowed, scale))
+        shell.figure(scene, ("means", tuple(chosen), scale), partial(drawing, scene, narrowed, scale))
     failed = scene.kept(("failed", tuple(chosen)), lambda: failures_html(made))
     if failed:
         with st.expander("What failed, and why"):
@@ -52,4 +54,4 @@ def warm(scene: Scene) -> None:
     scene.kept("warnings", lambda: warnings(scores, None))
     scene.kept(("failed", ()), lambda: failures_html(made))
     for scale in scores.scales:
-        shell.warm_figure(scene, ("means", (), scale), lambda scale=scale: drawing(scene, scores, scale))
+        shell.warm_figure(scene, ("means", (), scale), partial(drawing, scene, scores, scale))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from dashboard.memo import memo
 from dashboard.scene import Scene
 from dashboard.sources import Catalogue, Group, named
 from reports import mos
-from reports.figures import Look
+from reports.figures import Drawing, Look
 from reports.figures import mos as drawings
 from reports.scores import Scores
 from reports.table import fixed
@@ -54,7 +55,7 @@ def page(catalogue: Catalogue) -> None:
 
 def _without_flags(sentence: str) -> str:
     """The command line's way to look early is not offered here: the watching page logs who looked and why."""
-    return sentence.split(" (--peek")[0]
+    return sentence.split(" (--peek", 1)[0]
 
 
 def ratings_stamp(path: Path) -> tuple[object, ...]:
@@ -154,19 +155,27 @@ def _people(scene: Scene, result: mos.MosResult, scores: Scores | None) -> None:
 def warm(catalogue: Catalogue) -> None:
     """Analyse the studies and draw their figures; one whose rule is not met is left alone."""
     for path in named("FACESR_STUDIES"):
-        result = open_study(path, False)
-        scene, found, look = _scene(path, False, result), result.analysis, _look(result)
-        scene.kept("table one", lambda result=result: mos.table_one(result))
-        scene.kept("mos table", lambda result=result: mos.mos_table(result))
-        scene.kept("pairs", lambda result=result: mos.pairs_table(result))
-        order = [m.condition for m in result.conditions]
-        shell.warm_figure(
-            scene, "intervals", lambda: drawings.intervals(result.conditions, look, found.scale, result.letters, result.label)
-        )
-        shell.warm_figure(scene, "histograms", lambda: drawings.histograms(result.conditions, look, found.scale, result.label))
-        shell.warm_figure(scene, "significance", lambda: drawings.significance(found.pairs, order, result.label, result.alpha))
-        scores = _own_scores(result, catalogue)
-        people = scene.kept("people", lambda scores=scores: mos.against_people(scores, result)) if scores else None
-        if people and scores:
-            columns = {m: scores.column(m) for m in scores.metrics}
-            shell.warm_figure(scene, "scatter", lambda: drawings.metric_scatter(people[0], people[1].agreements, columns, look))
+        _warm_one(path, catalogue)
+
+
+def _warm_one(path: Path, catalogue: Catalogue) -> None:
+    result = open_study(path, False)
+    scene, found, look = _scene(path, False, result), result.analysis, _look(result)
+    scene.kept("table one", lambda: mos.table_one(result))
+    scene.kept("mos table", lambda: mos.mos_table(result))
+    scene.kept("pairs", lambda: mos.pairs_table(result))
+    order = [m.condition for m in result.conditions]
+    works: dict[str, Callable[[], Drawing]] = {
+        "intervals": lambda: drawings.intervals(result.conditions, look, found.scale, result.letters, result.label),
+        "histograms": lambda: drawings.histograms(result.conditions, look, found.scale, result.label),
+        "significance": lambda: drawings.significance(found.pairs, order, result.label, result.alpha),
+    }
+    scores = _own_scores(result, catalogue)
+    people = scene.kept("people", lambda: mos.against_people(scores, result)) if scores else None
+    if people and scores:
+        stimuli, ranking = people
+        columns = {m: scores.column(m) for m in scores.metrics}
+        scene.kept("agreement", lambda: mos.agreement_table(scores, ranking))
+        works["scatter"] = lambda: drawings.metric_scatter(stimuli, ranking.agreements, columns, look)
+    for name, draw in works.items():
+        shell.warm_figure(scene, name, draw)

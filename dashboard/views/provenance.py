@@ -58,8 +58,12 @@ def _verify(run: LiveRun) -> None:
     if not st.button("Verify all files", icon=":material/verified:", type="primary"):
         return
     bar = st.progress(0.0, "Hashing …")
+
+    def tick(done: int, total: int) -> None:
+        bar.progress(done / max(total, 1), f"Hashing {done:,} of {total:,} files …")
+
     try:
-        verdict = verify(run, lambda done, total: bar.progress(done / max(total, 1), f"Hashing {done:,} of {total:,} files …"))
+        verdict = verify(run, tick)
     except FaceSRError as error:
         bar.empty()
         st.error(str(error))

@@ -20,7 +20,9 @@ def differences(found: Duel, column: Column, look: Look, digits: int = 3) -> Dra
         figure, axes = new_figure(WIDTH, 2.5, 1, 2)
         left, right = axes[0]
         values = faces["difference"].to_numpy(dtype=float)
-        edges = np.histogram_bin_edges(values, bins=min(40, max(8, round(2 * len(values) ** (1 / 3)))))
+        width = max(float(np.ptp(values)) / min(40, max(8, round(2 * len(values) ** (1 / 3)))), 1e-12)
+        # Zero is an edge: a bar favours one method only.
+        edges = np.arange(np.floor(values.min() / width), np.ceil(values.max() / width) + 1.5) * width
         for side, method in (("a", found.a), ("b", found.b), ("tie", "")):
             part = values[(faces["favours"] == side).to_numpy()]
             if len(part):
@@ -40,13 +42,14 @@ def differences(found: Duel, column: Column, look: Look, digits: int = 3) -> Dra
         left.axvline(found.test.difference, color=INK, linewidth=1)
         left.set_xlabel(f"{found.a} − {found.b}, {column.label}")
         left.set_ylabel("faces")
-        if len(values):
-            left.legend(title="favours", alignment="left")
+        left.legend(title="favours", alignment="left")
         ends = [float(np.nanmin(faces[["a", "b"]].to_numpy())), float(np.nanmax(faces[["a", "b"]].to_numpy()))]
         right.plot(ends, ends, color=FAINT, linewidth=0.8, linestyle=":")
         right.set_xlabel(f"{found.b}, {column.label} {column.arrow}")
         right.set_ylabel(f"{found.a}, {column.label} {column.arrow}")
         right.grid()
     mean = f"{fixed(found.test.difference, digits)} [{fixed(found.test.low, digits)}, {fixed(found.test.high, digits)}]"
-    alt = f"{found.a} minus {found.b} by {column.label} over {len(faces):,} faces: mean {mean}; {found.a} wins {found.wins:,}, {found.b} {found.losses:,}"
-    return Drawing("differences", f"Paired differences, mean {mean} (line and band: mean and its 95 % interval)", alt, figure)
+    alt = f"{found.a} minus {found.b} by {column.label} over {len(faces):,} faces: mean {mean}"
+    alt += f"; {found.a} wins {found.wins:,}, {found.b} {found.losses:,}"
+    title = f"Paired differences, mean {mean} (line and band: mean and its 95 % interval)"
+    return Drawing("differences", title, alt, figure)

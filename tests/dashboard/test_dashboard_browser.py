@@ -1,0 +1,228 @@
+"""Every page in a real browser, on runs that were really measured: what it shows is what the tables say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import Dashboard, chromium, real_run
+
+from reports.build import duel
+from reports.choose import print_table, score_table
+from reports.scores import open_runs
+from reports.table import fixed, interval
+
+pytestmark = pytest.mark.browser
+PAGES = {
+    "": "Leaderboard", "faces": "Faces", "compare": "Compare two methods", "identity": "Identity", "consistency": "Consistency",
+    "sweep": "Scale sweep", "attributes": "Attributes", "mos": "Mean opinion scores", "provenance": "Provenance",
+}  # fmt: skip
+EVIL = "<img src=x onerror=window.hit=1>"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose second method has a hostile name, and a sweep of another digest."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    real_run(folder / "runs/one")
+    real_run(folder / "runs/sweep", "[8, 16]")
+    one = folder / "runs/evil"
+    real_run(one, methods=("bicubic",))
+    info = json.loads((one / "run.json").read_text())
+    info["digest"] = "e" * 64
+    info["title"] = EVIL
+    info["faces"][0]["attributes"] = {"gender": EVIL}
+    (one / "run.json").write_text(json.dumps(info))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(world: Path) -> Iterator[Dashboard]:
+    if chromium() is None:
+        pytest.skip("there is no Chromium here (apt install chromium): the pages are not opened in a browser")
+    with Dashboard(str(world / "runs"), log=world / "log", url="http://127.0.0.1:{port}/some/path") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def context(server: Dashboard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    with sync_api.sync_playwright() as play:
+        made = play.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=chromium(),
+            args=["--no-sandbox"],
+            viewport={"width": 1400, "height": 1000},
+        )
+        made.set_default_timeout(60_000)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(context: Any) -> Iterator[Any]:
+    """A tab that notes what goes wrong in it and what it asks of other machines."""
+    opened = context.new_page()
+    opened.wrong = []
+    opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+    opened.on(
+        "request",
+        lambda r: None if r.url.startswith(("http://127.0.0.1", "data:", "blob:", "ws://127")) else opened.wrong.append(r.url),
+    )
+    yield opened
+    assert opened.wrong == []
+    opened.close()
+
+
+def settled(page: Any) -> None:
+    """Wait until the script has run and what it sent is drawn."""
+    page.wait_for_selector("h1")
+    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')")
+
+
+def one(world: Path) -> str:
+    """The address parameter that chooses the first run."""
+    from urllib.parse import quote
+
+    from dashboard.sources import catalogue
+
+    found = next(g for g in catalogue([world / "runs"]).groups if g.runs[0].path.name == "one")
+    return "run=" + quote(found.title)
+
+
+def test_every_page_opens_by_its_address_and_says_no_error(page: Any, server: Dashboard, world: Path) -> None:
+    for path, title in PAGES.items():
+        page.goto(f"{server.url}/{path}?{one(world)}")
+        settled(page)
+        assert page.locator("h1").inner_text() == title
+        assert page.locator("[data-testid=stException]").count() == 0
+        assert page.locator("[data-testid=stAlertContentError]").count() == 0, path
+        for image in page.locator("[data-testid=stMain] img").all():
+            assert image.get_attribute("alt"), f"a picture without words on {path}"
+
+
+def test_clicking_through_the_navigation_keeps_the_run(page: Any, server: Dashboard, world: Path) -> None:
+    page.goto(f"{server.url}/?{one(world)}")
+    settled(page)
+    before = page.locator("table.facesr caption").inner_text()
+    page.get_by_role("link", name="Consistency").click()
+    page.wait_for_function("() => document.querySelector('h1')?.innerText === 'Consistency'")
+    settled(page)
+    assert "run=" in page.url
+    page.get_by_role("link", name="Leaderboard").click()
+    page.wait_for_function("() => document.querySelector('h1')?.innerText === 'Leaderboard'")
+    settled(page)
+    assert page.locator("table.facesr caption").inner_text() == before
+
+
+def test_the_leaderboard_shows_the_tables_own_numbers(page: Any, server: Dashboard, world: Path) -> None:
+    table = score_table(open_runs([world / "runs/one"]), full=True)
+    page.goto(f"{server.url}/?{one(world)}")
+    settled(page)
+    rows = page.locator("table.facesr tbody tr").all()
+    assert len(rows) == len(table.rows) == 2
+    for row, shown in zip(table.rows, rows, strict=True):
+        assert shown.locator("th").inner_text() == row.label
+        for cell, found in zip(row.cells, shown.locator("td").all(), strict=False):
+            assert cell is not None
+            text = found.inner_text().replace("\n", " ")
+            assert re.match(re.escape(fixed(cell.mean, cell.digits)), text), (row.label, cell.metric, text)
+            assert interval(cell, "pm") in text
+    assert page.locator("table.facesr thead th[title*='border']").count() > 0
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="LaTeX").first.click()
+    assert Path(waiting.value.path()).read_text() == print_table(table, "latex")
+
+
+def test_images_are_the_files_byte_for_byte(page: Any, server: Dashboard, world: Path) -> None:
+    page.goto(f"{server.url}/faces?{one(world)}")
+    settled(page)
+    run = open_runs([world / "runs/one"]).runs[0]
+    face = run.faces[0]["name"]
+    images = page.locator(f".facesr-strip img[alt^='{face}']")
+    images.first.scroll_into_view_if_needed()
+    kinds = {"LR": run.lr_path(face, 8), "bicubic": run.sr_path("bicubic", face, 8), "HR": run.hr_path(face)}
+    for word, file in kinds.items():
+        shown = page.locator(f".facesr-strip img[alt^='{face}, {word}']").first
+        content = page.request.get(page.evaluate("image => image.src", shown.element_handle())).body()
+        assert hashlib.sha256(content).hexdigest() == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_face_is_opened_by_the_keyboard_and_its_address_restores_it(page: Any, server: Dashboard, world: Path) -> None:
+    page.goto(f"{server.url}/faces?{one(world)}&order=by+name")
+    settled(page)
+    button = page.get_by_role("button", name=re.compile("^demo-")).first
+    name = button.inner_text()
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"() => [...document.querySelectorAll('h2')].some(h => h.innerText === '{name}')")
+    assert f"face={name}" in page.url
+    settled(page)
+    slider = page.get_by_role("slider", name="Before / after")
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function("() => location.search.includes('at=45')")
+    page.reload()
+    settled(page)
+    assert page.get_by_role("slider", name="Before / after").input_value() == "45"
+    assert page.locator("h2", has_text=name).count() == 1
+
+
+def test_the_lens_enlarges_by_whole_screen_pixels(page: Any, server: Dashboard, world: Path) -> None:
+    page.goto(f"{server.url}/faces?{one(world)}&face=demo-09&zoom=6%C3%97")
+    settled(page)
+    lens = page.get_by_role("application").first
+    lens.wait_for()
+    image = lens.locator("img")
+    assert page.evaluate("image => getComputedStyle(image).imageRendering", image.element_handle()) == "pixelated"
+    assert image.bounding_box()["width"] == pytest.approx(6 * 128, abs=1e-6)
+    before = image.bounding_box()["x"]
+    lens.focus()
+    page.keyboard.press("ArrowRight")
+    assert image.bounding_box()["x"] == pytest.approx(before - 6, abs=1e-6)
+
+
+def test_compare_shows_the_paired_figures(page: Any, server: Dashboard, world: Path) -> None:
+    scores = open_runs([world / "runs/one"])
+    found = duel(scores, "nearest", "bicubic", "ssim")
+    page.goto(f"{server.url}/compare?{one(world)}&a=nearest&b=bicubic&metric=SSIM+%E2%86%91")
+    settled(page)
+    values = page.locator("[data-testid=stMetricValue]").all_inner_texts()
+    assert values[0] == f"{found.win_rate:.1%}"
+    assert values[1] == f"{found.wins} : {found.losses}"
+    assert values[2] == fixed(found.test.difference, 4)
+
+
+def test_a_hostile_name_is_shown_and_never_run(page: Any, server: Dashboard, world: Path) -> None:
+    page.goto(f"{server.url}/provenance?run=" + "%3Cimg")
+    settled(page)
+    for path in ("", "attributes", "faces", "provenance"):
+        page.goto(f"{server.url}/{path}?where={EVIL}&face={EVIL}")
+        settled(page)
+        assert page.evaluate("() => window.hit") is None
+
+
+def test_verify_says_what_changed(page: Any, server: Dashboard, world: Path) -> None:
+    page.goto(f"{server.url}/provenance?{one(world)}")
+    settled(page)
+    page.get_by_role("button", name="Verify all files").click()
+    page.get_by_text("32 files are as they were measured").wait_for()  # 8 HR, 8 LR, 2 x 8 SR
+
+
+def test_dark_follows_the_reader(context: Any, server: Dashboard, world: Path) -> None:
+    page = context.new_page()
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{server.url}/?{one(world)}")
+    settled(page)
+    ink = page.evaluate("() => getComputedStyle(document.querySelector('table.facesr')).color")
+    assert min(map(int, re.findall(r"\d+", ink)[:3])) > 180, ink
+    figure = page.locator("figure.facesr img").first
+    drawing = page.request.get(page.evaluate("image => image.src", figure.element_handle())).text()
+    assert "#e6edf3" in drawing
+    page.close()

@@ -1,0 +1,349 @@
+"""The pages without a browser: every state of a run gives a page or a sentence, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_study import small_study
+from small_runs import ROOT, real_run
+from streamlit.testing.v1 import AppTest
+
+from bench.errors import FaceSRError
+from bench.imaging import read_rgb
+from bench.imaging.files import read_bytes
+from bench.metrics.consistency import Consistency
+from bench.study.simulate import simulate
+from dashboard.images import face_png, figure_url, find_run
+from dashboard.memo import Memo, memo
+from dashboard.sources import catalogue, open_run, run_key
+from dashboard.viewer import place
+from reports import maps
+from reports.live import live, progress
+from reports.one_face import face_scores
+from reports.scores import open_runs
+from reports.served import attribute_table, duel_by
+from reports.verify import verify
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    real_run(folder / "one")
+    real_run(folder / "sweep", "[8, 16]")
+    return folder
+
+
+@pytest.fixture
+def copy(runs: Path, tmp_path: Path) -> Path:
+    """A run of one's own to break."""
+    return Path(shutil.copytree(runs / "one", tmp_path / "copy"))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Open the dashboard on some folders at an address."""
+
+    def make(*folders: Path, studies: tuple[Path, ...] = (), page: str = "", **query: str) -> AppTest:
+        monkeypatch.setenv("FACESR_RUNS", os.pathsep.join(map(str, folders)))
+        monkeypatch.setenv("FACESR_STUDIES", os.pathsep.join(map(str, studies)))
+        monkeypatch.setenv("FACESR_DASHBOARD", "1")
+        memo.clear()
+        script = AppTest.from_string(SCRIPT.format(root=ROOT, page=page), default_timeout=120)
+        for name, value in query.items():
+            script.query_params[name] = value
+        return script.run()
+
+    return make
+
+
+# AppTest cannot follow st.navigation to another page: the page asked for is made the default one.
+SCRIPT = """
+import runpy, streamlit as st
+page = "{page}"
+real = st.Page
+def chosen(*args, **kwargs):
+    if page:
+        kwargs["default"] = kwargs.get("url_path") == page
+    return real(*args, **kwargs)
+st.Page = chosen
+try:
+    runpy.run_path("{root}/dashboard/app.py", run_name="__main__")
+finally:
+    st.Page = real
+"""
+
+
+def words(script: AppTest) -> str:
+    """Everything a reader reads."""
+    assert not script.exception, script.exception[0].value
+    parts = [e.value for kind in ("error", "warning", "info", "caption", "markdown") for e in getattr(script, kind)]
+    return "\n".join(map(str, parts))
+
+
+@pytest.mark.parametrize(
+    "page", ["leaderboard", "faces", "compare", "identity", "consistency", "sweep", "attributes", "mos", "provenance"]
+)
+def test_every_page_draws(opened: Open, runs: Path, page: str) -> None:
+    script = opened(runs / "one", page=page)
+    words(script)
+    titles = {"compare": "Compare two methods", "sweep": "Scale sweep", "mos": "Mean opinion scores"}
+    assert script.title[0].value == titles.get(page, page.capitalize())
+    assert not script.error
+
+
+def test_several_factors_draw_the_sweep(opened: Open, runs: Path) -> None:
+    script = opened(runs / "sweep", page="sweep")
+    assert not script.error and not script.info
+    words(script)
+
+
+def test_different_digests_are_a_choice_and_never_one_table(runs: Path) -> None:
+    groups = catalogue([runs]).groups
+    assert [len(g.runs) for g in groups] == [1, 1]
+    assert len({g.key for g in groups}) == 2
+
+
+def test_runs_of_one_digest_meet(runs: Path, copy: Path) -> None:
+    (group,) = catalogue([runs / "one", copy]).groups
+    assert len(group.runs) == 2
+    assert group.scores().methods == ("bicubic", "nearest")
+
+
+BROKEN = {
+    "no run.json": (lambda f: (f / "run.json").unlink(), "no run.json"),
+    "cut off": (lambda f: (f / "run.json").write_text('{"format": 1, "dig'), "cannot be read"),
+    "a list": (lambda f: (f / "run.json").write_text("[]"), "not a run"),
+    "old version": (lambda f: _change(f, format=0), "layout version 0"),
+    "no methods": (lambda f: _change(f, methods=[]), "is empty"),
+    "no faces": (lambda f: _change(f, faces=[]), "is empty"),
+    "keys missing": (lambda f: (f / "run.json").write_text('{"format": 1}'), "not a run"),
+    "broken scores": (lambda f: (f / "scores.parquet").write_bytes(b"PAR1"), "cannot be read"),
+    "nothing measured": (lambda f: [(f / n).unlink() for n in ("scores.parquet", "cells.sqlite")], "neither scores.parquet nor"),
+}
+
+
+def _change(folder: Path, **facts: Any) -> None:
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**info, **facts}))
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_run_is_a_sentence_beside_the_good_one(opened: Open, runs: Path, copy: Path, how: str) -> None:
+    breaking, sentence = BROKEN[how]
+    breaking(copy)
+    _change(copy, digest="f" * 64) if how in ("broken scores", "nothing measured") else None
+    script = opened(runs / "one", copy)
+    assert sentence in words(script)
+    assert script.title[0].value == "Leaderboard"
+
+
+def test_nothing_to_show_says_how_to_begin(opened: Open) -> None:
+    assert "facesr run" in words(opened())
+
+
+def test_a_run_in_progress_shows_what_there_is(opened: Open, copy: Path) -> None:
+    (copy / "scores.parquet").unlink()
+    _change(copy, state="running")
+    with sqlite3.connect(copy / "cells.sqlite") as db:
+        db.execute("DELETE FROM score WHERE method = 'nearest'")
+        db.execute("DELETE FROM restored WHERE method = 'nearest' AND image > 'demo-30'")
+        left = db.execute("SELECT count(*) FROM restored").fetchone()[0]
+    found = progress(live(open_run(copy)))
+    assert (found.restored, found.images, found.scored, found.scores) == (left, 16, 32, 64)
+    assert "in progress" in str(opened(copy).get("progress")[0].proto)
+    scores = catalogue([copy]).groups[0].scores()
+    assert scores.values("psnr")["bicubic"].notna().all()
+    assert (scores.statuses("psnr")["nearest"] == "missing").all()
+    assert len(scores.faces) == 8
+
+
+def test_half_a_run_gives_the_same_scores_as_the_finished_one(runs: Path, copy: Path) -> None:
+    (copy / "scores.parquet").unlink()
+    _change(copy, state="running")
+    early, late = catalogue([copy]).groups[0].scores(), open_runs([runs / "one"])
+    for metric in late.metrics:
+        np.testing.assert_array_equal(early.values(metric).to_numpy(), late.values(metric).to_numpy())
+
+
+def test_a_study_shows_no_mean_before_its_stopping_rule(opened: Open, tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    simulate(study, 3, seed=1)
+    study.close()
+    said = words(opened(studies=(study.path,), page="mos"))
+    assert "0 of 3 raters have finished" in said
+    assert "--peek" not in said
+    rehearsal = opened(studies=(study.path,), page="mos", simulated="true")
+    assert "SIMULATED RATERS" in words(rehearsal)
+    assert "Raters and screening" in [s.value for s in rehearsal.subheader]
+
+
+# -- pictures -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_the_files_and_names_cannot_leave_the_run(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACESR_RUNS", str(runs))
+    run = find_run(run_key(runs / "one"))
+    face = str(run.faces[0]["name"])
+    assert face_png(run, "sr", face, 8, "bicubic") == run.sr_path("bicubic", face, 8).read_bytes()
+    assert face_png(run, "lr", face, 8, "") == run.lr_path(face, 8).read_bytes()
+    for kind, name, scale, method in [
+        ("sr", "../../run", 8, "bicubic"), ("sr", face, 8, "../../one"), ("sr", face, 4, "bicubic"), ("sr", face, 8, ""),
+        ("run.json", face, 8, ""), ("hr", "/etc/passwd", 8, ""),
+    ]:  # fmt: skip
+        with pytest.raises(FaceSRError):
+            face_png(run, kind, name, scale, method)
+    with pytest.raises(FaceSRError):
+        find_run("0" * 12)
+
+
+def test_the_routes_answer_with_etags_under_a_proxys_path(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asgi_client import TestClient
+    from starlette.applications import Starlette
+
+    from dashboard.images import face_url, routes
+
+    monkeypatch.setenv("FACESR_RUNS", str(runs))
+    run = open_run(runs / "one")
+    client = TestClient(Starlette(routes=routes("some/path")))
+    url = face_url(run, "hr", str(run.faces[0]["name"]), 8)
+    found = client.get(f"/some/path/{url}")
+    assert found.content == run.hr_path(str(run.faces[0]["name"])).read_bytes()
+    assert found.headers["content-type"] == "image/png"
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert client.get(f"/some/path/{url}", headers={"If-None-Match": found.headers["etag"]}).status_code == 304
+    assert client.get("/some/path/img/face?run=x&kind=sr&scale=eight").status_code == 404
+    assert client.get(f"/some/path/{figure_url('<svg/>')}").text == "<svg/>"
+    assert client.get("/some/path/img/figure/none.svg").status_code == 404
+
+
+def test_the_residual_map_is_what_consistency_measures(runs: Path) -> None:
+    run = open_run(runs / "one")
+    face = str(run.faces[0]["name"])
+    sr, lr = read_rgb(run.sr_path("nearest", face, 8)), read_rgb(run.lr_path(face, 8))
+    measured = Consistency().distances(sr[None], lr[None])[0]
+    assert np.square(maps.residual(sr, lr, "bicubic-matlab") / 255).mean() == pytest.approx(measured, rel=1e-12)
+    picture = read_bytes(face_png(run, "residual", face, 8, "nearest"), "map")
+    assert picture.shape == (16, 16, 3)
+
+
+def test_the_difference_map_is_the_root_mean_square_over_rgb() -> None:
+    hr = np.zeros((2, 2, 3), np.uint8)
+    sr = hr.copy()
+    sr[0, 0] = (3, 4, 5)
+    sr[1, 1] = 255
+    found = maps.difference(sr, hr)
+    assert found[0, 0] == pytest.approx(np.sqrt(50 / 3), rel=1e-12)
+    drawn = maps.difference_map(sr, hr)
+    assert tuple(drawn[0, 1]) == (0, 34, 77) and tuple(drawn[1, 1]) == (254, 232, 56)
+    with pytest.raises(FaceSRError, match="no difference"):
+        maps.difference(sr, np.zeros((3, 3, 3), np.uint8))
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_faces_scores_are_its_cells(runs: Path) -> None:
+    scores = open_runs([runs / "one"])
+    face = scores.faces[2]
+    table = face_scores(scores, face)
+    for row in table.rows:
+        for cell in row.cells:
+            assert cell is not None
+            assert cell.mean == scores.values(cell.metric).at[face, row.key]
+
+
+def test_groups_are_compared_on_their_own_faces(runs: Path) -> None:
+    scores = open_runs([runs / "one"])
+    values = scores.values("psnr")
+    women = [f for f in scores.faces if scores.attributes[f]["gender"] == "female"]
+    table = attribute_table(scores, "gender", "psnr")
+    cell = table.cell("female", "bicubic")
+    assert cell is not None
+    assert cell.mean == pytest.approx(values.loc[women, "bicubic"].mean(), rel=1e-12)
+    assert cell.n == len(women) == 4
+    pairs = duel_by(scores, "bicubic", "nearest", "psnr", ["gender"])
+    assert [r.label for r in pairs.rows] == ["all faces", "female", "male"]
+    shown = pairs.cell("gender female", "difference")
+    assert shown is not None
+    difference = (values["bicubic"] - values["nearest"])[women].mean()
+    assert shown.text == f"{difference:.2f}"
+
+
+def test_verify_finds_what_was_touched(runs: Path, copy: Path) -> None:
+    assert verify(open_run(runs / "one")).clean
+    run = open_run(copy)
+    face, other = (str(f["name"]) for f in run.faces[:2])
+    file = run.sr_path("bicubic", face, 8)
+    file.write_bytes(file.read_bytes() + b" ")
+    run.lr_path(other, 8).unlink()
+    found = verify(run)
+    assert found.changed == (f"SR bicubic {face} ×8",)
+    assert found.missing == (f"LR {other} ×8",)
+    assert found.good == 8 + 7 + 15
+
+
+def test_each_answer_is_nearest_to_whom_the_recogniser_says(runs: Path) -> None:
+    from reports.neighbours import embed_hr, neighbours, possible
+
+    scores = open_runs([runs / "one"])
+    if why := possible(scores):
+        pytest.skip(why)
+    gallery = embed_hr(scores)
+    np.testing.assert_allclose(np.linalg.norm(gallery, axis=1), 1, atol=1e-5)
+    for found in neighbours(scores, scores.faces[0], 8, gallery, count=8):
+        assert sorted(found.faces) == sorted(scores.faces)
+        assert list(found.similarity) == sorted(found.similarity, reverse=True)
+        assert found.faces[found.rank - 1] == scores.faces[0]
+
+
+# -- small parts ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_memo_computes_once_and_keeps_no_error() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+    from time import sleep
+
+    store, calls = Memo(2), []
+
+    def slow() -> int:
+        calls.append(1)
+        sleep(0.05)
+        return 7
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: store.get("a", slow), range(4))) == [7] * 4
+    assert len(calls) == 1
+    with pytest.raises(ZeroDivisionError):
+        store.get("b", lambda: 1 // 0)
+    assert store.get("b", lambda: 2) == 2
+    store.get("c", lambda: 3)  # the oldest, a, goes
+    assert store.get("a", lambda: 8) == 8
+
+
+@pytest.mark.parametrize("text", ["", "50", "a,b,c", "50,-1,2", "1,2,3,4", "999999,1,1"])
+def test_a_place_that_is_none_is_the_start(text: str) -> None:
+    assert place(text, 128) == (50, 38, 46)
+
+
+def test_a_place_is_read_from_the_address() -> None:
+    assert place("120,3,4", 128) == (100, 3, 4)
+
+
+def test_the_command_gathers_its_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from facesr import main
+
+    assert main(["dashboard", str(tmp_path / "none"), "--port", "99999", "--url", "lab.example"]) == 2
+    said = capsys.readouterr().err
+    assert "does not exist" in said and "--port 99999" in said and "--url 'lab.example'" in said
+    assert main(["dashboard"]) == 2
+    assert "nothing to show" in capsys.readouterr().err
