@@ -13,12 +13,11 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-from servers import ROOT, free_port
-
 from bench.protocol import parse
 from bench.registry import method_specs
 from bench.results import Run, load
 from bench.run import plan, start
+from servers import ROOT, free_port
 
 PROTOCOL = """
 name = "small-x8"

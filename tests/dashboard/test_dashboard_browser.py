@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import Dashboard, chromium, real_run
 
 from reports.build import duel
 from reports.choose import print_table, score_table
 from reports.scores import open_runs
 from reports.table import fixed, interval
+from small_runs import Dashboard, chromium, real_run
 
 pytestmark = pytest.mark.browser
 PAGES = {

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_study import small_study
-from small_runs import ROOT, real_run
 from streamlit.testing.v1 import AppTest
 
 from bench.errors import FaceSRError
@@ -25,12 +23,14 @@ from dashboard.images import face_png, figure_url, find_run
 from dashboard.memo import Memo, memo
 from dashboard.sources import catalogue, open_run, run_key
 from dashboard.viewer import place
+from fake_study import small_study
 from reports import maps
 from reports.live import live, progress
 from reports.one_face import face_scores
 from reports.scores import open_runs
 from reports.served import attribute_table, duel_by
 from reports.verify import verify
+from small_runs import ROOT, real_run
 
 Open = Callable[..., AppTest]
 
@@ -207,9 +207,9 @@ def test_pictures_are_the_files_and_names_cannot_leave_the_run(runs: Path, monke
 
 
 def test_the_routes_answer_with_etags_under_a_proxys_path(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asgi_client import TestClient
     from starlette.applications import Starlette
 
+    from asgi_client import TestClient
     from dashboard.images import face_url, routes
 
     monkeypatch.setenv("FACESR_RUNS", str(runs))
