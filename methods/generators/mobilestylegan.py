@@ -67,6 +67,36 @@ def inverse_haar(x: Tensor) -> Tensor:
     return out
 
 
+class _Pointwise(torch.autograd.Function):
+    """LeakyReLU .2 of a 1×1 convolution plus noise, channels last: one matrix product, the rest in place.
+
+    PyTorch's fp32 convolution takes a slow path for 1×1 kernels, and each step by itself would keep a map of its own.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, noise: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        rows = x.permute(0, 2, 3, 1).reshape(-1, c)
+        out = torch.addmm(bias, rows, weight.t()).view(b, h, w, -1)
+        F.leaky_relu_(out.add_(noise.permute(0, 2, 3, 1)), 0.2)
+        ctx.noise_shape = noise.shape
+        ctx.save_for_backward(rows if ctx.needs_input_grad[1] else None, weight, out)
+        return out.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, out = ctx.saved_tensors
+        b, h, w, outputs = out.shape
+        grad = torch.ops.aten.leaky_relu_backward(grads[0].permute(0, 2, 3, 1).contiguous(), out, 0.2, True).view(-1, outputs)
+        need_x, need_weight, need_bias, need_noise = ctx.needs_input_grad
+        return (
+            (grad @ weight).view(b, h, w, -1).permute(0, 3, 1, 2) if need_x else None,
+            grad.t() @ rows if need_weight else None,
+            grad.sum(0) if need_bias else None,
+            grad.view(b, h, w, outputs).sum(3)[:, None].sum_to_size(ctx.noise_shape) if need_noise else None,
+        )
+
+
 class Modulation(nn.Module):
     """Scales channels by an affine map of w."""
 
@@ -95,11 +125,10 @@ class StyledConv(Modulation):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, inputs, s, s) -> (B, outputs, s, s)."""
         x = F.conv2d(self.modulate(x, w), self.depthwise, padding=1, groups=self.depthwise.shape[0])
-        return self.activate(F.conv2d(x, self.weight, self.bias), noise)
-
-    def activate(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        """Add the noise map, then LeakyReLU .2, in place."""
-        return F.leaky_relu_(x.add_((self.noise if noise is None else noise).to(x.dtype)), 0.2)
+        noise = self.noise if noise is None else noise
+        weight, bias = self.weight.flatten(1).to(x.dtype), self.bias.to(x.dtype)
+        out: Tensor = _Pointwise.apply(x, weight, bias, noise.to(x.dtype))
+        return out
 
 
 class FirstConv(StyledConv):
@@ -112,7 +141,8 @@ class FirstConv(StyledConv):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, 512, 4, 4) -> (B, 512, 4, 4)."""
-        return self.activate(F.conv2d(self.modulate(x, w), self.weight, self.bias, padding=1), noise)
+        x = F.conv2d(self.modulate(x, w), self.weight, self.bias, padding=1)
+        return F.leaky_relu_(x.add_((self.noise if noise is None else noise).to(x.dtype)), 0.2)
 
 
 class Layer(nn.Module):

@@ -8,13 +8,13 @@ generator in the loop, ten times cheaper a step), then through the generator too
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError, suggest
+from bench.errors import FaceSRError
 from bench.networks.lpips import LPIPS
 from bench.weights import load_tensors
 from methods.generators.base import Generator
@@ -23,9 +23,10 @@ from methods.generators.synthetic import SyntheticFaces
 from methods.losses.psp import w_norm
 from methods.losses.ranger import Ranger
 from methods.priors import open_generator
-from methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, build
+from methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
 from methods.psp.net import PSPNet
 from methods.psp.preprocess import from_lr
+from methods.psp.start import linear_start
 from methods.training import data as faces
 from methods.training.identity import IdentityLoss
 from methods.training.job import Job, fixed_batches
@@ -33,6 +34,17 @@ from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid
 from methods.training.recipe import Recipe, fill
 
 OPTIMISERS.setdefault("ranger", Ranger)
+
+
+@dataclass(frozen=True)
+class Net:
+    """What the table ``[net]`` says beside the encoder's sizes (``EncoderConfig``)."""
+
+    generator: str = "mobilestylegan128"
+    start_faces: int = 0
+    """Synthetic faces for a closed-form start (``methods.psp.start``); 0 starts from random weights."""
+    frozen_norms: bool = False
+    """Keep the running statistics of batch norm as the start found them."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +136,19 @@ class PSPFaces:
         if self.batch_size > n_real:
             parts.append(self.synthetic.draw(self.batch_size - n_real, draw))
         hr = torch.cat([part[0] for part in parts])
+        known = torch.arange(len(hr)) >= n_real
+        return {"hr": hr, "given": self.degraded(hr, draw), "codes": torch.cat([part[1] for part in parts]), "known": known}
+
+    def degraded(self, hr: Tensor, draw: torch.Generator) -> Tensor:
+        """The encoder's inputs (B, 3, side, side) in [-1, 1] for ``hr`` (B, 3, size, size) in [0, 1], a random factor a face."""
         picks = torch.randint(len(self.data.factors), (len(hr),), generator=draw)
         given = torch.empty(len(hr), 3, self.side, self.side)
         for index, factor in enumerate(self.data.factors):
             rows = (picks == index).nonzero().flatten()
-            if len(rows):
-                given[rows] = enlarge(hr[rows], factor, self.data.kernel, self.side)
-        known = torch.arange(len(hr)) >= n_real
-        return {"hr": hr, "given": given, "codes": torch.cat([part[1] for part in parts]), "known": known}
+            for first in range(0, len(rows), 256):  # a few hundred at a time: enlarging takes memory
+                some = rows[first : first + 256]
+                given[some] = enlarge(hr[some], factor, self.data.kernel, self.side)
+        return given
 
     def _real(self, n: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         assert self.real is not None
@@ -149,9 +166,9 @@ class PSPObjective(Objective):
 
     watch = ("lpips", False)
 
-    def __init__(self, config: EncoderConfig, generator: Generator, name: str, losses: Losses, optimiser: dict[str, Any]) -> None:
+    def __init__(self, config: EncoderConfig, generator: Generator, net: Net, losses: Losses, optimiser: dict[str, Any]) -> None:
         super().__init__()
-        self.losses, self.generator_name = losses, name
+        self.losses, self.net = losses, net
         encoder = build(config)
         self.modules = {"encoder": encoder}
         self.optimisers = {"encoder": make_optimiser(optimiser, _groups(encoder, optimiser))}
@@ -172,6 +189,10 @@ class PSPObjective(Objective):
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One update."""
+        if self.net.frozen_norms:
+            for module in self.modules["encoder"].modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         codes = self.codes(batch["given"])
         parts: dict[str, Tensor] = {"w_norm": w_norm(codes, self.generator.mean_style)}
         if batch["known"].any():
@@ -221,35 +242,44 @@ class PSPObjective(Objective):
         encoder = cast(Encoder, self.modules["encoder"])
         rows = self.generator.mean_style.expand(self.generator.n_styles, -1).clone()
         tensors, told = PSPNet(encoder, self.generator, rows).tensors()
-        return tensors, {**told, "generator": self.generator_name}
+        return tensors, {**told, "generator": self.net.generator}
 
 
 def _groups(encoder: Encoder, optimiser: dict[str, Any]) -> list[dict[str, Any]]:
-    """The runtime-scaled last layers learn ``1 / scale`` times as fast, which makes them as fast as the others."""
+    """The last layers' weights are of size 1 and scaled at run time: they begin small, near the mean style, and learn twice as fast."""
     last = [block.linear.weight for block in encoder.modules() if isinstance(block, GradualStyleBlock)]
     with torch.no_grad():
         for weight in last:
-            weight.mul_(0.2)  # begin near the mean style
+            weight.mul_(0.2)
     known = {id(weight) for weight in last}
-    gain = last[0].shape[1] ** 0.5 if last else 1.0
     rest = [p for p in encoder.parameters() if id(p) not in known]
-    return [{"params": rest}, {"params": last, "lr": gain * float(optimiser.get("lr", 1e-3))}] if last else [{"params": rest}]
+    return [{"params": rest}, {"params": last, "lr": 2 * float(optimiser.get("lr", 1e-3))}] if last else [{"params": rest}]
 
 
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of a ``psp`` recipe."""
-    net = dict(recipe.net)
-    name = str(net.pop("generator", "mobilestylegan128"))
-    generator = open_generator(name)
-    config = fill(EncoderConfig, {"n_styles": generator.n_styles, **net}, "[net]")
+    table = dict(recipe.net)
+    net = fill(Net, {f.name: table.pop(f.name) for f in fields(Net) if f.name in table}, "[net]")
+    generator = open_generator(net.generator)
+    config = fill(EncoderConfig, {"n_styles": generator.n_styles, **table}, "[net]")
     losses = fill(Losses, recipe.loss, "[loss]")
     data = fill(Data, recipe.data, "[data]")
     wrong = [factor for factor in data.factors if data.size % factor]
     if wrong:
-        raise FaceSRError(
-            f"[data]: factor {wrong[0]} does not divide {data.size}; {suggest(str(wrong[0]), ('1', '2', '4', '8', '16', '32'))}"
-        )
-    objective = PSPObjective(config, generator, name, losses, recipe.optimiser)
+        raise FaceSRError(f"[data]: factor {wrong[0]} does not divide {data.size}: give powers of two up to {data.size}")
+    objective = PSPObjective(config, generator, net, losses, recipe.optimiser)
     source = PSPFaces(data, recipe.loop.batch, recipe.loop.seed, losses.images_from, generator, config.input_size)
+    if net.start_faces:
+        _start(objective, source, net.start_faces)
     held_out = faces.load(data.validation, data.size) if data.validation else None
     return Job(objective, source, [] if held_out is None else fixed_batches(held_out, 8))
+
+
+def _start(objective: PSPObjective, source: PSPFaces, count: int) -> None:
+    encoder = objective.modules["encoder"]
+    if not isinstance(encoder, GradualStyleEncoder):
+        raise FaceSRError(f"[net]: start_faces is for GradualStyleEncoder, not {objective.config.kind}")
+    hr, codes = source.synthetic.first(count)
+    given = source.degraded(hr, torch.Generator().manual_seed(0))
+    forms = cast(StyleDistance, objective.frozen["distance"]).get_buffer("forms")
+    linear_start(encoder, given, codes - objective.generator.mean_style, forms)

@@ -1,0 +1,72 @@
+"""MobileStyleGAN at 1024², f32: ours against openvino running the published graph, same weights, same run, two threads each.
+
+Goals: a forward pass within 2 times openvino's time, forward and backward (the gradient to W+) within 6 times. The pictures must
+agree within 1e-4. Also the 128² generator that PULSE and pSp use by default: forward and backward within 0.3 s a face.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from bench.errors import WeightsMissing
+from bench.weights import find
+from benchmarks import line
+from methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
+from methods.generators.mobilestylegan128 import MobileStyleGAN128
+
+THREADS, REPEATS, TOLERANCE, SECONDS = 2, 5, 1e-4, 0.3
+
+
+def least(works: Sequence[Callable[[], object]]) -> list[float]:
+    """Wall seconds of each, the least of interleaved repeats (both use threads, so CPU time would not compare them)."""
+    found = [float("inf")] * len(works)
+    for _ in range(REPEATS):
+        for i, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            found[i] = min(found[i], time.perf_counter() - start)
+    return found
+
+
+def gradient(generator: MobileStyleGAN | MobileStyleGAN128, w: torch.Tensor) -> torch.Tensor | None:
+    """One forward and backward pass to W+."""
+    codes = generator.broadcast(w).clone().requires_grad_()
+    generator.synthesize(codes).square().mean().backward()  # type: ignore[no-untyped-call]
+    return codes.grad
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the three comparisons; 1 where a goal is missed."""
+    try:
+        import openvino
+
+        files = [find(name) for name in IR_WEIGHTS]
+    except (ImportError, WeightsMissing) as error:
+        print(f"skipped: {error}")
+        return 0
+    torch.set_num_threads(THREADS)
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": THREADS}
+    published = openvino.Core().compile_model(files[2], "CPU", settings)
+    generator = MobileStyleGAN.from_checkpoint(files[0].parent)
+    small = MobileStyleGAN128.from_checkpoint()
+    w = generator.map(torch.randn(1, 512, generator=torch.Generator().manual_seed(0)))
+    apart = float((generator.synthesize(w) - torch.from_numpy(published(w.numpy())[0])).abs().max())
+    print(f"largest difference from openvino {apart:.1e}, tolerance {TOLERANCE:g}")
+    works: list[Callable[[], object]] = [lambda: published(w.numpy()), lambda: generator.synthesize(w)]
+    works += [lambda: gradient(generator, w), lambda: gradient(small, w)]
+    theirs, forward, both, default = least(works)
+    good = [
+        apart <= TOLERANCE,
+        line("1024² forward, against openvino's forward", forward, theirs, 1 / 2),
+        line("1024² forward and backward, against openvino's forward", both, theirs, 1 / 6),
+        line("128² forward and backward, against 0.3 s", default, SECONDS, 1),
+    ]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

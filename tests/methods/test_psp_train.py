@@ -1,0 +1,143 @@
+"""Training pSp: the closed-form start is the best linear encoder, batches are what the recipe says, an update helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.errors import FaceSRError
+from methods.generators.base import Generator
+from methods.generators.mobilestylegan128 import MobileStyleGAN128
+from methods.psp.encoders import EncoderConfig, GradualStyleEncoder, build
+from methods.psp.start import linear_start
+from methods.psp.training import StyleDistance, prepare, style_maps
+from methods.training.recipe import Loop, Recipe, read
+
+TINY = EncoderConfig(
+    n_styles=3, input_size=32, coarse=1, middle=2, channels=(4, 16, 32, 48), depths=(1, 1, 2, 1), width=32, head=32, style_dim=16
+)
+
+
+def linear_faces(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smooth pictures of a code of twelve numbers, and codes of sixteen that are a linear map of it."""
+    draw = torch.Generator().manual_seed(1)
+    hidden = torch.randn(n, 12, generator=draw)
+    patterns = torch.nn.functional.interpolate(torch.randn(12, 3, 4, 4, generator=draw), 32, mode="bilinear")
+    images = torch.einsum("nk,kchw->nchw", hidden, patterns) * 0.2
+    return images, hidden @ torch.randn(12, 16, generator=draw) + 0.3
+
+
+def test_the_start_finds_a_linear_relation() -> None:
+    torch.manual_seed(0)
+    x, codes = linear_faces(600)
+    encoder = build(TINY)
+    assert isinstance(encoder, GradualStyleEncoder)
+    forms = torch.eye(16).expand(3, -1, -1)
+    linear_start(encoder, x[:500], codes[:500], forms)
+    with torch.no_grad():
+        fitted = encoder(x[500:])
+    unexplained = (fitted - codes[500:, None]).square().sum() / (codes[500:, None] - codes.mean(0)).square().sum() / 3
+    assert unexplained < 0.02
+
+
+def test_style_distance_is_one_at_the_mean_and_nought_at_the_truth() -> None:
+    generator = MobileStyleGAN128.from_checkpoint()
+    distance = StyleDistance(generator)
+    w = generator.map(torch.randn(400, 512, generator=torch.Generator().manual_seed(7)))[:, None].expand(-1, 16, -1)
+    assert distance(generator.mean_style.expand(400, 16, 512), w).mean() == pytest.approx(1, abs=0.05)
+    assert distance(w, w).abs().max() == 0
+    maps = style_maps(generator)
+    assert [len(a) for a in maps] == [512] + [512, 128, 512] * 4 + [512, 128, 256]
+
+
+def test_other_generators_are_measured_by_their_codes() -> None:
+    class Plain(Generator):
+        size, n_styles = 8, 2
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = torch.nn.Parameter(torch.ones(()))
+
+        def map(self, z: torch.Tensor) -> torch.Tensor:
+            return 3 * z
+
+    codes = torch.zeros(1, 2, 512)
+    assert StyleDistance(Plain())(codes, codes + 3).item() == pytest.approx(1, rel=0.05)
+
+
+@pytest.fixture
+def recipe(fixtures: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    monkeypatch.setenv("FACESR_FIXTURES", str(fixtures))
+    default = read(Path(__file__).parents[2] / "methods/psp/recipes/default.toml")
+    net = {k: v for k, v in default.net.items() if k != "start_faces"} | {"width": 16, "head": 16, "channels": [8, 8, 16, 16]}
+    data = {
+        **default.data,
+        "real": 1,
+        "train": [{**default.data["train"][0], "last": 3}],
+        "synthetic": [{**default.data["synthetic"][0], "first": 10, "last": 14}],
+        "validation": [{**default.data["validation"][0], "last": 1}],
+    }
+    loss = {**default.loss, "images": 2}
+    return Recipe("psp", Loop(steps=2, batch=3), net, loss, default.optimiser, data)
+
+
+def test_a_batch_is_a_function_of_the_step(recipe: Recipe) -> None:
+    source = prepare(recipe).source
+    one, again, other = source.batch(4), source.batch(4), source.batch(5)
+    assert all(torch.equal(one[key], again[key]) for key in one)
+    assert not torch.equal(one["hr"], other["hr"])
+    assert one["known"].tolist() == [False, True, True]
+    assert one["given"].shape == (3, 3, 32, 32)
+    assert one["hr"].shape == (3, 3, 128, 128)
+
+
+def test_updates_lower_the_loss_and_leave_the_generator_alone(recipe: Recipe) -> None:
+    torch.manual_seed(0)
+    job = prepare(recipe)
+    objective = job.objective
+    generator = objective.frozen["generator"]
+    before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    batch = {**job.source.batch(0), "step": 0}
+    totals = []
+    for _ in range(4):
+        phase = next(objective.phases(batch))
+        totals.append(float(phase.loss))
+        assert {"latent", "l2", "lpips", "identity", "w_norm"} == set(phase.scalars)
+        objective.optimisers["encoder"].zero_grad()
+        phase.loss.backward()  # type: ignore[no-untyped-call]
+        objective.optimisers["encoder"].step()
+    assert totals[-1] < totals[0]
+    assert all(torch.equal(before[name], tensor) for name, tensor in generator.state_dict().items())
+    assert all(parameter.grad is None for parameter in generator.parameters())
+
+
+def test_the_weight_file_is_one_the_method_reads(recipe: Recipe, tmp_path: Path) -> None:
+    from methods.psp.checkpoint import read as read_psp
+    from methods.training import export
+
+    job = prepare(recipe)
+    tensors, told = job.objective.export()
+    export.write(tmp_path / "psp.safetensors", tensors, told, half=False)
+    net = read_psp(tmp_path / "psp.safetensors", MobileStyleGAN128.from_checkpoint())
+    job.objective.modules["encoder"].eval()
+    x = job.source.batch(0)["given"]
+    with torch.no_grad():
+        ours = job.objective.codes(x)  # type: ignore[attr-defined]
+    torch.testing.assert_close(net.encode(x), ours, atol=1e-5, rtol=0)
+
+
+def test_a_recipe_that_cannot_work_gets_one_sentence(recipe: Recipe) -> None:
+    for table, change, said in (
+        (recipe.data, {"factors": [1, 3]}, "factor 3 does not divide 128"),
+        (recipe.data, {"latents": ""}, "go together"),
+        (recipe.loss, {"lpip": 1.0}, "did you mean 'lpips'"),
+        (recipe.net, {"generator": "mobilestylegan12"}, "mobilestylegan128"),
+    ):
+        kept = dict(table)
+        table.update(change)
+        with pytest.raises(FaceSRError, match=said):
+            prepare(recipe)
+        table.clear()
+        table.update(kept)
