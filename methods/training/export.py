@@ -16,13 +16,16 @@ KEY = "facesr"
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], half: bool = True) -> None:
-    """Write ``tensors`` whole or not at all. ``half``: floating-point tensors as fp16 (integers stay)."""
+    """Write ``tensors`` whole or not at all. ``half``: matrices and kernels as fp16 (vectors and integers stay)."""
     from safetensors.torch import save
 
     kind = torch.float16 if half else torch.float32
     # One entry: safetensors writes several in no fixed order, and the same training should give the same file.
     about = json.dumps({**metadata, "precision": "fp16" if half else "fp32"}, sort_keys=True)
-    ready = {k: (v.to(kind) if v.is_floating_point() else v).detach().cpu().contiguous() for k, v in tensors.items()}
+    # Vectors (biases, norms and their statistics, small variances above all) stay as they are: they are few, and count.
+    ready = {
+        k: (v.to(kind) if v.is_floating_point() and v.dim() > 1 else v).detach().cpu().contiguous() for k, v in tensors.items()
+    }
     write_whole(path, save(ready, metadata={KEY: about}))
 
 

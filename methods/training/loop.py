@@ -300,7 +300,9 @@ class Trainer:
         if best and (self.out / BEST).is_file():
             self.load_state(checkpoint.load(self.out / BEST, self.fabric.device))
         with self.evaluating():
-            return self.objective.export()
+            tensors, metadata = self.objective.export()
+            # State dicts share memory with the modules, which get their trained weights back when this block ends.
+            return {k: v.detach().clone() for k, v in tensors.items()}, metadata
 
 
 @contextmanager

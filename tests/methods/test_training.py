@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import facesr
@@ -181,6 +182,9 @@ def test_trained_weights_serve_the_methods(tmp_path: Path, folder: Path) -> None
         summary = run(read(recipe(tmp_path, text, folder)), out, machine=CPU)
         assert summary["finished"]
         assert summary["faces_seen"] == 6 * (3 if method is FSRNet else 2)
+        average = checkpoint.load(out / "last.pt")["average"]["net" if method is FSRNet else "generator"]
+        written = load_file(out / "weights.safetensors")
+        assert all(torch.equal(written[k], v.half() if v.dim() > 1 else v) for k, v in average.items())
         image = method.from_checkpoint(out / "weights.safetensors", size=32, scale=4).restore(torch.rand(2, 3, 8, 8))
         assert isinstance(image, Tensor)
         assert image.shape == (2, 3, 32, 32)
