@@ -18,7 +18,8 @@ def warm() -> None:
     views: list[Callable[[Scene], None]] = [leaderboard.warm, faces.warm, compare.warm, consistency.warm, identity.warm]
     views += [attributes.warm, sweep.warm]
     works: list[Callable[[], None]] = [partial(view, scene) for view in views for scene in scenes]
-    for work in [*works, partial(mos.warm, shown)]:
+    works.append(partial(mos.warm, shown))
+    for work in works:
         try:
             work()
         except Exception:
