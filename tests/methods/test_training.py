@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import facesr
 from bench.errors import FaceSRError
-from bench.imaging import resize8, to_tensor, write_png
+from bench.imaging import resize8, write_png
 from methods.fsrnet.method import FSRNet
 from methods.pix2pixhd.method import Pix2PixHD
 from methods.training import (
@@ -30,11 +30,10 @@ from methods.training import (
     Phase,
     Trainer,
     checkpoint,
-    degrade,
     load,
     read,
 )
-from methods.training.data import Augment, expand, paths
+from methods.training.data import Augment, expand
 from methods.training.job import prepare, run
 from methods.training.recipe import fill
 
@@ -278,90 +277,6 @@ def test_the_average_is_polyaks_and_the_trained_weights_come_back(tmp_path: Path
     assert float(objective.net.weight.detach()) == seen[-1]
 
 
-def test_batches_depend_on_the_step_alone_and_cover_an_epoch(folder: Path) -> None:
-    one, other = source(folder), source(folder)
-    for step in (7, 0, 3):
-        assert same(one.batch(step), other.batch(step))
-    assert sorted(name for step in range(5) for name in one.batch(step)["names"]) == [f"{i:02d}" for i in range(10)]
-    assert not same(one.batch(0), one.batch(5))
-    # two processes take neighbouring slices of the one order
-    joint = FaceBatches(one.faces, 4, 4, Augment(), seed=3)
-    assert one.rows(0, 0, 2) + one.rows(0, 1, 2) == joint.rows(0)
-
-
-def test_lr_is_the_protocols(folder: Path) -> None:
-    faces = load([{"folder": str(folder), "last": 4}], 32)
-    expected = np.stack([resize8(image, 8, "bicubic-matlab") for image in faces.pixels])
-    found = degrade(to_tensor(faces.pixels), 4)
-    # the sum's order differs, so a value on .5 may round the other way
-    assert float((found - to_tensor(expected)).abs().max()) <= 1 / 255 + 1e-6
-    assert float((found != to_tensor(expected)).float().mean()) < 0.01
-    plain = FaceBatches(faces, 2, 4).batch(0)
-    assert torch.equal(plain["lr"], degrade(plain["hr"], 4))
-
-
-def test_flips_and_shifts_are_what_they_say(folder: Path) -> None:
-    faces = load([{"folder": str(folder)}], 32)
-    images = np.repeat(faces.pixels[:1], 40, 0)
-    generator = torch.Generator().manual_seed(0)
-    flipped, placed = Augment(flip=True).placed(images, generator)
-    same_as = [bool(torch.equal(x, flipped[0])) for x in flipped]
-    assert all(torch.equal(x, flipped[0]) or torch.equal(x, flipped[0].flip(2)) for x in flipped)
-    assert 5 < sum(same_as) < 35
-    assert torch.equal(flipped[0] if not placed.flips[0] else flipped[0].flip(2), to_tensor(images[:1])[0])
-    shifted, placed = Augment(flip=False, shift=2).placed(images, generator)
-    centre = to_tensor(faces.pixels[:1])[0]
-    windows = [centre[:, 2 + dy : 30 + dy, 2 + dx : 30 + dx] for dy in range(-2, 3) for dx in range(-2, 3)]
-    for x, (down, right) in zip(shifted, placed.moves.tolist(), strict=True):
-        assert torch.allclose(x[:, 2:30, 2:30], windows[5 * (down + 2) + right + 2], atol=1e-6)
-
-
-def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_path: Path) -> None:
-    table = tmp_path / "faces.csv"
-    table.write_text("file,strict\n00.png,1\n01.png,0\n02.png,1\n", encoding="utf-8")
-    chosen = {"folder": str(folder), "csv": str(table), "where": {"strict": 1}}
-    assert [p.name for p in paths(chosen)] == ["00.png", "02.png"]
-    faces = load([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
-    assert len(faces) == 2 * 3 + 5
-    assert len(faces.names) == 7
-
-
-def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.data.dataset import from_folder
-
-    asked = []
-
-    def find(dataset: str, split: str, size: int) -> Any:
-        asked.append((dataset, split, size))
-        return from_folder(folder)
-
-    monkeypatch.setattr("bench.data.dataset.find", find)
-    faces = load([{"dataset": "celeba-hq", "split": "train", "first": 2}], 32)
-    assert asked == [("celeba-hq", "train", 32)]
-    assert list(faces.names) == [f"{i:02d}" for i in range(2, 10)]
-
-
-@pytest.mark.parametrize(
-    ("table", "words"),
-    [
-        ({"folder": "/no/such"}, "no such folder"),
-        ({"fold": "x"}, "did you mean 'folder'"),
-        ({}, "needs 'folder'"),
-        ({"folder": "$NO_SUCH_VARIABLE_HERE/faces"}, "not set"),
-    ],
-)
-def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -> None:
-    with pytest.raises(FaceSRError, match=words):
-        load([table], 32)
-
-
-def test_other_sizes_get_one_sentence(folder: Path) -> None:
-    with pytest.raises(FaceSRError, match="32 x 32 pixels, the recipe trains at 64"):
-        load([{"folder": str(folder)}], 64)
-    with pytest.raises(FaceSRError, match="×5"):
-        FaceBatches(load([{"folder": str(folder)}], 32), 2, 5)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -448,34 +363,3 @@ def test_loops_values_are_typed() -> None:
     with pytest.raises(FaceSRError, match=r"average 1\.5"):
         Loop(steps=1, average=1.5)
     assert expand("~/x").is_absolute()
-
-
-def test_mobilefacenet_equals_its_onnx_export(fixtures: Path) -> None:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    from methods.training.identity import IdentityLoss
-
-    loss = IdentityLoss(torch.load(fixtures / "weights" / "mobilefacenet.pt", map_location="cpu", weights_only=True))
-    session = onnxruntime.InferenceSession(str(fixtures / "weights" / "MobileFaceNet.onnx"), providers=["CPUExecutionProvider"])
-    x = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
-    expected = session.run(None, {"input0": x.numpy()})[0]
-    assert float(np.abs(loss.net(x).numpy() - expected).max()) < 1e-4
-
-
-def test_identity_crops_equal_the_aligners(fixtures: Path) -> None:
-    from bench.align import similarity, warp
-    from bench.imaging import read_rgb
-    from methods.training.identity import FRAME, IdentityLoss, crop
-
-    image = read_rgb(sorted((fixtures / "faces" / "synthetic128").glob("*.jpg"))[0]).copy()
-    ours = crop(to_tensor(image[None]), torch.tensor([FRAME]))[0].permute(1, 2, 0).numpy() * 255
-    theirs = warp(image, similarity(np.array(FRAME))).astype(float)
-    assert float(np.abs(ours - theirs)[2:-2, 2:-2].max()) <= 1  # OpenCV rounds, and works with 1/32 pixel
-    assert torch.allclose(crop(to_tensor(image[None])), crop(to_tensor(image[None]), torch.tensor([FRAME])), atol=1e-4)
-    loss = IdentityLoss(torch.load(fixtures / "weights" / "mobilefacenet.pt", map_location="cpu", weights_only=True))
-    x = to_tensor(image[None]).requires_grad_()
-    assert float(loss(x.detach(), x.detach())) == pytest.approx(0, abs=1e-5)
-    loss(x, to_tensor(image[None]).flip(3)).sum().backward()
-    assert x.grad is not None
-    assert float(x.grad.abs().sum()) > 0

@@ -1,0 +1,124 @@
+"""Training data: batches as a function of the step, augmentation, what a recipe's data tables name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bench.errors import FaceSRError
+from bench.imaging import resize8, to_tensor, write_png
+from methods.training import FaceBatches, degrade, load
+from methods.training.data import Augment, paths
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("faces")
+    noise = np.random.default_rng(0)
+    for i in range(10):
+        coarse = noise.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        write_png(path / f"{i:02d}.png", resize8(coarse, 32, "bicubic-matlab"))
+    return path
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def source(folder: Path, batch: int = 2) -> FaceBatches:
+    return FaceBatches(load([{"folder": str(folder)}], 32), batch, 4, Augment(), seed=3)
+
+
+def test_batches_depend_on_the_step_alone_and_cover_an_epoch(folder: Path) -> None:
+    one, other = source(folder), source(folder)
+    for step in (7, 0, 3):
+        assert same(one.batch(step), other.batch(step))
+    assert sorted(name for step in range(5) for name in one.batch(step)["names"]) == [f"{i:02d}" for i in range(10)]
+    assert not same(one.batch(0), one.batch(5))
+    # two processes take neighbouring slices of the one order
+    joint = FaceBatches(one.faces, 4, 4, Augment(), seed=3)
+    assert one.rows(0, 0, 2) + one.rows(0, 1, 2) == joint.rows(0)
+
+
+def test_lr_is_the_protocols(folder: Path) -> None:
+    faces = load([{"folder": str(folder), "last": 4}], 32)
+    expected = np.stack([resize8(image, 8, "bicubic-matlab") for image in faces.pixels])
+    found = degrade(to_tensor(faces.pixels), 4)
+    # the sum's order differs, so a value on .5 may round the other way
+    assert float((found - to_tensor(expected)).abs().max()) <= 1 / 255 + 1e-6
+    assert float((found != to_tensor(expected)).float().mean()) < 0.01
+    plain = FaceBatches(faces, 2, 4).batch(0)
+    assert torch.equal(plain["lr"], degrade(plain["hr"], 4))
+
+
+def test_flips_and_shifts_are_what_they_say(folder: Path) -> None:
+    faces = load([{"folder": str(folder)}], 32)
+    images = np.repeat(faces.pixels[:1], 40, 0)
+    generator = torch.Generator().manual_seed(0)
+    flipped, placed = Augment(flip=True).placed(images, generator)
+    same_as = [bool(torch.equal(x, flipped[0])) for x in flipped]
+    assert all(torch.equal(x, flipped[0]) or torch.equal(x, flipped[0].flip(2)) for x in flipped)
+    assert 5 < sum(same_as) < 35
+    assert torch.equal(flipped[0] if not placed.flips[0] else flipped[0].flip(2), to_tensor(images[:1])[0])
+    shifted, placed = Augment(flip=False, shift=2).placed(images, generator)
+    centre = to_tensor(faces.pixels[:1])[0]
+    windows = [centre[:, 2 + dy : 30 + dy, 2 + dx : 30 + dx] for dy in range(-2, 3) for dx in range(-2, 3)]
+    for x, (down, right) in zip(shifted, placed.moves.tolist(), strict=True):
+        assert torch.allclose(x[:, 2:30, 2:30], windows[5 * (down + 2) + right + 2], atol=1e-6)
+
+
+def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "faces.csv"
+    table.write_text("file,strict\n00.png,1\n01.png,0\n02.png,1\n", encoding="utf-8")
+    chosen = {"folder": str(folder), "csv": str(table), "where": {"strict": 1}}
+    assert [p.name for p in paths(chosen)] == ["00.png", "02.png"]
+    faces = load([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
+    assert len(faces) == 2 * 3 + 5
+    assert len(faces.names) == 7
+
+
+def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.data.dataset import from_folder
+
+    asked = []
+
+    def find(dataset: str, split: str, size: int) -> Any:
+        asked.append((dataset, split, size))
+        return from_folder(folder)
+
+    monkeypatch.setattr("bench.data.dataset.find", find)
+    faces = load([{"dataset": "celeba-hq", "split": "train", "first": 2}], 32)
+    assert asked == [("celeba-hq", "train", 32)]
+    assert list(faces.names) == [f"{i:02d}" for i in range(2, 10)]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"folder": "/no/such"}, "no such folder"),
+        ({"fold": "x"}, "did you mean 'folder'"),
+        ({}, "needs 'folder'"),
+        ({"folder": "$NO_SUCH_VARIABLE_HERE/faces"}, "not set"),
+    ],
+)
+def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -> None:
+    with pytest.raises(FaceSRError, match=words):
+        load([table], 32)
+
+
+def test_other_sizes_get_one_sentence(folder: Path) -> None:
+    with pytest.raises(FaceSRError, match="32 x 32 pixels, the recipe trains at 64"):
+        load([{"folder": str(folder)}], 64)
+    with pytest.raises(FaceSRError, match="×5"):
+        FaceBatches(load([{"folder": str(folder)}], 32), 2, 5)
