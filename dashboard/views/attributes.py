@@ -18,7 +18,7 @@ def page(scene: Scene) -> None:
     """Draw it."""
     st.title("Attributes")
     scores = scene.scores
-    known = [a for a in filters(scene) if len(build.bands(scores, a)) > 1]
+    known = grouping(scene)
     if not known:
         st.info("The data set knows no attribute of these faces that could group them (age, gender, look …).")
         return
@@ -30,6 +30,11 @@ def page(scene: Scene) -> None:
         scale = scale_control(scores)
     shell.figure(scene, ("attributes", attribute, metric, scale), lambda: drawing(scene, attribute, metric, scale))
     shell.table(table_of(scene, attribute, metric, scale), "attributes")
+
+
+def grouping(scene: Scene) -> list[str]:
+    """Attributes with at least two values in this view."""
+    return scene.kept("grouping", lambda: [a for a in filters(scene) if len(build.bands(scene.scores, a)) > 1])
 
 
 def drawing(scene: Scene, attribute: str, metric: str, scale: int) -> Drawing:
@@ -45,7 +50,7 @@ def table_of(scene: Scene, attribute: str, metric: str, scale: int) -> Table:
 
 def warm(scene: Scene) -> None:
     """Compute the first view."""
-    known = list(filters(scene))
+    known = grouping(scene)
     if known and scene.single_metrics(scene.scores):
         metric, scale = headline(scene.scores), scene.scores.scales[0]
         shell.warm_figure(scene, ("attributes", known[0], metric, scale), lambda: drawing(scene, known[0], metric, scale))
