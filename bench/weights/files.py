@@ -14,7 +14,7 @@ from bench.errors import FaceSRError
 _CHUNK = 1 << 20
 
 
-class WeightsBroken(FaceSRError):  # noqa: N818
+class WeightsBroken(FaceSRError):
     """A weight file that is there, but is not what it should be."""
 
 
