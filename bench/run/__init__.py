@@ -87,9 +87,12 @@ def start(request: Plan, progress: Progress = lambda what, done, total: None) ->
                 not m.target.startswith("methods.folder:") for m in request.methods
             )
             lr = make_lr(request, store, progress) if needs_lr else {}
-            for spec in request.methods:
-                for scale in request.protocol.degradation.scale:
-                    Restorer(request, store, spec, scale, lr).run(progress)
+            scales = request.protocol.degradation.scale
+            restorers = [Restorer(request, store, spec, scale, lr) for spec in request.methods for scale in scales]
+            for restorer in restorers:
+                restorer.check()
+            while restorers:
+                restorers.pop(0).run(progress)  # and let its network go
             Measurer(request, store, lr).run(progress)
             scores = request.out / "scores.parquet"
             if (

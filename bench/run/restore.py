@@ -114,6 +114,10 @@ class Restorer:
         self.stamp = stamp(spec)
         self.method: Method | None = None
 
+    def check(self) -> None:
+        """Make the method unless nothing about it changed: a wrong parameter is told before any work starts."""
+        self._weights()
+
     def run(self, progress: Progress) -> None:
         """Restore what is due; every face ends as a row of the store."""
         weights = self._weights()
@@ -136,6 +140,9 @@ class Restorer:
         except WeightsMissing as error:
             self.store.put("restored", [self._row(f, weights, Outcome("weights_missing", str(error)), None, "") for f in due])
             progress(self.spec.label, len(due), len(due))
+            return
+        except FaceSRError as error:  # a broken weight file costs this method its cells, not the others theirs
+            self.store.put("restored", [self._row(f, weights, Outcome("failed", str(error)), None, "") for f in due])
             return
         self._all(method, weights, due, progress)
 

@@ -425,3 +425,29 @@ def test_a_method_may_decline_a_scale(world: Path) -> None:
     frame = _go(world, f"{world / 'picky.py'}:Picky").scores()
     assert set(frame.status) == {"skipped"}
     assert set(frame.reason) == {"x8 is not x4"}
+
+
+def test_a_wrong_parameter_stops_before_any_work(world: Path) -> None:
+    method = f"{world / 'mine.py'}:Counting"
+    with pytest.raises(FaceSRError, match="did you mean 'strength'"):
+        _go(world, method, f"again={method}", settings=(f"counting.log={world}", f"again.log={world}", "again.strenght=1"))
+    assert _calls(world) == 0
+
+
+BROKEN = """
+from bench.errors import FaceSRError
+from bench.method import Method
+
+class Broken(Method):
+    \"\"\"Its weight file is cut off.\"\"\"
+    def load(self):
+        raise FaceSRError("net.pth is cut off")
+"""
+
+
+def test_a_broken_weight_file_costs_one_method_its_cells(world: Path) -> None:
+    (world / "broken.py").write_text(BROKEN)
+    frame = _go(world, f"{world / 'broken.py'}:Broken", "bicubic").scores()
+    assert set(frame[frame.method == "broken"].status) == {"failed"}
+    assert set(frame[frame.method == "broken"].reason) == {"net.pth is cut off"}
+    assert set(frame[frame.method == "bicubic"].status) == {"ok"}
