@@ -6,6 +6,7 @@ An encoder of this project is a safetensors file of ``encoder.*`` and ``latent_a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """The text metadata of a safetensors file; empty for other files."""
+    """The text metadata of a safetensors file, what a training noted in it among them; empty for other files."""
     if path.suffix != ".safetensors":
         return {}
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
+        told = dict(file.metadata() or {})
+    return told | json.loads(told.pop("facesr", "{}"))
 
 
 def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
