@@ -32,7 +32,8 @@ def metadata(path: Path) -> dict[str, str]:
 
     with safe_open(path, framework="pt") as file:
         told = dict(file.metadata() or {})
-    return told | json.loads(told.pop("facesr", "{}"))
+    noted: dict[str, str] = json.loads(told.pop("facesr", "{}"))
+    return told | noted
 
 
 def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
