@@ -189,6 +189,7 @@ class Trunk(Generator):
         return [4] + [8 << i for i in range(len(self.layers)) for _ in range(2)]
 
     def map(self, z: Tensor) -> Tensor:
+        z = z.to(self.constant.dtype)
         w = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
         for layer in self.mapping:
             w = F.leaky_relu(layer(w), 0.2) * SQRT2
