@@ -103,7 +103,7 @@ def test_updates_lower_the_loss_and_leave_the_generator_alone(recipe: Recipe) ->
     totals = []
     for _ in range(4):
         phase = next(objective.phases(batch))
-        totals.append(float(phase.loss))
+        totals.append(float(phase.loss.detach()))
         assert {"latent", "l2", "lpips", "identity", "w_norm"} == set(phase.scalars)
         objective.optimisers["encoder"].zero_grad()
         phase.loss.backward()  # type: ignore[no-untyped-call]
