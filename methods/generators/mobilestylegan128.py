@@ -33,10 +33,9 @@ class HeadConv(StyledConv):
         del self.noise
         self.noise = nn.Parameter(noise)
 
-    def modulate(self, x: Tensor, w: Tensor) -> Tensor:
-        """``x`` (B, C, h, w') times both scales of ``w`` (B, 512)."""
-        scales: Tensor = self.style(w) * self.up(w)
-        return x * scales[:, :, None, None].to(x.dtype)
+    def scales(self, w: Tensor) -> Tensor:
+        """The product of both (B, inputs) for ``w`` (B, 512)."""
+        return cast(Tensor, self.style(w) * self.up(w))
 
 
 class Head(nn.Module):
