@@ -59,7 +59,7 @@ def test_each_face_alone_is_the_same_as_in_a_batch(small: MobileStyleGAN128) -> 
     w = styles(small, 3)
     together = small.synthesize(w)
     assert together.shape == (3, 3, 128, 128)
-    torch.testing.assert_close(together[1:2], small.synthesize(w[1:2]), atol=2e-5, rtol=0)
+    torch.testing.assert_close(together[1:2], small.synthesize(w[1:2]), atol=5e-5, rtol=0)
     assert (together[0] - together[1]).abs().mean() > 0.05
 
 
