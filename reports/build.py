@@ -158,7 +158,8 @@ def bands(scores: Scores, attribute: str) -> dict[str, list[str]]:
     except ValueError:
         numbers = {}
     if len(numbers) > LEVELS:
-        known = {f: _band(numbers, known.values(), v) for f, v in known.items()}
+        band = _bands(numbers, known.values())
+        known = {f: band.get(v, "") for f, v in known.items()}
         names = sorted(set(known.values()) - {""}, key=lambda b: float(b.split("–")[0]))
     else:
         names = sorted(values, key=lambda v: (numbers.get(v, 0.0), v))
@@ -167,15 +168,13 @@ def bands(scores: Scores, attribute: str) -> dict[str, list[str]]:
     return {**made, **({"unknown": unknown} if unknown else {})}
 
 
-def _band(numbers: Mapping[str, float], everyone: Iterable[str], value: str) -> str:
-    """The third of the faces that a number falls into, named by its ends ('18–27')."""
-    if not value:
-        return ""
+def _bands(numbers: Mapping[str, float], everyone: Iterable[str]) -> dict[str, str]:
+    """For each number the third of the faces that it falls into, named by its ends ('18–27')."""
     ages = np.array(sorted(numbers[v] for v in everyone if v))
     cuts = np.quantile(ages, (1 / 3, 2 / 3), method="lower")
-    inside = int(np.searchsorted(cuts, numbers[value], side="left"))
-    edges = [ages[ages <= cuts[0]], ages[(ages > cuts[0]) & (ages <= cuts[1])], ages[ages > cuts[1]]][inside]
-    return f"{edges[0]:g}–{edges[-1]:g}" if edges[0] != edges[-1] else f"{edges[0]:g}"
+    thirds = [ages[ages <= cuts[0]], ages[(ages > cuts[0]) & (ages <= cuts[1])], ages[ages > cuts[1]]]
+    names = ["" if not len(t) else f"{t[0]:g}–{t[-1]:g}" if t[0] != t[-1] else f"{t[0]:g}" for t in thirds]
+    return {text: names[int(np.searchsorted(cuts, number, side="left"))] for text, number in numbers.items()}
 
 
 def where(scores: Scores, **attributes: str) -> Scores:

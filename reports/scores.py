@@ -114,14 +114,12 @@ class Scores:
         values = np.full((len(self.faces), len(keys)), np.nan)
         status = np.full(values.shape, STATUSES.index("missing"), dtype=np.int8)
         per_face = self.frame[self.frame["image"] != WHOLE_SET]
-        row = pd.Index(self.faces).get_indexer(pd.Index(per_face["image"]))
-        m = pd.Index(self.methods).get_indexer(pd.Index(per_face["method"]))
-        s = pd.Index(self.scales).get_indexer(pd.Index(per_face["scale"]))
-        k = pd.Index(list(self.metrics)).get_indexer(pd.Index(per_face["metric"]))
+        row, m = _places(per_face["image"], self.faces), _places(per_face["method"], self.methods)
+        s, k = pd.Index(self.scales).get_indexer(pd.Index(per_face["scale"])), _places(per_face["metric"], self.metrics)
         keep = (row >= 0) & (m >= 0) & (s >= 0) & (k >= 0)
         column = (s * len(self.methods) + m) * len(self.metrics) + k
         values[row[keep], column[keep]] = per_face["value"].to_numpy(dtype=np.float64)[keep]
-        codes = pd.Index(STATUSES).get_indexer(pd.Index(per_face["status"]))
+        codes = _places(per_face["status"], STATUSES)
         status[row[keep], column[keep]] = np.where(codes < 0, STATUSES.index("failed"), codes)[keep]
         return {key: i for i, key in enumerate(keys)}, values, status
 
@@ -210,6 +208,15 @@ class Scores:
         return self._cell(key, float(row["value"]), float(row["low"]), float(row["high"]), n, (), self.faces)
 
 
+def _places(column: pd.Series[Any], names: Iterable[str]) -> NDArray[np.intp]:
+    """Where every cell of a column stands in ``names``, -1 where it does not: each different name is looked up once, not each row."""
+    import pandas as pd
+
+    named = column.astype("category").cat
+    places: NDArray[np.intp] = np.append(pd.Index(list(names)).get_indexer(named.categories), -1)[named.codes]
+    return places
+
+
 def _chosen(asked: Iterable[str] | None, known: Sequence[str], what: str, problems: list[str]) -> tuple[str, ...]:
     if asked is None:
         return tuple(known)
@@ -261,4 +268,5 @@ def from_runs(runs: Sequence[Run]) -> Scores:
         parts.append(part.assign(method=part["method"].map(taken)) if any(k != v for k, v in taken.items()) else part)
     scales = tuple(dict.fromkeys(s for run in runs for s in run.scales))
     faces = tuple(dict.fromkeys(str(f["name"]) for run in runs for f in run.faces))
-    return Scores(tuple(runs), pd.concat(parts, ignore_index=True), tuple(owner), metrics, scales, faces, owner)
+    whole = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(("image", "method", "metric", "status"), "category"))
+    return Scores(tuple(runs), whole, tuple(owner), metrics, scales, faces, owner)

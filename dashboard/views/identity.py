@@ -7,10 +7,11 @@ import streamlit as st
 from dashboard import shell
 from dashboard.scene import DRAWS, Scene, filters, scale_control
 from dashboard.views import faces as gallery
+from dashboard.views import leaderboard
 from reports import build
 from reports.choose import score_table
 from reports.figures import Drawing
-from reports.figures.scores import attributes, means
+from reports.figures.scores import attributes
 from reports.scores import Scores
 from reports.table import Table
 
@@ -53,8 +54,7 @@ def table_of(scene: Scene) -> Table:
 
 def drawing(scene: Scene, metrics: list[str], scale: int) -> Drawing:
     """Means with intervals."""
-    at = scene.scores.only(metrics=metrics, scales=[scale])
-    return means(build.leaderboard_frame(at, letters=False, draws=DRAWS), [at.column(m) for m in metrics], scene.look)
+    return leaderboard.drawing(scene, table_of(scene), scale, [scene.scores.column(m) for m in metrics])
 
 
 def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: int) -> Drawing:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from dashboard import shell
 from dashboard.scene import DRAWS, Scene
-from reports.build import leaderboard_frame
+from reports.build import frame
 from reports.choose import score_table
 from reports.figures import Drawing
 from reports.figures.scores import means
 from reports.gather import warnings
 from reports.html import failures_html
 from reports.scores import Scores
-from reports.table import Table
+from reports.table import Column, Table
 
 
 def page(scene: Scene) -> None:
@@ -29,7 +30,7 @@ def page(scene: Scene) -> None:
     made = table_of(scene, narrowed, tuple(chosen))
     shell.table(made, "leaderboard")
     for scale in scores.scales:
-        shell.figure(scene, ("means", tuple(chosen), scale), partial(drawing, scene, narrowed, scale))
+        shell.figure(scene, ("means", tuple(chosen), scale), partial(drawing, scene, made, scale))
     failed = scene.kept(("failed", tuple(chosen)), lambda: failures_html(made))
     if failed:
         with st.expander("What failed, and why"):
@@ -41,10 +42,10 @@ def table_of(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Tabl
     return scene.kept(("leaderboard", chosen), lambda: score_table(scores, full=True, draws=DRAWS))
 
 
-def drawing(scene: Scene, scores: Scores, scale: int) -> Drawing:
-    """Means with intervals at a factor; intervals alone, for the letters stand in the table."""
-    at = scores.only(scales=[scale])
-    return means(leaderboard_frame(at, letters=False, draws=DRAWS), [at.column(m) for m in at.metrics], scene.look)
+def drawing(scene: Scene, made: Table, scale: int, columns: Sequence[Column] | None = None) -> Drawing:
+    """The table's means with intervals at a factor, of all its columns or of some."""
+    cells = frame(made)
+    return means(cells[cells["scale"] == scale], columns or made.columns, scene.look)
 
 
 def warm(scene: Scene) -> None:
@@ -54,4 +55,4 @@ def warm(scene: Scene) -> None:
     scene.kept("warnings", lambda: warnings(scores, None))
     scene.kept(("failed", ()), lambda: failures_html(made))
     for scale in scores.scales:
-        shell.warm_figure(scene, ("means", (), scale), partial(drawing, scene, scores, scale))
+        shell.warm_figure(scene, ("means", (), scale), partial(drawing, scene, made, scale))
