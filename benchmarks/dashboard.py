@@ -1,8 +1,8 @@
 """The dashboard at full size: 2,824 faces x 7 methods x 10 metrics and 100,000 ratings, opened in headless Chromium.
 
-First view at most 2 s, a page change at most 0.5 s, both p95, measured in the browser from the click (or the address) until the page
-is drawn: its title is there and Streamlit's own mark of running is gone. The server has computed the first views in the background,
-as it does when it starts; how long that took is printed, and so is the server's CPU time per page.
+First view at most 2 s, a page change at most 0.5 s, both p95, by the browser's own clock from the click (or the address) until the page
+is drawn: the script has ended, nothing of the old page is left, every picture in sight has come, and a frame has passed since. The server
+has computed the first views in the background, as it does when it starts; how long that took is printed, and so is its CPU time per page.
 """
 
 from __future__ import annotations
@@ -123,8 +123,20 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-DRAWN = """title => document.querySelector('h1')?.innerText === title && !document.querySelector('[data-testid=stSkeleton]')
-    && !document.querySelector('[data-testid=stStatusWidget]') && !document.querySelector('[data-stale=true]')"""
+DRAWN = """async title => {
+    const drawn = () => document.querySelector('h1')?.innerText === title
+        && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
+        && !document.querySelector('[data-testid=stSkeleton], [data-stale=true]')
+        && [...document.images].every(image => {
+            const box = image.getBoundingClientRect();
+            return image.complete || box.top >= innerHeight || box.bottom <= 0 || box.left >= innerWidth || box.right <= 0;
+        });
+    const frame = () => new Promise(requestAnimationFrame);
+    while (!drawn()) await frame();
+    await frame();
+    return performance.now() - (window.clicked ?? 0);
+}"""
+CLOCK = "addEventListener('click', event => { window.clicked = event.timeStamp; }, {capture: true})"
 
 
 def p95(values: Sequence[float]) -> float:
@@ -144,16 +156,14 @@ def visit(url: str, pid: int, rounds: int) -> tuple[list[float], dict[str, list[
         browser.set_default_timeout(60_000)
         for _ in range(rounds):
             page = browser.new_page()
-            start = time.perf_counter()
+            page.add_init_script(CLOCK)
             page.goto(url, wait_until="commit")
-            page.wait_for_function(DRAWN, arg="Leaderboard", polling=10)
             page.wait_for_selector("table.facesr")
-            first.append(time.perf_counter() - start)
+            first.append(page.evaluate(DRAWN, "Leaderboard") / 1000)
             for link, title in PAGES.items():
-                before, start = cpu_of(pid), time.perf_counter()
-                page.get_by_role("link", name=link, exact=True).click()
-                page.wait_for_function(DRAWN, arg=title, polling=10)
-                change.setdefault(link, []).append(time.perf_counter() - start)
+                before = cpu_of(pid)
+                page.get_by_role("link", name=link, exact=True).click(no_wait_after=True)
+                change.setdefault(link, []).append(page.evaluate(DRAWN, title) / 1000)
                 cpu.setdefault(link, []).append(cpu_of(pid) - before)
             page.close()
         browser.close()
@@ -209,4 +219,6 @@ def measure(url: str, pid: int, rounds: int) -> int:
         print(f"  {name:<12} median {np.median(seconds):.2f} s, p95 {p95(seconds):.2f} s, server CPU {np.median(cpu[name]):.2f} s")
     every = [s for seconds in change.values() for s in seconds]
     print(f"page change   median {np.median(every):.2f} s, p95 {p95(every):.2f} s (goal 0.5)")
+    slowest = max(p95(seconds) for seconds in zip(*change.values(), strict=True))
+    print(f"  every round opens a tab of its own; the slowest round's p95 {slowest:.2f} s")
     return int(p95(first) > 2 or p95(every) > 0.5)

@@ -69,22 +69,24 @@ def table(made: Table, key: str, *, downloads: bool = True) -> None:
 def figure(scene: Scene, what: object, draw: Callable[[], Drawing]) -> None:
     """A figure of ``reports.figures``, in the reader's ink, with its words for those who cannot see it."""
     ink = LIGHT_INK if dark() else INK
-    url, title, alt, width = scene.kept(("figure", what, ink), lambda: rendered(scene, what, draw, ink))
+    url, title, alt, (width, height) = scene.kept(("figure", what, ink), lambda: rendered(scene, what, draw, ink))
+    # Its size is known before it comes: nothing below moves, and a figure far down waits until it is scrolled to.
     st.html(
-        f'<figure class="facesr"><img src="{url}" alt="{escape(alt, quote=True)}" style="width: min(100%, {width}px)">'
+        f'<figure class="facesr"><img src="{url}" alt="{escape(alt, quote=True)}" width="{width}" height="{height}" loading="lazy">'
         f"<figcaption>{escape(title)}</figcaption></figure>"
     )
 
 
-def rendered(scene: Scene, what: object, draw: Callable[[], Drawing], ink: str) -> tuple[str, str, str, int]:
-    """Address, title, words and CSS width of a figure. Drawn once for both themes."""
+def rendered(scene: Scene, what: object, draw: Callable[[], Drawing], ink: str) -> tuple[str, str, str, tuple[int, int]]:
+    """Address, title, words and CSS size of a figure. Drawn once for both themes."""
 
-    def once() -> tuple[str, str, str, int]:
+    def once() -> tuple[str, str, str, tuple[int, int]]:
         made = draw()
-        return made.svg(), made.title, made.alt, round(128 * float(made.figure.get_figwidth()))
+        width, height = (round(128 * float(inches)) for inches in made.figure.get_size_inches())
+        return made.svg(), made.title, made.alt, (width, height)
 
-    svg, title, alt, width = scene.kept(("drawing", what), once)
-    return figure_url(svg.replace(INK, ink)), title, alt, width
+    svg, title, alt, size = scene.kept(("drawing", what), once)
+    return figure_url(svg.replace(INK, ink)), title, alt, size
 
 
 def sentences(lines: Iterable[str]) -> None:

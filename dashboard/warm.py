@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +25,16 @@ def warm() -> None:
             work()
         except Exception:
             continue
+        finally:
+            _settle()
+
+
+def _settle() -> None:
+    """Take what is there out of the collector's sight: Streamlit collects all garbage after every run of the script, and walking through
+    every module and kept table each time takes longer than the script itself.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def start() -> threading.Thread:

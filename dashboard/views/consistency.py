@@ -50,12 +50,8 @@ def _unconverged(scene: Scene) -> None:
         st.caption("Every search converged, or no method here searches.")
         return
     counts = part.groupby("method")["image"].nunique()
-    st.caption(
-        "Images whose search did not converge: "
-        + ", ".join(f"{m} {n:,}" for m, n in counts.items())
-        + ". "
-        + notes.kept_line(scores)
-    )
+    kept = scene.kept("kept line", lambda: notes.kept_line(scores))
+    st.caption("Images whose search did not converge: " + ", ".join(f"{m} {n:,}" for m, n in counts.items()) + ". " + kept)
     st.dataframe(part, hide_index=True, width="stretch", height=240)
 
 
@@ -78,5 +74,6 @@ def warm(scene: Scene) -> None:
     frame = scene.kept(("epsilon", scale), lambda: build.epsilon_frame(scores, scale))
     table_of(scene)
     scene.kept("failures", lambda: build.failures(scores))
+    scene.kept("kept line", lambda: notes.kept_line(scores))
     if len(frame):
         shell.warm_figure(scene, ("epsilon", scale), lambda: epsilon(frame, scores.epsilon, scene.look))

@@ -51,15 +51,15 @@ def show(scene: Scene, face: str, order: Sequence[str]) -> None:
 def _turn(face: str, order: Sequence[str]) -> None:
     at = order.index(face)
     with st.container(horizontal=True):
-        st.button("All faces", icon=":material/grid_view:", on_click=go, args=(None,), key="all faces")
+        st.button("All faces", icon=":material/grid_view:", on_click=go, args=("",), key="all faces")
         st.button("Previous", icon=":material/chevron_left:", on_click=go, args=(order[at - 1],), key="previous", shortcut="p")
         st.button(
             "Next", icon=":material/chevron_right:", on_click=go, args=(order[(at + 1) % len(order)],), key="next", shortcut="n"
         )
 
 
-def go(name: str | None) -> None:
-    """To another face, or back to the gallery."""
+def go(name: str) -> None:
+    """To another face, or, without a name, back to the gallery."""
     st.session_state["face"] = name
 
 

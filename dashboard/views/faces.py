@@ -33,17 +33,13 @@ ORDERS = {
 def page(scene: Scene) -> None:
     """The gallery, or one face where the address names it."""
     scores = scene.scores
-    known = set(scores.faces)
-    asked = st.query_params.get("face", "")
-    if asked and asked not in known:
-        st.warning(f"No face named {asked!r} in this view; here are all of them.")
-    # A selectbox of all faces: typing finds one. The same key in both views, so that the address keeps it.
     st.title("Faces")
-    chosen = st.selectbox("Find a face", scores.faces, index=None, key="face", bind="query-params", placeholder="type a name")
-    if chosen is None:
-        _gallery(scene)
+    # A text, not a list of thousands of names to choose from: that list would be sent and built anew with every click on this page.
+    asked = st.text_input("Find a face", key="face", bind="query-params", placeholder="a name, or a part of names").strip()
+    if asked in scores.faces:
+        one_face.show(scene, asked, list(order(scene, _metric_now(scene), scores.scales[0], "name").index))
     else:
-        one_face.show(scene, str(chosen), list(order(scene, _metric_now(scene), scores.scales[0], "name").index))
+        _gallery(scene, asked)
 
 
 def _metric_now(scene: Scene) -> str:
@@ -75,7 +71,8 @@ def order(scene: Scene, metric: str, scale: int, how: str) -> pd.DataFrame:
     return scene.kept(("order", metric, scale, how), sort)
 
 
-def _gallery(scene: Scene) -> None:
+def _gallery(scene: Scene, part: str) -> None:
+    """A page of faces; ``part``: only those whose names contain it."""
     scores = scene.scores
     columns = st.columns([2, 3, 1.2, 2])
     with columns[0]:
@@ -86,6 +83,11 @@ def _gallery(scene: Scene) -> None:
     with columns[3]:
         scale = scale_control(scores)
     table = order(scene, metric, scale, how)
+    if part:
+        table = table[table.index.str.contains(part, case=False, regex=False)]
+        if table.empty:
+            st.info(f"No face in this view has {part!r} in its name: empty the field above to see all of them.")
+            return
     pages = max(1, -(-len(table) // count))
     number = _page_number(pages)
     shown = table.iloc[(number - 1) * count : number * count]

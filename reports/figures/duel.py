@@ -12,6 +12,9 @@ from reports.table import Column, fixed
 if TYPE_CHECKING:
     from reports.build import Duel
 
+MANY = 500
+"""Above so many faces their points are one image in the vector formats: as marks they would be most of the file."""
+
 
 def differences(found: Duel, column: Column, look: Look, digits: int = 3) -> Drawing:
     """Histogram of ``a - b`` with its mean and 95 % interval, coloured by whom a face favours; beside it every face, a against b."""
@@ -36,6 +39,7 @@ def differences(found: Duel, column: Column, look: Look, digits: int = 3) -> Dra
                 right.plot(
                     faces.loc[faces["favours"] == side, "b"], faces.loc[faces["favours"] == side, "a"],
                     linestyle="", marker=".", markersize=3, alpha=0.5, color=look.color(method) if method else FAINT,
+                    rasterized=len(values) > MANY,
                 )  # fmt: skip
         left.axvline(0, color=FAINT, linewidth=0.8, linestyle=":")
         left.axvspan(found.test.low, found.test.high, color=INK, alpha=0.18, linewidth=0)

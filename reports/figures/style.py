@@ -163,7 +163,7 @@ class Drawing:
         buffer = io.BytesIO()
         with quiet():
             _ = self._laid_out
-            self.figure.savefig(buffer, format=kind, **options)
+            self.figure.savefig(buffer, format=kind, dpi=self.dpi, **options)
         return buffer.getvalue()
 
     def pdf(self) -> bytes:

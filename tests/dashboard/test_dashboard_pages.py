@@ -101,6 +101,15 @@ def test_every_page_draws(opened: Open, runs: Path, page: str) -> None:
     assert not script.error
 
 
+def test_a_face_is_found_by_its_name_or_a_part_of_it(opened: Open, runs: Path) -> None:
+    one = opened(runs / "one", page="faces", face="demo-09")
+    assert one.header[0].value == "demo-09"
+    some = opened(runs / "one", page="faces", face="-3")
+    named = [b.label for b in some.button if b.label.startswith("demo-")]
+    assert sorted(named) == sorted(f for f in open_runs([runs / "one"]).faces if "-3" in f)
+    assert "has 'nobody' in its name" in words(opened(runs / "one", page="faces", face="nobody"))
+
+
 def test_several_factors_draw_the_sweep(opened: Open, runs: Path) -> None:
     script = opened(runs / "sweep", page="sweep")
     assert not script.error and not script.info
