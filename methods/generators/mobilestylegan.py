@@ -79,9 +79,7 @@ class _StyledConv(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, scales: Tensor, depthwise: Tensor, weight: Tensor, bias: Tensor, noise: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scales: Tensor, depthwise: Tensor, weight: Tensor, bias: Tensor, noise: Tensor) -> Tensor:
         channels = x.shape[1]
         between = F.conv2d(x, depthwise, padding=1, groups=channels)
         rows = between.permute(0, 2, 3, 1).flatten(1, 2)  # (B, hw, C)
