@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import FaceSRError
 from bench.faces import F64, U8, Batch
 from bench.imaging.color import luma
 from bench.metrics.base import Metric, NoScore
@@ -22,17 +23,20 @@ PARAMETERS = Path(__file__).parent / "niqe_pris_params.npz"
 SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
-def niqe(image: U8) -> float:
-    """NIQE of one image (H, W, 3), uint8 RGB; lower is more natural. NaN where fewer than two blocks have any texture."""
+def niqe(image: U8, block: int = BLOCK) -> float:
+    """NIQE of one image (H, W, 3), uint8 RGB; lower is more natural. NaN where fewer than two blocks have any texture.
+
+    ``block``: side of the blocks in pixels, even; 96 as published.
+    """
     held = _parameters()
     y = luma(image)[..., 0].round()
-    rows, columns = y.shape[0] // BLOCK, y.shape[1] // BLOCK
-    y = y[: rows * BLOCK, : columns * BLOCK]
+    rows, columns = y.shape[0] // block, y.shape[1] // block
+    y = y[: rows * block, : columns * block]
     features = []
     for scale in (1, 2):
         if scale == 2:
             y = _halved(y)
-        side = BLOCK // scale
+        side = block // scale
         blocks = _normalised(y, held["gaussian_window"]).reshape(rows, side, columns, side).transpose(2, 0, 1, 3)
         features.append(_block_features(blocks.reshape(-1, side, side)))
     return _distance(np.concatenate(features, axis=1), held["mu_pris_param"], held["cov_pris_param"])
@@ -124,20 +128,30 @@ def _distance(features: F64, mean: F64, covariance: F64) -> float:
 
 
 class NIQE(Metric):
-    """NIQE of SR alone; HR plays no part."""
+    """NIQE of SR alone; HR plays no part. ``block``: side of its blocks; smaller ones than the published 96 serve small images."""
 
-    name, label, higher_is_better, digits, range = "niqe", "NIQE", False, 2, (0.0, float("inf"))
-    conventions = "no reference; Y of BT.601 rounded, 96-pixel blocks, BasicSR's parameters"
-    source = "BasicSR calculate_niqe (equal within 1e-4)"
+    name, higher_is_better, digits, range = "niqe", False, 2, (0.0, float("inf"))
+    source = "BasicSR calculate_niqe (equal within 1e-4 with 96-pixel blocks)"
+
+    def __init__(self, *, block: int = BLOCK) -> None:
+        if block < 16 or block % 2:
+            raise FaceSRError(f"NIQE's block {block} is not an even number of pixels from 16 on")
+        self.block = block
+        self.label = "NIQE" if block == BLOCK else f"NIQE (blocks of {block})"
+        own = "" if block == BLOCK else "; not comparable with NIQE of 96-pixel blocks, which the parameters were fitted on"
+        self.conventions = f"no reference; Y of BT.601 rounded, {block}-pixel blocks, BasicSR's parameters{own}"
 
     def skip(self, size: int) -> str | None:
-        if size < 2 * BLOCK:
-            return f"NIQE compares the covariance of {BLOCK}-pixel blocks: images need at least {2 * BLOCK} pixels a side, these have {size}"
+        if size < 2 * self.block:
+            return (
+                f"NIQE compares the covariance of {self.block}-pixel blocks: images need at least {2 * self.block} pixels a side, "
+                f"these have {size} (niqe?block={size // 4 * 2} would serve them, with other numbers)"
+            )
         return None
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
-        return [_told(niqe(image)) for image in sr]
+        return [self._told(niqe(image, self.block)) for image in sr]
 
-
-def _told(value: float) -> float | NoScore:
-    return value if np.isfinite(value) else NoScore("failed", "NIQE is not defined: fewer than two 96-pixel blocks have texture")
+    def _told(self, value: float) -> float | NoScore:
+        reason = f"NIQE is not defined: fewer than two {self.block}-pixel blocks have texture"
+        return value if np.isfinite(value) else NoScore("failed", reason)

@@ -86,6 +86,19 @@ def test_niqe_refuses_what_it_cannot_measure() -> None:
     assert alone == good
 
 
+def test_niqe_of_smaller_blocks_serves_smaller_images_under_its_own_label() -> None:
+    metric = build_metric("niqe", {"block": 64})
+    assert metric.label == "NIQE (blocks of 64)"
+    assert "not comparable" in metric.conventions
+    assert metric.skip(128) is None
+    image = blobs(128, 128, 1)
+    (value,) = metric.score(image[None], batch(image[None]), None)
+    assert value == niqe(image, 64)
+    assert "niqe?block=50 " in str(metric.skip(100))
+    with pytest.raises(FaceSRError, match="block 31 is not an even number"):
+        build_metric("niqe", {"block": 31})
+
+
 # -- Frechet and kernel distances -----------------------------------------------------------------------------------------------
 
 
