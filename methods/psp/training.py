@@ -13,16 +13,21 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench.errors import FaceSRError
+from bench.imaging import to_uint8
+from bench.networks.irse import load_strictly
 from bench.networks.lpips import LPIPS
 from bench.weights import load_tensors
 from methods.generators.base import Generator
+from methods.generators.coarse import CoarseGenerator
 from methods.generators.mobilestylegan import Layer, Modulation, Trunk
 from methods.generators.synthetic import SyntheticFaces
 from methods.losses.psp import w_norm
 from methods.losses.ranger import Ranger
 from methods.priors import open_generator
+from methods.psp.checkpoint import part
 from methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
 from methods.psp.net import PSPNet
 from methods.psp.preprocess import from_lr
@@ -43,6 +48,10 @@ class Net:
     generator: str = "mobilestylegan128"
     start_faces: int = 0
     """Synthetic faces for a closed-form start (``methods.psp.start``); 0 starts from random weights."""
+    start: str = ""
+    """Weights of an earlier training to begin with, in place of either."""
+    render: str = ""
+    """A coarse generator (``facesr train generator`` with ``net.size``) for the image losses, which then are of its side; '': ``generator``."""
     frozen_norms: bool = False
     """Keep the running statistics of batch norm as the start found them."""
 
@@ -75,6 +84,9 @@ class Data:
     kernel: str = "bicubic-matlab"
     real: int = 0
     """Real faces in a batch (from ``images_from`` on)."""
+    changed: int = 0
+    """Synthetic faces in a batch that are changed as the real ones are (``augment``), so that no code is known for them."""
+    augment: dict[str, Any] = field(default_factory=lambda: {"flip": True})
     latents: str = ""
     """npz whose ``w`` row i made the synthetic face named i. Without it synthetic faces are sampled endlessly."""
     psi: tuple[float, ...] = (0.6, 1.0)
@@ -125,19 +137,33 @@ class PSPFaces:
         self.synthetic = SyntheticFaces(
             generator, generator.synthesize, sources=data.synthetic, latents=data.latents, size=data.size, psi=data.psi
         )
-        if data.real > loop_batch or (data.real and not data.train):
-            raise FaceSRError(f"data.real is {data.real}: it takes [[data.train]] faces and a batch of at least as many")
+        self.augment = fill(faces.Augment, data.augment, "[data.augment]")
+        if data.real + data.changed > loop_batch or (data.real and not data.train):
+            raise FaceSRError(
+                f"data.real is {data.real}, data.changed {data.changed}: real faces need [[data.train]], and both fit in a batch"
+            )
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """``hr``, ``given`` (what the encoder gets, in [-1, 1]), ``codes`` (B, 512) and ``known`` (B,): where they are true."""
         draw = torch.Generator().manual_seed(faces.step_seed(self.seed, step, rank))
         n_real = self.data.real if self.real is not None and step >= self.images_from else 0
+        n_changed = self.data.changed if step >= self.images_from else 0
+        hr, codes = (
+            self.synthetic.draw(self.batch_size - n_real, draw) if self.batch_size > n_real else (torch.zeros(0), torch.zeros(0))
+        )
         parts = [self._real(n_real, draw)] if n_real else []
-        if self.batch_size > n_real:
-            parts.append(self.synthetic.draw(self.batch_size - n_real, draw))
-        hr = torch.cat([part[0] for part in parts])
-        known = torch.arange(len(hr)) >= n_real
-        return {"hr": hr, "given": self.degraded(hr, draw), "codes": torch.cat([part[1] for part in parts]), "known": known}
+        if n_changed:
+            parts.append(self.augment(to_uint8(hr[:n_changed]), draw))
+        if len(hr) > n_changed:
+            parts.append(hr[n_changed:])
+        images = torch.cat(parts)
+        known = torch.arange(len(images)) >= n_real + n_changed
+        return {
+            "hr": images,
+            "given": self.degraded(images, draw),
+            "codes": torch.cat([torch.zeros(n_real, 512), codes]),
+            "known": known,
+        }
 
     def degraded(self, hr: Tensor, draw: torch.Generator) -> Tensor:
         """The encoder's inputs (B, 3, side, side) in [-1, 1] for ``hr`` (B, 3, size, size) in [0, 1], a random factor a face."""
@@ -150,10 +176,10 @@ class PSPFaces:
                 given[some] = enlarge(hr[some], factor, self.data.kernel, self.side)
         return given
 
-    def _real(self, n: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _real(self, n: int, draw: torch.Generator) -> Tensor:
         assert self.real is not None
         rows = self.real.index[torch.randint(len(self.real), (n,), generator=draw).numpy()]
-        return faces.Augment(flip=True)(self.real.pixels[rows], draw), torch.zeros(n, 512)
+        return self.augment(self.real.pixels[rows], draw)
 
 
 def enlarge(hr: Tensor, factor: int, kernel: str, side: int) -> Tensor:
@@ -174,7 +200,8 @@ class PSPObjective(Objective):
         self.optimisers = {"encoder": make_optimiser(optimiser, _groups(encoder, optimiser))}
         self.averaged = ("encoder",)
         self.config = config
-        self.frozen = {"generator": generator, "distance": StyleDistance(generator)}
+        render = CoarseGenerator.from_checkpoint(faces.expand(net.render)) if net.render else generator
+        self.frozen = {"generator": generator, "render": render, "distance": StyleDistance(generator)}
         self.frozen["lpips"] = LPIPS(losses.trunk, load_tensors(faces.expand(losses.trunk_weights)))  # type: ignore[arg-type]
         self.frozen["identity"] = IdentityLoss(load_tensors(faces.expand(losses.identity_weights)))
 
@@ -205,24 +232,27 @@ class PSPObjective(Objective):
         yield Phase("encoder", total, parts)
 
     def image_losses(self, codes: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """L2 (of [-1, 1]), LPIPS and identity, one value a face."""
-        image = self.generator.synthesize(codes).float()
-        target = hr * 2 - 1
-        return {
-            "l2": (image - target).square().mean((1, 2, 3)),
-            "lpips": self.frozen["lpips"](image, target).float(),
-            "identity": self.frozen["identity"](image / 2 + 0.5, hr),
-        }
+        """Those of L2 (of [-1, 1]), LPIPS and identity that have a weight, one value a face, at the side of ``render``."""
+        render = cast(Generator, self.frozen["render"])
+        image = render.synthesize(codes).float()
+        target = F.adaptive_avg_pool2d(hr, render.size) * 2 - 1
+        return {name: self._loss(name, image, target) for name in ("l2", "lpips", "identity") if getattr(self.losses, name)}
 
-    def restore(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Codes and images in [-1, 1] of a validation batch."""
-        codes = self.codes(from_lr(batch["lr"], self.config.input_size))
-        return codes, self.generator.synthesize(codes).float()
+    def _loss(self, name: str, image: Tensor, target: Tensor) -> Tensor:
+        if name == "l2":
+            return (image - target).square().mean((1, 2, 3))
+        if name == "lpips":
+            return self.frozen["lpips"](image, target).float()  # type: ignore[no-any-return]
+        return self.frozen["identity"](image / 2 + 0.5, target / 2 + 0.5)  # type: ignore[no-any-return]
+
+    def restore(self, batch: Batch) -> Tensor:
+        """Images in [-1, 1] of a validation batch."""
+        return self.generator.synthesize(self.codes(from_lr(batch["lr"], self.config.input_size))).float()
 
     def validate(self, batch: Batch) -> dict[str, float]:
         """LPIPS, identity (cosine) and the mean squared error of the shrunk output."""
-        codes, image = self.restore(batch)
-        losses = self.image_losses(codes, batch["hr"])
+        image = self.restore(batch)
+        losses = {name: self._loss(name, image, batch["hr"] * 2 - 1) for name in ("l2", "lpips", "identity")}
         factor = batch["hr"].shape[-1] // batch["lr"].shape[-1]
         shrunk = faces.degrade((image / 2 + 0.5).clamp(0, 1), factor)
         return {
@@ -235,7 +265,7 @@ class PSPObjective(Objective):
     def preview(self, batch: Batch) -> Tensor:
         """Rows: LR as the encoder gets it, output, HR."""
         size = batch["hr"].shape[-1]
-        return grid([from_lr(batch["lr"], size) / 2 + 0.5, self.restore(batch)[1] / 2 + 0.5, batch["hr"]])
+        return grid([from_lr(batch["lr"], size) / 2 + 0.5, self.restore(batch) / 2 + 0.5, batch["hr"]])
 
     def export(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The encoder, the mean style and what they are for."""
@@ -269,7 +299,9 @@ def prepare(recipe: Recipe) -> Job:
         raise FaceSRError(f"[data]: factor {wrong[0]} does not divide {data.size}: give powers of two up to {data.size}")
     objective = PSPObjective(config, generator, net, losses, recipe.optimiser)
     source = PSPFaces(data, recipe.loop.batch, recipe.loop.seed, losses.images_from, generator, config.input_size)
-    if net.start_faces:
+    if net.start:
+        load_strictly(objective.modules["encoder"], part(load_tensors(faces.expand(net.start)), "encoder"), "pSp encoder")
+    elif net.start_faces:
         _start(objective, source, net.start_faces)
     held_out = faces.load(data.validation, data.size) if data.validation else None
     return Job(objective, source, [] if held_out is None else fixed_batches(held_out, 8))

@@ -93,6 +93,47 @@ def test_a_batch_is_a_function_of_the_step(recipe: Recipe) -> None:
     assert one["hr"].shape == (3, 3, 128, 128)
 
 
+def test_changed_faces_have_no_known_code(recipe: Recipe) -> None:
+    recipe.data.update(changed=1, augment={"flip": True, "shift": 2, "gain": 0.1})
+    batch = prepare(recipe).source.batch(4)
+    assert batch["known"].tolist() == [False, False, True]
+    assert batch["hr"].shape == (3, 3, 128, 128)
+    recipe.data.update(changed=3)
+    with pytest.raises(FaceSRError, match=r"data\.real is 1, data\.changed 3"):
+        prepare(recipe)
+
+
+def test_losses_are_measured_through_the_coarse_generator_and_weigh_nothing_unless_asked(recipe: Recipe, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from methods.generators.coarse import CoarseGenerator
+
+    coarse = CoarseGenerator.of(MobileStyleGAN128.from_checkpoint(), 32)
+    save_file({k: v.contiguous() for k, v in coarse.state_dict().items()}, tmp_path / "coarse.safetensors")
+    recipe.net.update(render=str(tmp_path / "coarse.safetensors"))
+    recipe.loss.update(lpips=0.0, identity=0.0)
+    job = prepare(recipe)
+    phase = next(job.objective.phases({**job.source.batch(0), "step": 0}))
+    assert set(phase.scalars) == {"w_norm", "latent", "l2"}
+    codes = torch.randn(2, 16, 512)
+    target = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 128, 128), 4)
+    shown = job.objective.image_losses(codes, target.repeat_interleave(4, 2).repeat_interleave(4, 3))["l2"]  # type: ignore[attr-defined]
+    render = job.objective.frozen["render"]
+    assert isinstance(render, CoarseGenerator)
+    torch.testing.assert_close(shown, (render.synthesize(codes) - target * 2 + 1).square().mean((1, 2, 3)), atol=1e-5, rtol=1e-4)
+
+
+def test_a_stage_begins_with_the_weights_of_the_one_before(recipe: Recipe, tmp_path: Path) -> None:
+    from methods.training import export
+
+    first = prepare(recipe)
+    export.write(tmp_path / "first.safetensors", *first.objective.export(), half=False)
+    recipe.net.update(start=str(tmp_path / "first.safetensors"))
+    torch.manual_seed(99)
+    ours, theirs = (job.objective.modules["encoder"].state_dict() for job in (prepare(recipe), first))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_updates_lower_the_loss_and_leave_the_generator_alone(recipe: Recipe) -> None:
     torch.manual_seed(0)
     job = prepare(recipe)
