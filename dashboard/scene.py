@@ -18,6 +18,8 @@ from reports.gather import ATTRIBUTE_VALUES, headline
 from reports.scores import Scores
 
 T = TypeVar("T")
+CONTROL = 220
+"""Pixels of a control's width: rows of them wrap where the page is narrow."""
 EVERYONE = "all faces"
 DRAWS = 10_000
 
@@ -116,7 +118,7 @@ def metric_control(scores: Scores, metrics: Sequence[str], key: str = "metric", 
     at = list(metrics).index(first) if first in metrics else 0
     return str(
         st.selectbox(
-            label, metrics, index=at, key=key, bind="query-params",
+            label, metrics, index=at, key=key, bind="query-params", width=CONTROL,
             format_func=lambda m: f"{scores.column(m).label} {scores.column(m).arrow}",
         )
     )  # fmt: skip

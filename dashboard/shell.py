@@ -89,10 +89,12 @@ def rendered(scene: Scene, what: object, draw: Callable[[], Drawing], ink: str) 
     return figure_url(svg.replace(INK, ink)), title, alt, size
 
 
-def sentences(lines: Iterable[str]) -> None:
-    """Sentences as a list."""
+def sentences(lines: Iterable[str], *, caution: bool = False) -> None:
+    """Sentences as a list; ``caution``: in a box that is seen before what stands below it."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    if items:
+    if items and caution:
+        st.html(f'<ul class="facesr-cautions" role="note" aria-label="Read with care">{items}</ul>')
+    elif items:
         st.html(f'<ul class="facesr-notes">{items}</ul>')
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import shell
-from dashboard.scene import DRAWS, Scene, filters, metric_control, scale_control
+from dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
 from reports import build
 from reports.figures import Drawing
 from reports.figures.scores import attributes
@@ -22,11 +22,9 @@ def page(scene: Scene) -> None:
     if not known:
         st.info("The data set knows no attribute of these faces that could group them (age, gender, look …).")
         return
-    columns = st.columns([2, 2, 2])
-    with columns[0]:
+    with st.container(horizontal=True):
         metric = metric_control(scores, scene.single_metrics(scores))
-    attribute = str(columns[1].selectbox("Attribute", known, key="attribute", bind="query-params"))
-    with columns[2]:
+        attribute = str(st.selectbox("Attribute", known, key="attribute", bind="query-params", width=CONTROL))
         scale = scale_control(scores)
     shell.figure(scene, ("attributes", attribute, metric, scale), lambda: drawing(scene, attribute, metric, scale))
     shell.table(table_of(scene, attribute, metric, scale), "attributes")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from bench.errors import FaceSRError
 from dashboard import shell
-from dashboard.scene import Scene, filters, metric_control, scale_control
+from dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
 from dashboard.views import faces as gallery
 from reports.build import Duel, duel
 from reports.figures.duel import differences
@@ -28,16 +28,9 @@ def page(scene: Scene) -> None:
             "This view holds one method: a comparison needs two. Add one with `facesr run … --methods`, or choose more in the sidebar."
         )
         return
-    columns = st.columns([2, 2, 2, 2])
-    first, second = first_pair(scores)
-    a = columns[0].selectbox("Method A", scores.methods, index=scores.methods.index(first), key="a", bind="query-params")
-    others = [m for m in scores.methods if m != a]
-    b = columns[1].selectbox(
-        "Method B", others, index=others.index(second) if second in others else 0, key="b", bind="query-params"
-    )
-    with columns[2]:
+    with st.container(horizontal=True):
+        a, b = _pair(scores)
         metric = metric_control(scores, scene.single_metrics(scores))
-    with columns[3]:
         scale = scale_control(scores)
     pair = scene.kept(("pair", a, b), lambda: scores.only(methods=[a, b]))
     both = len(pair.values(metric, scale).dropna())
@@ -65,6 +58,14 @@ def page(scene: Scene) -> None:
     _faces(scene, found, metric, scale)
 
 
+def _pair(scores: Scores) -> tuple[str, str]:
+    first, second = first_pair(scores)
+    a = st.selectbox("Method A", scores.methods, scores.methods.index(first), key="a", bind="query-params", width=CONTROL)
+    others = [m for m in scores.methods if m != a]
+    at = others.index(second) if second in others else 0
+    return a, st.selectbox("Method B", others, at, key="b", bind="query-params", width=CONTROL)
+
+
 def first_pair(scores: Scores) -> tuple[str, str]:
     """The last method that has values against the first: the newcomer against the floor."""
     values = scores.values(headline(scores))
@@ -77,21 +78,18 @@ def first_pair(scores: Scores) -> tuple[str, str]:
 def _figures(scores: Scores, found: Duel, metric: str) -> None:
     digits, column, test = scores.digits(metric), scores.column(metric), found.test
     n = len(found.faces)
-    columns = st.columns(5)
-    columns[0].metric(f"{found.a} wins", f"{found.win_rate:.1%}", help="share of faces, ties counted half")
-    columns[1].metric(
-        "Faces",
-        f"{found.wins:,} : {found.losses:,}",
-        help=f"for {found.a} and for {found.b}; {n - found.wins - found.losses:,} ties",
-    )
-    columns[2].metric(
-        f"Mean difference {column.arrow}", fixed(test.difference, digits),
-        help=f"95 % interval {fixed(test.low, digits)} to {fixed(test.high, digits)}, over {n:,} faces",
-    )  # fmt: skip
-    columns[3].metric("p", p_text(test.p, 2), help=test.test)
-    columns[4].metric(
-        "Effect (rank-biserial)", fixed(test.rank_biserial_faces, 2), help="matched pairs, over faces; 0 none, 1 always"
-    )
+    ties = n - found.wins - found.losses
+    interval = f"95 % interval {fixed(test.low, digits)} to {fixed(test.high, digits)}, over {n:,} faces"
+    shown = [
+        (f"{found.a} wins", f"{found.win_rate:.1%}", "share of faces, ties counted half"),
+        ("Faces", f"{found.wins:,} : {found.losses:,}", f"for {found.a} and for {found.b}; {ties:,} ties"),
+        (f"Mean difference {column.arrow}", fixed(test.difference, digits), interval),
+        ("p", p_text(test.p, 2), test.test),
+        ("Effect (rank-biserial)", fixed(test.rank_biserial_faces, 2), "matched pairs, over faces; 0 none, 1 always"),
+    ]
+    with st.container(horizontal=True, gap="large"):
+        for label, value, meaning in shown:
+            st.metric(label, value, help=meaning, width="content")
     st.caption(
         f"{column.label}: {found.a} {fixed(float(found.faces['a'].mean()), digits)}, {found.b} {fixed(float(found.faces['b'].mean()), digits)} "
         f"over the {n:,} faces that both have; mean difference {fixed(test.difference, digits)}, "

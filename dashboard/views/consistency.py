@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import shell
-from dashboard.scene import DRAWS, Scene, scale_control
+from dashboard.scene import CONTROL, DRAWS, Scene, scale_control
 from dashboard.views import faces as gallery
 from reports import build, notes
 from reports.choose import score_table
@@ -52,13 +52,13 @@ def _unconverged(scene: Scene) -> None:
     counts = part.groupby("method")["image"].nunique()
     kept = scene.kept("kept line", lambda: notes.kept_line(scores))
     st.caption("Images whose search did not converge: " + ", ".join(f"{m} {n:,}" for m, n in counts.items()) + ". " + kept)
-    st.dataframe(part, hide_index=True, width="stretch", height=240)
+    st.dataframe(part, hide_index=True, width="stretch", height=240, alt="Images whose search did not converge, with reasons")
 
 
 def _worst(scene: Scene, metric: str, scale: int) -> None:
     scores = scene.scores
     st.subheader("Furthest from their LR")
-    method = st.selectbox("Method", scores.methods, key="method", bind="query-params")
+    method = st.selectbox("Method", scores.methods, key="method", bind="query-params", width=CONTROL)
     values = scores.values(metric, scale, kept=True)
     worst = values[method].sort_values(ascending=False, na_position="last", kind="stable").index[:SHOWN]
     for face in map(str, worst):

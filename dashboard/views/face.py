@@ -12,7 +12,7 @@ import streamlit as st
 from bench.errors import FaceSRError
 from dashboard import shell
 from dashboard.images import face_url
-from dashboard.scene import Scene, scale_control
+from dashboard.scene import CONTROL, Scene, scale_control
 from dashboard.viewer import Picture, viewer
 from reports import maps
 from reports.live import LiveRun
@@ -77,11 +77,10 @@ def images(scores: Scores, face: str, scale: int) -> list[Picture]:
 def _viewer(scores: Scores, pictures: list[Picture], face: str) -> None:
     named = {p.label: p for p in pictures}
     names = list(named)
-    columns = st.columns([2, 2, 3])
     second = next((i for i, n in enumerate(names) if n in scores.methods), 0)
-    left = columns[0].selectbox("Left", names, index=second, key="left", bind="query-params")
-    right = columns[1].selectbox("Right", names, index=len(names) - 1, key="right", bind="query-params")
-    with columns[2]:
+    with st.container(horizontal=True):
+        left = st.selectbox("Left", names, index=second, key="left", bind="query-params", width=CONTROL - 60)
+        right = st.selectbox("Right", names, index=len(names) - 1, key="right", bind="query-params", width=CONTROL - 60)
         zoom = st.segmented_control(
             "Lens", ZOOMS, default=8, required=True, key="zoom", bind="query-params", format_func=lambda z: f"{z}×" if z else "off"
         )
@@ -109,17 +108,15 @@ def _maps(scores: Scores, face: str, scale: int) -> None:
     if not rows["difference"]:
         st.info("No method has an image of this face yet.")
         return
-    left, right = st.columns(2)
-    with left:
-        st.subheader("Difference from HR")
-        st.html(_strip(rows["difference"]))
-        key = '<span class="facesr-key" role="img" aria-label="dark blue to yellow"></span>'
-        st.html(f"Root mean square over RGB: 0 {key} {maps.FULL:g} of 255 levels and more")
-    with right:
-        st.subheader("D(SR) − LR")
-        st.html(_strip(rows["residual"]))
-        kernel = escape(str(scores.runs[0].protocol.get("degradation", {}).get("kernel", "?")))
-        st.html(f"D = {kernel}. Grey: equal; differences enlarged {maps.GAIN:g} times. Its mean square is ε.")
+    st.subheader("Difference from HR")
+    st.html(_strip(rows["difference"]))
+    key = '<span class="facesr-key" role="img" aria-label="dark blue to yellow"></span>'
+    st.html(f'<p class="facesr-words">Root mean square over RGB: 0 {key} {maps.FULL:g} of 255 levels and more</p>')
+    st.subheader("D(SR) − LR")
+    st.html(_strip(rows["residual"]))
+    kernel = escape(str(scores.runs[0].protocol.get("degradation", {}).get("kernel", "?")))
+    said = f"D = {kernel}. Grey: equal; differences enlarged {maps.GAIN:g} times. Its mean square is ε."
+    st.html(f'<p class="facesr-words">{said}</p>')
 
 
 def _neighbours(scene: Scene, face: str, scale: int) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from bench.errors import FaceSRError
 from dashboard.images import face_url
-from dashboard.scene import Scene, metric_control, scale_control
+from dashboard.scene import CONTROL, Scene, metric_control, scale_control
 from dashboard.views import face as one_face
 from reports.build import face_table
 from reports.scores import Scores
@@ -35,7 +35,9 @@ def page(scene: Scene) -> None:
     scores = scene.scores
     st.title("Faces")
     # A text, not a list of thousands of names to choose from: that list would be sent and built anew with every click on this page.
-    asked = st.text_input("Find a face", key="face", bind="query-params", placeholder="a name, or a part of names").strip()
+    asked = st.text_input(
+        "Find a face", key="face", bind="query-params", placeholder="a name, or a part of names", width=CONTROL
+    ).strip()
     if asked in scores.faces:
         one_face.show(scene, asked, list(order(scene, _metric_now(scene), scores.scales[0], "name").index))
     else:
@@ -74,22 +76,19 @@ def order(scene: Scene, metric: str, scale: int, how: str) -> pd.DataFrame:
 def _gallery(scene: Scene, part: str) -> None:
     """A page of faces; ``part``: only those whose names contain it."""
     scores = scene.scores
-    columns = st.columns([2, 3, 1.2, 2])
-    with columns[0]:
-        metric = metric_control(scores, scene.single_metrics(scores))
     orders = sort_orders(scores)
-    how = columns[1].selectbox("Order", list(orders), format_func=orders.__getitem__, key="order", bind="query-params")
-    count = columns[2].selectbox("A page", PAGES, index=0, key="count", bind="query-params")
-    with columns[3]:
+    with st.container(horizontal=True):
+        metric = metric_control(scores, scene.single_metrics(scores))
+        how = st.selectbox(
+            "Order", list(orders), format_func=orders.__getitem__, key="order", bind="query-params", width=CONTROL + 60
+        )
         scale = scale_control(scores)
-    table = order(scene, metric, scale, how)
-    if part:
-        table = table[table.index.str.contains(part, case=False, regex=False)]
-        if table.empty:
-            st.info(f"No face in this view has {part!r} in its name: empty the field above to see all of them.")
-            return
-    pages = max(1, -(-len(table) // count))
-    number = _page_number(pages)
+        count = st.selectbox("Faces on a page", PAGES, index=0, key="count", bind="query-params", width=130)
+        table = _named(order(scene, metric, scale, how), part)
+        number = _page_number(max(1, -(-len(table) // count)))
+    if table.empty:
+        st.info(f"No face in this view has {part!r} in its name: empty the field above to see all of them.")
+        return
     shown = table.iloc[(number - 1) * count : number * count]
     column = scores.column(metric)
     st.caption(
@@ -98,6 +97,11 @@ def _gallery(scene: Scene, part: str) -> None:
     )
     for face, best in zip(shown.index, shown["best"], strict=True):
         row(scene, scores, str(face), scale, metric, str(best), here=True)
+
+
+def _named(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The faces whose names contain a text, in whatever case."""
+    return table[table.index.str.contains(part, case=False, regex=False)] if part else table
 
 
 def row(
@@ -127,7 +131,7 @@ def _page_number(pages: int) -> int:
         return 1
     if int(st.session_state.get("page", 1) or 1) > pages:
         st.session_state["page"] = pages
-    return int(st.number_input(f"Page (of {pages:,})", 1, pages, 1, key="page", bind="query-params", width=190))
+    return int(st.number_input(f"Page (of {pages:,})", 1, pages, 1, key="page", bind="query-params", width=150))
 
 
 def strip(

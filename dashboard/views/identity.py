@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import shell
-from dashboard.scene import DRAWS, Scene, filters, scale_control
+from dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
 from dashboard.views import faces as gallery
 from dashboard.views import leaderboard
 from reports import build
@@ -68,9 +68,9 @@ def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: int) 
 def _lost(scene: Scene, metrics: list[str], scale: int) -> None:
     scores = scene.scores
     st.subheader("Least like themselves")
-    columns = st.columns(2)
-    metric = columns[0].selectbox("By", metrics, key="by", bind="query-params", format_func=lambda m: scores.column(m).label)
-    method = columns[1].selectbox("Method", scores.methods, key="method", bind="query-params")
+    with st.container(horizontal=True):
+        metric = metric_control(scores, metrics, "by", "By")
+        method = st.selectbox("Method", scores.methods, key="method", bind="query-params", width=CONTROL)
     table = gallery.order(scene, metric, scale, f"worst:{method}").head(SHOWN)
     for face, best in zip(table.index, table["best"], strict=True):
         gallery.row(scene, scores, str(face), scale, metric, str(best))

@@ -25,8 +25,7 @@ def page(scene: Scene) -> None:
     scores = scene.scores
     chosen = st.multiselect("Metrics", list(scores.metrics), key="metrics", bind="query-params", placeholder="all", format_func=str)
     narrowed = scores.only(metrics=[m for m in scores.metrics if m in chosen]) if chosen else scores
-    for sentence in scene.kept("warnings", lambda: warnings(scores, None)):
-        st.warning(sentence, icon=":material/info:")
+    shell.sentences(scene.kept("warnings", lambda: warnings(scores, None)), caution=True)
     made = table_of(scene, narrowed, tuple(chosen))
     shell.table(made, "leaderboard")
     for scale in scores.scales:

@@ -14,10 +14,12 @@ from dashboard.memo import memo
 from dashboard.scene import Scene
 from dashboard.sources import Catalogue, Group, named
 from reports import mos
+from reports.choose import load_study
 from reports.figures import Drawing, Look
 from reports.figures import mos as drawings
+from reports.paired import is_paired, open_paired, paired_table
 from reports.scores import Scores
-from reports.table import fixed
+from reports.table import Table, fixed
 
 
 def page(catalogue: Catalogue) -> None:
@@ -36,26 +38,28 @@ def page(catalogue: Catalogue) -> None:
         help="A rehearsal: no person gave these ratings, and every table says so",
     )
     try:
+        if memo.get(("paired", path), lambda: is_paired(path)):
+            shell.table(open_pairs(path, rehearsal), "pairs")
+            return
         result = open_study(path, rehearsal)
     except FaceSRError as error:
-        st.info(_without_flags(str(error)), icon=":material/lock:")
+        st.info(_for_readers(str(error), path), icon=":material/lock:")
         return
     except Exception as error:
-        st.error(f"{path} cannot be read ({type(error).__name__}: {error}): 'facesr study check {path}' says what is wrong")
+        st.error(f"{path.name} cannot be read ({type(error).__name__}: {error}): 'facesr study check {path}' says what is wrong")
         return
     scene = _scene(path, rehearsal, result)
     if result.label:
         st.warning(result.label, icon=":material/warning:")
-    for guard in result.analysis.guards:
-        st.warning(str(getattr(guard, "sentence", guard)), icon=":material/info:")
+    shell.sentences((guard.sentence for guard in result.analysis.guards), caution=True)
     _results(scene, result)
     _raters(result)
     _people(scene, result, _own_scores(result, catalogue))
 
 
-def _without_flags(sentence: str) -> str:
-    """The command line's way to look early is not offered here: the watching page logs who looked and why."""
-    return sentence.split(" (--peek", 1)[0]
+def _for_readers(sentence: str, path: Path) -> str:
+    """Without the folder, and without the command line's way to look early: the watching page logs who looked and why."""
+    return sentence.split(" (--peek", 1)[0].replace(str(path), path.name)
 
 
 def ratings_stamp(path: Path) -> tuple[object, ...]:
@@ -79,6 +83,13 @@ def ratings_stamp(path: Path) -> tuple[object, ...]:
 def open_study(path: Path, simulated: bool) -> mos.MosResult:
     """Analysed once for each state of its ratings; refused, every time, before the stopping rule."""
     return memo.get(("study", path, simulated, ratings_stamp(path)), lambda: mos.open_study(path, simulated=simulated))
+
+
+def open_pairs(path: Path, simulated: bool) -> Table:
+    """The table of a paired comparison, which has no MOS; refused, every time, before the stopping rule."""
+    return memo.get(
+        ("pairs", path, simulated, ratings_stamp(path)), lambda: paired_table(open_paired(load_study(path), simulated=simulated))
+    )
 
 
 def _scene(path: Path, simulated: bool, result: mos.MosResult) -> Scene:

@@ -46,6 +46,7 @@ def differences(found: Duel, column: Column, look: Look, digits: int = 3) -> Dra
         left.axvline(found.test.difference, color=INK, linewidth=1)
         left.set_xlabel(f"{found.a} − {found.b}, {column.label}")
         left.set_ylabel("faces")
+        left.locator_params(axis="y", integer=True)
         left.legend(title="favours", alignment="left")
         ends = [float(np.nanmin(faces[["a", "b"]].to_numpy())), float(np.nanmax(faces[["a", "b"]].to_numpy()))]
         right.plot(ends, ends, color=FAINT, linewidth=0.8, linestyle=":")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.figures.style import ALARM, FAINT, INK, WIDTH, Drawing, Look, blank, legend, new_figure, panels, quiet
+from reports.figures.style import ALARM, FAINT, INK, WIDTH, Drawing, Look, blank, bottom, legend, new_figure, panels, quiet
 from reports.table import Column, fixed
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def histograms(mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], 
             ax.spines["left"].set_visible(False)
             ax.tick_params(axis="x", length=0)
         blank(axes.flat[len(mos) :])
+        bottom(axes, len(mos))
         if label:
             figure.suptitle(label, fontsize=7, color=ALARM, x=0.99, ha="right")
     alt = "; ".join(f"{label_of(m.condition)}: {', '.join(map(str, m.histogram))}" for m in mos)

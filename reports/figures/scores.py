@@ -15,6 +15,7 @@ from reports.figures.style import (
     Drawing,
     Look,
     blank,
+    bottom,
     legend,
     new_figure,
     panels,
@@ -58,6 +59,9 @@ def means(leaderboard: pd.DataFrame, columns: Sequence[Column], look: Look) -> D
             ax.set_ylim(len(methods) - 0.4, -0.6)
             ax.tick_params(axis="y", length=0)
             ax.locator_params(axis="x", nbins=3 if column.key.startswith("consistency") else 4)
+            if not np.isfinite(part["mean"]).any():
+                ax.set_xticks([])
+                ax.annotate("no value", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=FAINT)
         blank(axes.flat[len(columns) :])
     best = [f"{c.label}: {_best(leaderboard, c)}" for c in columns]
     return Drawing("means", "Means with 95 % bootstrap intervals over faces", "Best mean by metric. " + "; ".join(best), figure)
@@ -89,7 +93,7 @@ def sweep(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Column], loo
             ax.set_title(_heading(columns[metric]))
             ax.grid(axis="y")
         blank(axes.flat[len(frames) :])
-        for ax in axes[-1]:
+        for ax in bottom(axes, len(frames)):
             ax.set_xlabel("downscaling factor")
         legend(figure, look, methods)
     lowest, highest = min(min(f["scale"]) for f in frames.values()), max(max(f["scale"]) for f in frames.values())

@@ -130,6 +130,15 @@ def blank(axes: Sequence[Axes] | np.ndarray[Any, Any]) -> None:
         ax.set_axis_off()
 
 
+def bottom(axes: np.ndarray[Any, Any], count: int) -> list[Axes]:
+    """The lowest panel in use of each column, its tick labels shown: with shared axes only those of the last row are."""
+    across = axes.shape[1]
+    found: list[Axes] = [axes[(count - 1 - column) // across, column] for column in range(min(across, count))]
+    for ax in found:
+        ax.tick_params(axis="x", labelbottom=True)
+    return found
+
+
 def legend(figure: Figure, look: Look, methods: Sequence[str], **lines: Any) -> None:
     """One legend below all panels, with each method's colour and marker."""
     from matplotlib.lines import Line2D

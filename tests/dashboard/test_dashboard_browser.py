@@ -174,6 +174,27 @@ def test_a_face_is_opened_by_the_keyboard_and_its_address_restores_it(page: Any,
     assert page.locator("h2", has_text=name).count() == 1
 
 
+def test_the_address_of_a_changed_view_shows_the_same_in_another_tab(
+    page: Any, context: Any, server: Dashboard, world: Path
+) -> None:
+    page.goto(f"{server.url}/compare?{one(world)}")
+    settled(page)
+    before = page.locator("[data-testid=stMetricValue]").all_inner_texts()
+    for label, choice in (("Method A", "bicubic"), ("Metric", "PSNR"), ("Faces", "gender: female")):
+        page.get_by_role("combobox", name=label, exact=True).fill(choice)
+        page.keyboard.press("Enter")
+        page.wait_for_function("text => decodeURIComponent(location.search.replaceAll('+', ' ')).includes(text)", arg=choice)
+        settled(page)
+    page.wait_for_function("before => document.querySelector('[data-testid=stMetricValue]').innerText !== before", arg=before[0])
+    settled(page)
+    other = context.new_page()
+    other.goto(page.url)
+    settled(other)
+    values = other.locator("[data-testid=stMetricValue]").all_inner_texts()
+    assert values == page.locator("[data-testid=stMetricValue]").all_inner_texts() != before
+    other.close()
+
+
 def test_the_lens_enlarges_by_whole_screen_pixels(page: Any, server: Dashboard, world: Path) -> None:
     page.goto(f"{server.url}/faces?{one(world)}&face=demo-09&zoom=6%C3%97")
     settled(page)

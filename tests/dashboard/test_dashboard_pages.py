@@ -196,6 +196,17 @@ def test_a_study_shows_no_mean_before_its_stopping_rule(opened: Open, tmp_path: 
     assert "Raters and screening" in [s.value for s in rehearsal.subheader]
 
 
+def test_a_paired_comparison_shows_its_own_table(opened: Open, tmp_path: Path) -> None:
+    study = small_study(tmp_path, method="pair")
+    simulate(study, 3, seed=1)
+    study.close()
+    assert "0 of 3 raters have finished" in words(opened(studies=(study.path,), page="mos"))
+    rehearsal = opened(studies=(study.path,), page="mos", simulated="true")
+    assert not rehearsal.info and not rehearsal.error
+    shown = " ".join(str(e.proto.body) for e in rehearsal.get("html"))
+    assert "SIMULATED RATERS" in shown and "Bradley-Terry" in shown and "over bicubic" in shown
+
+
 # -- pictures -------------------------------------------------------------------------------------------------------------------------
 
 
