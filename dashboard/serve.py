@@ -52,11 +52,13 @@ def study_app(
     os.environ["FACESR_RUNS"] = os.pathsep.join(str(Path(r).resolve()) for r in runs)
     import streamlit as st
 
+    from dashboard import warm
     from dashboard.host import SCRIPT, settle
     from dashboard.images import routes as pictures
 
     app = st.App(SCRIPT, routes=[*routes, *pictures()])
     settle({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})
+    warm.start()
     return Login(app, password, study.secret)
 
 
