@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from dashboard.images import face_png, figure_url, find_run
 from dashboard.memo import Memo, memo
 from dashboard.sources import catalogue, open_run, run_key
 from dashboard.viewer import place
+from dashboard.warm import warm
 from fake_study import small_study
 from reports import maps
 from reports.live import live, progress
@@ -348,6 +350,20 @@ def test_a_memo_computes_once_and_keeps_no_error() -> None:
     assert store.get("b", lambda: 2) == 2
     store.get("c", lambda: 3)  # the oldest, a, goes
     assert store.get("a", lambda: 8) == 8
+
+
+def test_what_the_warm_up_made_is_out_of_the_collectors_sight(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit collects everything after each run of the script; that must not grow with the runs shown."""
+    monkeypatch.setenv("FACESR_RUNS", str(runs / "one"))
+    monkeypatch.setenv("FACESR_STUDIES", "")
+    memo.clear()
+    try:
+        warm()
+        scores = catalogue().groups[0].scores()
+        assert not any(known is scores for known in gc.get_objects())
+    finally:
+        gc.unfreeze()
+    assert any(known is scores for known in gc.get_objects())
 
 
 @pytest.mark.parametrize("text", ["", "50", "a,b,c", "50,-1,2", "1,2,3,4", "999999,1,1"])
