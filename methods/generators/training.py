@@ -1,4 +1,4 @@
-"""Training a small generator (128², or a coarse one): its last layer and head learn the box average of the 1024² image, all before is fixed."""
+"""Training the 128² generator: its last layer and head learn the box average of the 1024² image, everything before is fixed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,13 @@ from torch import Tensor, nn
 
 from bench.networks.lpips import LPIPS
 from bench.weights import load_tensors
-from methods.generators.coarse import CoarseGenerator
-from methods.generators.mobilestylegan import Layer, MobileStyleGAN, Trunk
+from methods.generators.mobilestylegan import Layer, MobileStyleGAN
 from methods.generators.mobilestylegan128 import MobileStyleGAN128
 from methods.generators.synthetic import SyntheticFaces
 from methods.training import data as faces
 from methods.training.job import Job
 from methods.training.objective import Batch, Objective, Phase, grid, make_optimiser
 from methods.training.recipe import Recipe, fill
-
-
-@dataclass(frozen=True)
-class Net:
-    """The table ``[net]``."""
-
-    size: int = 128
-    """Side in pixels: 128, or 64 or 32 for a coarse one (``methods.generators.coarse``)."""
-    layer_rate: float = 1.0
-    """Learning rate of the last layer, as a share of the head's."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +43,9 @@ class Data:
 
 
 class Tail(nn.Module):
-    """What is trained: the last layer, at side s, and the head. Features (B, 512, s/2, s/2) and w (B, 512) to RGB (B, 3, s, s)."""
+    """What is trained: the layer at 128² and the head. Features (B, 512, 64, 64) and w (B, 512) to RGB (B, 3, 128, 128)."""
 
-    def __init__(self, generator: MobileStyleGAN128 | CoarseGenerator) -> None:
+    def __init__(self, generator: MobileStyleGAN128) -> None:
         super().__init__()
         self.layer, self.head = cast(Layer, generator.layers[-1]), generator.head
 
@@ -81,25 +70,21 @@ class GeneratorFaces:
 class GeneratorObjective(Objective):
     """L2 + L1 + LPIPS to the box-averaged image."""
 
-    def __init__(self, full: Trunk, net: Net, losses: Losses, optimiser: dict[str, Any]) -> None:
+    def __init__(self, full: MobileStyleGAN, losses: Losses, optimiser: dict[str, Any]) -> None:
         super().__init__()
         self.losses = losses
-        small = MobileStyleGAN128.from_full(cast(MobileStyleGAN, full)) if net.size == 128 else CoarseGenerator.of(full, net.size)
-        self.small: MobileStyleGAN128 | CoarseGenerator = small
+        self.small = MobileStyleGAN128.from_full(full)
         self.small.requires_grad_(False)
         tail = Tail(self.small).requires_grad_(True)
         self.modules = {"tail": tail}
         self.averaged = ("tail",)
-        lr = float(optimiser["lr"])
-        rates = relative_rates(tail.head, lr) + relative_rates(tail.layer, net.layer_rate * lr)
-        self.optimisers = {"tail": make_optimiser(optimiser, rates)}
+        self.optimisers = {"tail": make_optimiser(optimiser, relative_rates(tail, float(optimiser["lr"])))}
         self.front = nn.ModuleList([self.small.first, *list(self.small.layers)[:-1]])
         self.frozen = {"front": self.front}
-        if losses.lpips:
-            self.frozen["lpips"] = LPIPS(losses.trunk, load_tensors(faces.expand(losses.trunk_weights)))  # type: ignore[arg-type]
+        self.frozen["lpips"] = LPIPS(losses.trunk, load_tensors(faces.expand(losses.trunk_weights)))  # type: ignore[arg-type]
 
     def render(self, codes: Tensor) -> Tensor:
-        """Images (B, 3, s, s) in [-1, 1] of codes (B, 512)."""
+        """Images (B, 3, 128, 128) in [-1, 1] of codes (B, 512)."""
         with torch.no_grad():
             w = codes[:, None].expand(-1, self.small.n_styles, -1)
             x = self.small.constant.to(codes.device).expand(len(codes), -1, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -108,35 +93,30 @@ class GeneratorObjective(Objective):
                 x = layer(x, w[:, 1 + 3 * i : 4 + 3 * i])
         return self.modules["tail"](x, codes).float()  # type: ignore[no-any-return]
 
-    def target(self, batch: Batch) -> Tensor:
-        """The batch's faces (B, 3, s, s) in [-1, 1]."""
-        return nn.functional.adaptive_avg_pool2d(batch["hr"], self.small.size) * 2 - 1
-
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One update."""
-        target, image = self.target(batch), self.render(batch["codes"])
-        parts = {"l2": (image - target).square().mean(), "l1": (image - target).abs().mean()}
-        if self.losses.lpips:
-            parts["lpips"] = self.frozen["lpips"](image, target).float().mean()
+        target, image = batch["hr"] * 2 - 1, self.render(batch["codes"])
+        parts = {
+            "l2": (image - target).square().mean(),
+            "l1": (image - target).abs().mean(),
+            "lpips": self.frozen["lpips"](image, target).float().mean(),
+        }
         yield Phase("tail", sum((getattr(self.losses, k) * v for k, v in parts.items()), torch.zeros(())), parts)
 
     def validate(self, batch: Batch) -> dict[str, float]:
-        """PSNR of RGB, and LPIPS where it is in the loss, against the box-averaged 1024² image."""
-        target, image = self.target(batch), self.render(batch["codes"]).clamp(-1, 1)
+        """PSNR of RGB and LPIPS against the box-averaged 1024² image."""
+        target, image = batch["hr"] * 2 - 1, self.render(batch["codes"]).clamp(-1, 1)
         mse = (image - target).square().mean((1, 2, 3)) / 4
-        scores = {"psnr": float((-10 * mse.log10()).mean())}
-        if "lpips" in self.frozen:
-            scores["lpips"] = float(self.frozen["lpips"](image, target).mean())
-        return scores
+        return {"psnr": float((-10 * mse.log10()).mean()), "lpips": float(self.frozen["lpips"](image, target).mean())}
 
     def preview(self, batch: Batch) -> Tensor:
         """Rows: output, truth."""
-        return grid([self.render(batch["codes"]) / 2 + 0.5, self.target(batch) / 2 + 0.5])
+        return grid([self.render(batch["codes"]) / 2 + 0.5, batch["hr"]])
 
     def export(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The whole small generator: it stands alone."""
         tensors = {**self.small.state_dict(), "mean_style": self.small.mean_style}
-        return tensors, {"format": f"facesr mobilestylegan{self.small.size} 1"}
+        return tensors, {"format": "facesr mobilestylegan128 1"}
 
 
 def relative_rates(module: nn.Module, lr: float) -> list[dict[str, Any]]:
@@ -171,7 +151,7 @@ def prepare(recipe: Recipe) -> Job:
     source = endless
     if data.synthetic:
         source = SyntheticFaces(full, endless.render, sources=data.synthetic, latents=data.latents, size=128)
-    objective = GeneratorObjective(full, fill(Net, recipe.net, "[net]"), fill(Losses, recipe.loss, "[loss]"), recipe.optimiser)
+    objective = GeneratorObjective(full, fill(Losses, recipe.loss, "[loss]"), recipe.optimiser)
     validation = []
     if data.held_out:
         random = torch.Generator().manual_seed(recipe.loop.seed + 1)

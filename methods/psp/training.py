@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bench.errors import FaceSRError
 from bench.imaging import to_uint8
@@ -21,7 +20,6 @@ from bench.networks.irse import load_strictly
 from bench.networks.lpips import LPIPS
 from bench.weights import load_tensors
 from methods.generators.base import Generator
-from methods.generators.coarse import CoarseGenerator
 from methods.generators.mobilestylegan import Layer, Modulation, Trunk
 from methods.generators.synthetic import SyntheticFaces
 from methods.losses.psp import w_norm
@@ -39,6 +37,11 @@ from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid
 from methods.training.recipe import Recipe, fill
 
 OPTIMISERS.setdefault("ranger", Ranger)
+IMAGE_LOSSES = ("l2", "l2_crop", "lpips", "identity")
+
+
+FACE = (36 / 128, 116 / 128, 26 / 128, 102 / 128)
+"""Top, bottom, left and right of brows to chin, cheek to cheek, as shares of a face aligned in the CelebA-HQ frame."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,6 @@ class Net:
     """Synthetic faces for a closed-form start (``methods.psp.start``); 0 starts from random weights."""
     start: str = ""
     """Weights of an earlier training to begin with, in place of either."""
-    render: str = ""
-    """A coarse generator (``facesr train generator`` with ``net.size``) for the image losses, which then are of its side; '': ``generator``."""
     frozen_norms: bool = False
     """Keep the running statistics of batch norm as the start found them."""
 
@@ -61,6 +62,8 @@ class Losses:
     """The table ``[loss]``: the lambdas of README.md of the released model, and of the latent supervision."""
 
     l2: float = 1.0
+    l2_crop: float = 0.0
+    """The same within the face (``FACE``), where identity is; the published option of this name has a larger window."""
     lpips: float = 0.8
     identity: float = 0.1
     w_norm: float = 0.005
@@ -200,8 +203,7 @@ class PSPObjective(Objective):
         self.optimisers = {"encoder": make_optimiser(optimiser, _groups(encoder, optimiser))}
         self.averaged = ("encoder",)
         self.config = config
-        render = CoarseGenerator.from_checkpoint(faces.expand(net.render)) if net.render else generator
-        self.frozen = {"generator": generator, "render": render, "distance": StyleDistance(generator)}
+        self.frozen = {"generator": generator, "distance": StyleDistance(generator)}
         self.frozen["lpips"] = LPIPS(losses.trunk, load_tensors(faces.expand(losses.trunk_weights)))  # type: ignore[arg-type]
         self.frozen["identity"] = IdentityLoss(load_tensors(faces.expand(losses.identity_weights)))
 
@@ -232,15 +234,16 @@ class PSPObjective(Objective):
         yield Phase("encoder", total, parts)
 
     def image_losses(self, codes: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Those of L2 (of [-1, 1]), LPIPS and identity that have a weight, one value a face, at the side of ``render``."""
-        render = cast(Generator, self.frozen["render"])
-        image = render.synthesize(codes).float()
-        target = F.adaptive_avg_pool2d(hr, render.size) * 2 - 1
-        return {name: self._loss(name, image, target) for name in ("l2", "lpips", "identity") if getattr(self.losses, name)}
+        """Those of ``IMAGE_LOSSES`` that have a weight, one value a face; L2 is of [-1, 1]."""
+        image = self.generator.synthesize(codes).float()
+        return {name: self._loss(name, image, hr * 2 - 1) for name in IMAGE_LOSSES if getattr(self.losses, name)}
 
     def _loss(self, name: str, image: Tensor, target: Tensor) -> Tensor:
         if name == "l2":
             return (image - target).square().mean((1, 2, 3))
+        if name == "l2_crop":
+            top, bottom, left, right = (round(edge * image.shape[-1]) for edge in FACE)
+            return (image - target)[..., top:bottom, left:right].square().mean((1, 2, 3))
         if name == "lpips":
             return self.frozen["lpips"](image, target).float()  # type: ignore[no-any-return]
         return self.frozen["identity"](image / 2 + 0.5, target / 2 + 0.5)  # type: ignore[no-any-return]
@@ -252,13 +255,14 @@ class PSPObjective(Objective):
     def validate(self, batch: Batch) -> dict[str, float]:
         """LPIPS, identity (cosine) and the mean squared error of the shrunk output."""
         image = self.restore(batch)
-        losses = {name: self._loss(name, image, batch["hr"] * 2 - 1) for name in ("l2", "lpips", "identity")}
+        losses = {name: self._loss(name, image, batch["hr"] * 2 - 1) for name in IMAGE_LOSSES}
         factor = batch["hr"].shape[-1] // batch["lr"].shape[-1]
         shrunk = faces.degrade((image / 2 + 0.5).clamp(0, 1), factor)
         return {
             "lpips": float(losses["lpips"].mean()),
             "cosine": float(1 - losses["identity"].mean()),
             "l2": float(losses["l2"].mean()),
+            "l2_crop": float(losses["l2_crop"].mean()),
             "epsilon": float((shrunk - batch["lr"]).square().mean()),
         }
 

@@ -103,24 +103,16 @@ def test_changed_faces_have_no_known_code(recipe: Recipe) -> None:
         prepare(recipe)
 
 
-def test_losses_are_measured_through_the_coarse_generator_and_weigh_nothing_unless_asked(recipe: Recipe, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    from methods.generators.coarse import CoarseGenerator
-
-    coarse = CoarseGenerator.of(MobileStyleGAN128.from_checkpoint(), 32)
-    save_file({k: v.contiguous() for k, v in coarse.state_dict().items()}, tmp_path / "coarse.safetensors")
-    recipe.net.update(render=str(tmp_path / "coarse.safetensors"))
-    recipe.loss.update(lpips=0.0, identity=0.0)
+def test_a_loss_without_a_weight_is_not_computed_and_the_crop_is_the_face(recipe: Recipe) -> None:
+    recipe.loss.update(lpips=0.0, identity=0.0, l2_crop=2.0)
     job = prepare(recipe)
     phase = next(job.objective.phases({**job.source.batch(0), "step": 0}))
-    assert set(phase.scalars) == {"w_norm", "latent", "l2"}
-    codes = torch.randn(2, 16, 512)
-    target = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 128, 128), 4)
-    shown = job.objective.image_losses(codes, target.repeat_interleave(4, 2).repeat_interleave(4, 3))["l2"]  # type: ignore[attr-defined]
-    render = job.objective.frozen["render"]
-    assert isinstance(render, CoarseGenerator)
-    torch.testing.assert_close(shown, (render.synthesize(codes) - target * 2 + 1).square().mean((1, 2, 3)), atol=1e-5, rtol=1e-4)
+    assert set(phase.scalars) == {"w_norm", "latent", "l2", "l2_crop"}
+    image, target = torch.zeros(1, 3, 128, 128), torch.zeros(1, 3, 128, 128)
+    target[..., :36, :] = target[..., 102:] = 1
+    assert job.objective._loss("l2_crop", image, target).item() == 0  # type: ignore[attr-defined]
+    target[..., 60, 60] = 1
+    assert job.objective._loss("l2_crop", image, target).item() == pytest.approx(1 / (80 * 76))  # type: ignore[attr-defined]
 
 
 def test_a_stage_begins_with_the_weights_of_the_one_before(recipe: Recipe, tmp_path: Path) -> None:
