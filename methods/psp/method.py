@@ -24,8 +24,8 @@ class PSP(Method):
     ``checkpoint``: the published ``psp_celebs_super_resolution.pt``, or an encoder of this project ('' for the one that comes with
     it). ``generator``: the one an encoder without a decoder was trained for ('' for the one it names).
     ``samples``: further plausible faces, by mixing the styles ``latent_mask`` ('8,9,10'; '' for those of 64 pixels and up) with a
-    random face's, wholly or by ``mix_alpha``. ``refine_steps``: steps of a search after the encoder, each about as long as three
-    passes, until the face shrinks to LR within ``eps`` (not in the paper).
+    random face's, wholly or by ``mix_alpha``. ``refine_steps``: at most so many steps of a search after the encoder, each about as long
+    as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take 50 to 100).
     ``preprocess``: ``lr`` feeds the LR face itself; ``script`` degrades it once more by ``resize_factor``, as the release's inference
     script does to any image.
     """
@@ -186,4 +186,5 @@ class PSP(Method):
                 images = resize(images, self.size, "box")
             return resize(images, lr.shape[-1], self.kernel)
 
-        return refine(codes.float(), lr, shrink, self._draw, steps=self.refine_steps, eps=self.eps).codes
+        # A twentieth is left for the rounding of the saved image.
+        return refine(codes.float(), lr, shrink, self._draw, steps=self.refine_steps, eps=0.95 * self.eps).codes

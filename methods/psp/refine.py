@@ -27,13 +27,12 @@ def refine(
     *,
     steps: int,
     eps: float = 1e-3,
-    learning_rate: float = 0.02,
-    stay: float = 1e-4,
+    learning_rate: float = 0.04,
 ) -> Refined:
     """Adam on W+ for the mean squared error of ``shrink(synthesize(codes))`` against ``lr`` (B, 3, h, h) in [0, 1].
 
-    ``stay``: weight of the mean squared distance from where a face started. A face rests as soon as its error is at most ``eps``;
-    nothing of one face enters another's steps.
+    A face rests as soon as its error is at most ``eps``, so that it stays as near as may be to where the encoder put it; nothing of
+    one face enters another's steps.
     """
     start = codes.detach()
     moving = start.clone().requires_grad_()
@@ -42,18 +41,17 @@ def refine(
     least = start.new_full((len(start),), torch.inf)
     before, taken = least.clone(), torch.zeros(len(start), dtype=torch.int64)
     for step in range(steps + 1):
-        error = (shrink(synthesize(moving)) - lr).square().flatten(1).mean(1)
+        rows = (least > eps).nonzero()[:, 0]  # a face that rests costs nothing more
+        error = (shrink(synthesize(moving[rows])) - lr[rows]).square().flatten(1).mean(1)
         with torch.no_grad():
-            better = error.detach() < least
-            least = torch.where(better, error.detach(), least)
-            best = torch.where(better[:, None, None], moving, best)
+            better = error.detach() < least[rows]
+            least[rows] = torch.minimum(error.detach(), least[rows])
+            best[rows[better]] = moving[rows[better]]
             before = error.detach().clone() if step == 0 else before
-            going = least > eps
-        if step == steps or not bool(going.any()):
+        if step == steps or not bool((least > eps).any()):
             break
-        taken += going.cpu()
+        taken += (least > eps).cpu()
         optimizer.zero_grad()
-        distance = (moving - start).square().flatten(1).mean(1)
-        (error + stay * distance).sum().backward()  # type: ignore[no-untyped-call]
+        error.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return Refined(best.detach(), least, before, taken)

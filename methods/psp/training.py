@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import FaceSRError
-from bench.imaging import to_uint8
 from bench.networks.irse import load_strictly
 from bench.networks.lpips import LPIPS
 from bench.weights import load_tensors
@@ -87,9 +86,8 @@ class Data:
     kernel: str = "bicubic-matlab"
     real: int = 0
     """Real faces in a batch (from ``images_from`` on)."""
-    changed: int = 0
-    """Synthetic faces in a batch that are changed as the real ones are (``augment``), so that no code is known for them."""
     augment: dict[str, Any] = field(default_factory=lambda: {"flip": True})
+    """Random changes of the real faces (``methods.training.data.Augment``)."""
     latents: str = ""
     """npz whose ``w`` row i made the synthetic face named i. Without it synthetic faces are sampled endlessly."""
     psi: tuple[float, ...] = (0.6, 1.0)
@@ -141,32 +139,18 @@ class PSPFaces:
             generator, generator.synthesize, sources=data.synthetic, latents=data.latents, size=data.size, psi=data.psi
         )
         self.augment = fill(faces.Augment, data.augment, "[data.augment]")
-        if data.real + data.changed > loop_batch or (data.real and not data.train):
-            raise FaceSRError(
-                f"data.real is {data.real}, data.changed {data.changed}: real faces need [[data.train]], and both fit in a batch"
-            )
+        if data.real > loop_batch or (data.real and not data.train):
+            raise FaceSRError(f"data.real is {data.real}: it takes [[data.train]] faces and a batch of at least as many")
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """``hr``, ``given`` (what the encoder gets, in [-1, 1]), ``codes`` (B, 512) and ``known`` (B,): where they are true."""
         draw = torch.Generator().manual_seed(faces.step_seed(self.seed, step, rank))
         n_real = self.data.real if self.real is not None and step >= self.images_from else 0
-        n_changed = self.data.changed if step >= self.images_from else 0
-        hr, codes = (
-            self.synthetic.draw(self.batch_size - n_real, draw) if self.batch_size > n_real else (torch.zeros(0), torch.zeros(0))
-        )
-        parts = [self._real(n_real, draw)] if n_real else []
-        if n_changed:
-            parts.append(self.augment(to_uint8(hr[:n_changed]), draw))
-        if len(hr) > n_changed:
-            parts.append(hr[n_changed:])
-        images = torch.cat(parts)
-        known = torch.arange(len(images)) >= n_real + n_changed
-        return {
-            "hr": images,
-            "given": self.degraded(images, draw),
-            "codes": torch.cat([torch.zeros(n_real, 512), codes]),
-            "known": known,
-        }
+        parts = [(self._real(n_real, draw), torch.zeros(n_real, 512))] if n_real else []
+        if self.batch_size > n_real:
+            parts.append(self.synthetic.draw(self.batch_size - n_real, draw))
+        hr, codes = (torch.cat(part) for part in zip(*parts, strict=True))
+        return {"hr": hr, "given": self.degraded(hr, draw), "codes": codes, "known": torch.arange(len(hr)) >= n_real}
 
     def degraded(self, hr: Tensor, draw: torch.Generator) -> Tensor:
         """The encoder's inputs (B, 3, side, side) in [-1, 1] for ``hr`` (B, 3, size, size) in [0, 1], a random factor a face."""

@@ -93,13 +93,14 @@ def test_a_batch_is_a_function_of_the_step(recipe: Recipe) -> None:
     assert one["hr"].shape == (3, 3, 128, 128)
 
 
-def test_changed_faces_have_no_known_code(recipe: Recipe) -> None:
-    recipe.data.update(changed=1, augment={"flip": True, "shift": 2, "gain": 0.1})
-    batch = prepare(recipe).source.batch(4)
-    assert batch["known"].tolist() == [False, False, True]
-    assert batch["hr"].shape == (3, 3, 128, 128)
-    recipe.data.update(changed=3)
-    with pytest.raises(FaceSRError, match=r"data\.real is 1, data\.changed 3"):
+def test_real_faces_are_changed_as_the_recipe_says(recipe: Recipe) -> None:
+    recipe.data.update(augment={"flip": False, "shift": 0})
+    plain = prepare(recipe).source.batch(4)["hr"][0]
+    recipe.data.update(augment={"flip": False, "gain": 0.5})
+    lighter = prepare(recipe).source.batch(4)["hr"][0]
+    assert not torch.equal(plain, lighter)
+    with pytest.raises(FaceSRError, match=r"\[data\.augment\]: no option 'gian'"):
+        recipe.data.update(augment={"gian": 1.0})
         prepare(recipe)
 
 
