@@ -89,7 +89,9 @@ def test_refinement_reaches_eps_face_by_face_and_rests_there() -> None:
         start = target + torch.tensor([0.1, 0.0])[:, None, None] * torch.randn(2, 8, 512)
 
     def go(rows: slice) -> object:
-        return refine(start[rows], lr[rows], lambda x: resize(x, 4, "box"), generator.synthesize, steps=60, eps=1e-3)
+        return refine(
+            start[rows], lr[rows], lambda x: resize(x, 4, "box"), generator.synthesize, steps=60, eps=1e-3, learning_rate=0.02
+        )
 
     both = go(slice(None))
     assert float(both.before[0]) > 1e-3 >= float(both.error.max())  # type: ignore[attr-defined]
