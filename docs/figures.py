@@ -1,6 +1,7 @@
-"""Make docs/psp.png, pSp at x8, x16 and x32 and three further answers by style mixing: ``python docs/figures.py RUN``.
+"""Make the pictures of the README: ``python docs/figures.py runs/demo runs/sweep``.
 
-RUN is what ``facesr run demo-sweep-128 --methods bicubic,psp --set psp.samples=3 --set psp.mix_alpha=0.5 --out RUN`` leaves.
+``demo.png``: the five methods, from what ``make demo`` leaves. ``psp.png``: pSp at x8, x16 and x32 and three further answers by style
+mixing, from ``facesr run demo-sweep-128 --methods bicubic,psp --set psp.samples=3 --set psp.mix_alpha=0.5 --out runs/sweep``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.faces import U8
 from bench.imaging import read_rgb
 from bench.results import load
-from reports.figures.grid import enlarge
+from reports.figures.grid import enlarge, qualitative
+from reports.scores import open_runs
 
+HERE = Path(__file__).parent
+SHOWN = ("demo-09", "demo-24", "demo-28", "demo-14")
 FACES = ("demo-09", "demo-28", "demo-32", "demo-48")
 SCALES = (8, 16, 32)
 SIDE, GAP, HEAD = 128, 6, 22
@@ -32,7 +36,12 @@ def row(folder: Path, face: str) -> list[tuple[str, U8]]:
     return tiles + [(f"x8, mixed {k + 1}", read_rgb(folder / f"samples/psp/x8/{k}/{face}.png")) for k in range(3)]
 
 
-def main(folder: Path) -> None:
+def demo(folder: Path) -> None:
+    """LR, the five methods and HR."""
+    qualitative(open_runs([folder]), SHOWN, metric="st-lpips-alex", name="demo").save(HERE, ("png",))
+
+
+def sweep(folder: Path) -> None:
     """Lay the rows out on white, names above."""
     rows = [row(folder, face) for face in FACES]
     step = SIDE + GAP
@@ -44,8 +53,9 @@ def main(folder: Path) -> None:
     draw = ImageDraw.Draw(picture)
     for j, (name, _) in enumerate(rows[0]):
         draw.text((j * step + SIDE / 2, HEAD / 2), name, fill=(40, 40, 40), anchor="mm", font=ImageFont.load_default(13))
-    picture.save(Path(__file__).parent / "psp.png", optimize=True)
+    picture.save(HERE / "psp.png", optimize=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    demo(Path(sys.argv[1]))
+    sweep(Path(sys.argv[2]))
