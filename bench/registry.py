@@ -167,7 +167,10 @@ def build_metric(name: str, conventions: Mapping[str, Any] | None = None) -> Met
     for key in given:
         if key not in accepted:
             raise FaceSRError(f"metric {name} has no convention {key!r}: {suggest(key, accepted) if accepted else 'it takes none'}")
-    metric = made(**given)
+    try:
+        metric = made(**given)
+    except TypeError as error:  # a word where a number belongs
+        raise FaceSRError(f"metric {name} cannot take {', '.join(f'{k}={v!r}' for k, v in given.items())}: {error}") from None
     assert isinstance(metric, Metric)
     return metric
 

@@ -18,7 +18,7 @@ from bench.faces import F64, U8, Batch
 from bench.imaging.color import luma
 from bench.metrics.base import Metric, NoScore
 
-BLOCK = 96
+BLOCK, LEAST = 96, 16
 PARAMETERS = Path(__file__).parent / "niqe_pris_params.npz"
 SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -134,8 +134,8 @@ class NIQE(Metric):
     source = "BasicSR calculate_niqe (equal within 1e-4 with 96-pixel blocks)"
 
     def __init__(self, *, block: int = BLOCK) -> None:
-        if block < 16 or block % 2:
-            raise FaceSRError(f"NIQE's block {block} is not an even number of pixels from 16 on")
+        if block < LEAST or block % 2:
+            raise FaceSRError(f"NIQE's block {block} is not an even number of pixels from {LEAST} on")
         self.block = block
         self.label = "NIQE" if block == BLOCK else f"NIQE (blocks of {block})"
         own = "" if block == BLOCK else "; not comparable with NIQE of 96-pixel blocks, which the parameters were fitted on"
@@ -143,9 +143,11 @@ class NIQE(Metric):
 
     def skip(self, size: int) -> str | None:
         if size < 2 * self.block:
+            serves = size // 4 * 2
+            other = f" (niqe?block={serves} would serve them, with other numbers)" if serves >= LEAST else ""
             return (
                 f"NIQE compares the covariance of {self.block}-pixel blocks: images need at least {2 * self.block} pixels a side, "
-                f"these have {size} (niqe?block={size // 4 * 2} would serve them, with other numbers)"
+                f"these have {size}{other}"
             )
         return None
 

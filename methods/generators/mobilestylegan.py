@@ -97,7 +97,7 @@ class _StyledConv(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, rows, scales, depthwise, weight, out = ctx.saved_tensors
-        _, need_scales, need_depthwise, need_weight, need_bias, need_noise = ctx.needs_input_grad
+        need_x, need_scales, need_depthwise, need_weight, need_bias, need_noise = ctx.needs_input_grad
         b, _, h, w = grads[0].shape
         grad = grads[0].permute(0, 2, 3, 1).reshape(b, h * w, -1)
         back = torch.empty_like(rows)
@@ -118,9 +118,10 @@ class _StyledConv(torch.autograd.Function):
                     d_bias += g.sum(0)
                 if d_noise is not None:
                     torch.sum(g, 1, out=d_noise[face, part])
+        # Where the depthwise kernel is fixed the input was not kept: only its shape counts then, and ``rows`` has it.
         d_x, d_depthwise, _ = torch.ops.aten.convolution_backward(
             back.view(b, h, w, -1).permute(0, 3, 1, 2), rows.view(b, h, w, -1).permute(0, 3, 1, 2) if x is None else x, depthwise,
-            None, [1, 1], [1, 1], [1, 1], False, [0, 0], depthwise.shape[0], [True, need_depthwise, False],
+            None, [1, 1], [1, 1], [1, 1], False, [0, 0], depthwise.shape[0], [need_x, need_depthwise, False],
         )  # fmt: skip
         return d_x, d_scales, d_depthwise, d_weight, d_bias, _noise_like(d_noise, ctx.noise_shape, h, w)
 

@@ -21,7 +21,7 @@ from bench.weights import load_tensors
 from methods.generators.base import Generator
 from methods.generators.mobilestylegan import Layer, Modulation, Trunk
 from methods.generators.synthetic import SyntheticFaces
-from methods.losses.psp import w_norm
+from methods.losses.psp import crop, w_norm
 from methods.losses.ranger import Ranger
 from methods.priors import open_generator
 from methods.psp.checkpoint import part
@@ -37,10 +37,6 @@ from methods.training.recipe import Recipe, fill
 
 OPTIMISERS.setdefault("ranger", Ranger)
 IMAGE_LOSSES = ("l2", "l2_crop", "lpips", "identity")
-
-
-FACE = (36 / 128, 116 / 128, 26 / 128, 102 / 128)
-"""Top, bottom, left and right of brows to chin, cheek to cheek, as shares of a face aligned in the CelebA-HQ frame."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class Losses:
 
     l2: float = 1.0
     l2_crop: float = 0.0
-    """The same within the face (``FACE``), where identity is; the published option of this name has a larger window."""
+    """The same within the published inner face (``methods.losses.psp.crop``)."""
     lpips: float = 0.8
     identity: float = 0.1
     w_norm: float = 0.005
@@ -226,8 +222,7 @@ class PSPObjective(Objective):
         if name == "l2":
             return (image - target).square().mean((1, 2, 3))
         if name == "l2_crop":
-            top, bottom, left, right = (round(edge * image.shape[-1]) for edge in FACE)
-            return (image - target)[..., top:bottom, left:right].square().mean((1, 2, 3))
+            return crop(image - target).square().mean((1, 2, 3))
         if name == "lpips":
             return self.frozen["lpips"](image, target).float()  # type: ignore[no-any-return]
         return self.frozen["identity"](image / 2 + 0.5, target / 2 + 0.5)  # type: ignore[no-any-return]

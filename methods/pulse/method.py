@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from methods.pulse.net import PULSENet
 
 KEEP = ("last", "best")
-PUBLISHED_LOSS = "100*L2+0.05*GEOCROSS"
 SMALL_LOSS = "1000*L2+0.05*GEOCROSS"
 """For ``mobilestylegan128``."""
 
@@ -84,7 +83,7 @@ class PULSE(Method):
         given: dict[str, Any] = {
             "steps": steps,
             "eps": eps * margin,
-            "loss_str": loss_str or (SMALL_LOSS if prior == "mobilestylegan128" else PUBLISHED_LOSS),
+            "loss_str": loss_str or (SMALL_LOSS if prior == "mobilestylegan128" else Settings.loss_str),
             "learning_rate": learning_rate,
             "lr_schedule": lr_schedule,
             "opt_name": opt_name,

@@ -95,8 +95,11 @@ def test_niqe_of_smaller_blocks_serves_smaller_images_under_its_own_label() -> N
     (value,) = metric.score(image[None], batch(image[None]), None)
     assert value == niqe(image, 64)
     assert "niqe?block=50 " in str(metric.skip(100))
+    assert "would serve" not in str(metric.skip(30))
     with pytest.raises(FaceSRError, match="block 31 is not an even number"):
         build_metric("niqe", {"block": 31})
+    with pytest.raises(FaceSRError, match="metric niqe cannot take block='many'"):
+        build_metric("niqe", {"block": "many"})
 
 
 # -- Frechet and kernel distances -----------------------------------------------------------------------------------------------

@@ -104,16 +104,16 @@ def test_real_faces_are_changed_as_the_recipe_says(recipe: Recipe) -> None:
         prepare(recipe)
 
 
-def test_a_loss_without_a_weight_is_not_computed_and_the_crop_is_the_face(recipe: Recipe) -> None:
+def test_a_loss_without_a_weight_is_not_computed_and_the_crop_is_the_published_one(recipe: Recipe) -> None:
     recipe.loss.update(lpips=0.0, identity=0.0, l2_crop=2.0)
     job = prepare(recipe)
     phase = next(job.objective.phases({**job.source.batch(0), "step": 0}))
     assert set(phase.scalars) == {"w_norm", "latent", "l2", "l2_crop"}
     image, target = torch.zeros(1, 3, 128, 128), torch.zeros(1, 3, 128, 128)
-    target[..., :36, :] = target[..., 102:] = 1
+    target[..., :18, :] = target[..., 112:, :] = target[..., :16] = target[..., 110:] = 1  # [35:223, 32:220] of 256, at 128
     assert job.objective._loss("l2_crop", image, target).item() == 0  # type: ignore[attr-defined]
     target[..., 60, 60] = 1
-    assert job.objective._loss("l2_crop", image, target).item() == pytest.approx(1 / (80 * 76))  # type: ignore[attr-defined]
+    assert job.objective._loss("l2_crop", image, target).item() == pytest.approx(1 / (94 * 94))  # type: ignore[attr-defined]
 
 
 def test_a_stage_begins_with_the_weights_of_the_one_before(recipe: Recipe, tmp_path: Path) -> None:
