@@ -55,7 +55,7 @@ class MethodSpec:
                 raise FaceSRError(
                     f"method {self.label} has no parameter {name!r}: {suggest(name, own) if own else 'it takes none'}"
                 )
-        made = cls(**{"size": size, "scale": scale, "seed": seed, "device": device, **self.params})
+        made = _make(f"method {self.label}", cls, self.params, size=size, scale=scale, seed=seed, device=device)
         assert isinstance(made, Method)
         return made
 
@@ -118,6 +118,16 @@ def _method_spec(text: str) -> MethodSpec:
     return MethodSpec(label, target, params)
 
 
+def _make(what: str, made: Any, given: Mapping[str, Any], **rest: Any) -> Any:
+    """``made(**rest, **given)``, ``given`` being the user's: a word where a number belongs gets one sentence."""
+    try:
+        return made(**{**rest, **given})
+    except TypeError as error:
+        if not given:  # no value of the user's can be to blame
+            raise
+        raise FaceSRError(f"{what} cannot take {', '.join(f'{k}={v!r}' for k, v in given.items())}: {error}") from error
+
+
 def load_class(target: str, base: type, kind: str) -> Any:
     """Import ``module:Class`` or ``file.py:Class``; anything wrong with it gives one sentence."""
     module_name, _, class_name = target.rpartition(":")
@@ -167,10 +177,7 @@ def build_metric(name: str, conventions: Mapping[str, Any] | None = None) -> Met
     for key in given:
         if key not in accepted:
             raise FaceSRError(f"metric {name} has no convention {key!r}: {suggest(key, accepted) if accepted else 'it takes none'}")
-    try:
-        metric = made(**given)
-    except TypeError as error:  # a word where a number belongs
-        raise FaceSRError(f"metric {name} cannot take {', '.join(f'{k}={v!r}' for k, v in given.items())}: {error}") from None
+    metric = _make(f"metric {name}", made, given)
     assert isinstance(metric, Metric)
     return metric
 

@@ -51,6 +51,14 @@ def test_unknown_parameter_suggests(tmp_path: Path) -> None:
         spec.build(size=64, scale=8, seed=0, device="cpu")
 
 
+def test_a_word_where_a_number_belongs_gets_one_sentence() -> None:
+    (spec,) = method_specs(["psp"], ["psp.refine_steps=many"])
+    with pytest.raises(FaceSRError, match="method psp cannot take refine_steps='many'"):
+        spec.build(size=128, scale=8, seed=0, device="cpu")
+    with pytest.raises(FaceSRError, match="metric psnr cannot take border='wide'"):
+        build_metric("psnr", {"border": "wide"})
+
+
 def test_user_files(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(MAE)
