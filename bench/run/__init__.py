@@ -82,15 +82,17 @@ def start(request: Plan, progress: Progress = lambda what, done, total: None) ->
         store = Store(request.out / "cells.sqlite")
         try:
             changed = store.db.total_changes
+            lr: dict[tuple[int, str], str] = {}
+            scales = request.protocol.degradation.scale
+            restorers = [Restorer(request, store, spec, scale, lr) for spec in request.methods for scale in scales]
+            for restorer in restorers:
+                restorer.check()  # before run.json names a method that cannot be made: a later run would ask for it again
             _write_info(request, store, previous, started, "running")
             needs_lr = any(m.metric.needs_lr for m in request.metrics) or any(
                 not m.target.startswith("methods.folder:") for m in request.methods
             )
-            lr = make_lr(request, store, progress) if needs_lr else {}
-            scales = request.protocol.degradation.scale
-            restorers = [Restorer(request, store, spec, scale, lr) for spec in request.methods for scale in scales]
-            for restorer in restorers:
-                restorer.check()
+            if needs_lr:
+                lr.update(make_lr(request, store, progress))
             while restorers:
                 restorers.pop(0).run(progress)  # and let its network go
             Measurer(request, store, lr).run(progress)

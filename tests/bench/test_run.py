@@ -432,6 +432,7 @@ def test_a_wrong_parameter_stops_before_any_work(world: Path) -> None:
     with pytest.raises(FaceSRError, match="did you mean 'strength'"):
         _go(world, method, f"again={method}", settings=(f"counting.log={world}", f"again.log={world}", "again.strenght=1"))
     assert _calls(world) == 0
+    assert _go(world, "bicubic").methods == ["bicubic"]  # the folder does not remember the method that could not be made
 
 
 BROKEN = """
