@@ -77,6 +77,11 @@ class LPIPS(nn.Module):
                 found.append(x / ((x.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10))
         return found
 
+    def features_of(self, x: Tensor) -> list[Tensor]:
+        """Per tap (B, C, h, w): the distance of two batches is the summed squared difference of these."""
+        maps = enumerate(self.maps(x))
+        return [m * (self.get_buffer(f"lin{k}") / (m.shape[2] * m.shape[3])).sqrt() for k, m in maps]
+
     def layers(self, x: Tensor, y: Tensor) -> list[Tensor]:
         """The distance of each tap, (B,)."""
         if x.shape != y.shape or x.ndim != 4 or x.shape[1] != 3:

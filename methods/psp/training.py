@@ -1,33 +1,36 @@
 """Training pSp: the published losses and degradations, with the true latent of synthetic faces as extra supervision.
 
 As in the paper, LR inputs come from a random factor, the target is the full-resolution face and the generator is fixed. What is
-added serves small budgets: synthetic faces come with the W+ code that made them, so the encoder first learns codes alone (no
-generator in the loop, ten times cheaper a step), then through the generator too.
+added serves small budgets: synthetic faces, and real ones whose codes were searched, come with their W+ code, so the encoder first
+learns codes alone (no generator in the loop, thirty times cheaper a face), then through the generator too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from bench.errors import FaceSRError
+from bench.imaging import resize
 from bench.networks.irse import load_strictly
 from bench.networks.lpips import LPIPS
 from bench.weights import load_tensors
 from methods.generators.base import Generator
 from methods.generators.mobilestylegan import Layer, Modulation, Trunk
-from methods.generators.synthetic import SyntheticFaces
 from methods.losses.psp import crop, w_norm
 from methods.losses.ranger import Ranger
 from methods.priors import open_generator
 from methods.psp.checkpoint import part
 from methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
+from methods.psp.faces import Data, PSPFaces
+from methods.psp.linear import Features, LinearLosses, Quadratic
 from methods.psp.net import PSPNet
 from methods.psp.preprocess import from_lr
+from methods.psp.recombine import Recombined, search
 from methods.psp.start import linear_start
 from methods.training import data as faces
 from methods.training.identity import IdentityLoss
@@ -36,7 +39,13 @@ from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid
 from methods.training.recipe import Recipe, fill
 
 OPTIMISERS.setdefault("ranger", Ranger)
-IMAGE_LOSSES = ("l2", "l2_crop", "lpips", "identity")
+PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
+    "l2": lambda x: x,
+    "l2_crop": crop,
+    "consistency": lambda x: resize(x, x.shape[-1] // 8, "bicubic-matlab"),
+}
+"""Losses that are mean squares of a linear map of the difference."""
+IMAGE_LOSSES = (*PIXELS, "lpips", "identity")
 
 
 @dataclass(frozen=True)
@@ -59,11 +68,15 @@ class Losses:
     l2: float = 1.0
     l2_crop: float = 0.0
     """The same within the published inner face (``methods.losses.psp.crop``)."""
+    consistency: float = 0.0
+    """Squared error of output and target shrunk eight times: what the LR face fixes. Not in the paper."""
     lpips: float = 0.8
     identity: float = 0.1
     w_norm: float = 0.005
+    linear: float = 0.0
+    """The image losses with their weights as a quadratic form of codes (``methods.psp.linear``); for faces whose codes are known."""
     latent: float = 0.0
-    """Squared error of the styles that the generator's layers make of the codes, in units of their variance; synthetic faces only."""
+    """Squared error of the styles that the generator's layers make of the codes, in units of their variance; known codes only."""
     trunk: str = "alex"
     trunk_weights: str = ""
     identity_weights: str = ""
@@ -71,26 +84,6 @@ class Losses:
     """Step from which on the generator takes part; before, the latent is all."""
     images: int = 0
     """Faces of a batch that go through the generator, the first ones (the real faces come first); 0: all."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """The table ``[data]``."""
-
-    size: int = 128
-    factors: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    kernel: str = "bicubic-matlab"
-    real: int = 0
-    """Real faces in a batch (from ``images_from`` on)."""
-    augment: dict[str, Any] = field(default_factory=lambda: {"flip": True})
-    """Random changes of the real faces (``methods.training.data.Augment``)."""
-    latents: str = ""
-    """npz whose ``w`` row i made the synthetic face named i. Without it synthetic faces are sampled endlessly."""
-    psi: tuple[float, ...] = (0.6, 1.0)
-    """Truncation of endless samples, drawn between the two."""
-    train: list[dict[str, Any]] = field(default_factory=list)
-    synthetic: list[dict[str, Any]] = field(default_factory=list)
-    validation: list[dict[str, Any]] = field(default_factory=list)
 
 
 class StyleDistance(nn.Module):
@@ -123,51 +116,6 @@ def style_maps(generator: Trunk) -> list[Tensor]:
         parts += [cast(Layer, layer).up, cast(Layer, layer).conv1, cast(Layer, layer).conv2]
     maps = [part.style.weight for part in parts]
     return [maps[min(row, len(maps) - 1)] for row in range(generator.n_styles)]
-
-
-class PSPFaces:
-    """Real and synthetic faces, each degraded by a random factor; what a step gets depends on (seed, step, rank) only."""
-
-    def __init__(self, data: Data, loop_batch: int, seed: int, images_from: int, generator: Generator, side: int) -> None:
-        self.data, self.batch_size, self.seed, self.images_from, self.side = data, loop_batch, seed, images_from, side
-        self.real = faces.load(data.train, data.size) if data.real else None
-        self.synthetic = SyntheticFaces(
-            generator, generator.synthesize, sources=data.synthetic, latents=data.latents, size=data.size, psi=data.psi
-        )
-        self.augment = fill(faces.Augment, data.augment, "[data.augment]")
-        if data.real > loop_batch or (data.real and not data.train):
-            raise FaceSRError(f"data.real is {data.real}: it takes [[data.train]] faces and a batch of at least as many")
-
-    def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
-        """``hr``, ``given`` (what the encoder gets, in [-1, 1]), ``codes`` (B, 512) and ``known`` (B,): where they are true."""
-        draw = torch.Generator().manual_seed(faces.step_seed(self.seed, step, rank))
-        n_real = self.data.real if self.real is not None and step >= self.images_from else 0
-        parts = [(self._real(n_real, draw), torch.zeros(n_real, 512))] if n_real else []
-        if self.batch_size > n_real:
-            parts.append(self.synthetic.draw(self.batch_size - n_real, draw))
-        hr, codes = (torch.cat(part) for part in zip(*parts, strict=True))
-        return {"hr": hr, "given": self.degraded(hr, draw), "codes": codes, "known": torch.arange(len(hr)) >= n_real}
-
-    def degraded(self, hr: Tensor, draw: torch.Generator) -> Tensor:
-        """The encoder's inputs (B, 3, side, side) in [-1, 1] for ``hr`` (B, 3, size, size) in [0, 1], a random factor a face."""
-        picks = torch.randint(len(self.data.factors), (len(hr),), generator=draw)
-        given = torch.empty(len(hr), 3, self.side, self.side)
-        for index, factor in enumerate(self.data.factors):
-            rows = (picks == index).nonzero().flatten()
-            for first in range(0, len(rows), 256):  # a few hundred at a time: enlarging takes memory
-                some = rows[first : first + 256]
-                given[some] = enlarge(hr[some], factor, self.data.kernel, self.side)
-        return given
-
-    def _real(self, n: int, draw: torch.Generator) -> Tensor:
-        assert self.real is not None
-        rows = self.real.index[torch.randint(len(self.real), (n,), generator=draw).numpy()]
-        return self.augment(self.real.pixels[rows], draw)
-
-
-def enlarge(hr: Tensor, factor: int, kernel: str, side: int) -> Tensor:
-    """The encoder's input (B, 3, side, side) in [-1, 1]: ``hr`` in [0, 1] degraded by ``factor``, then as the method does it."""
-    return from_lr(faces.degrade(hr, factor, kernel) if factor > 1 else hr, side)
 
 
 class PSPObjective(Objective):
@@ -206,7 +154,9 @@ class PSPObjective(Objective):
         parts: dict[str, Tensor] = {"w_norm": w_norm(codes, self.generator.mean_style)}
         if batch["known"].any():
             known = batch["known"]
-            parts["latent"] = self.frozen["distance"](codes[known], batch["codes"][known][:, None]).mean()
+            parts["latent"] = self.frozen["distance"](codes[known], batch["codes"][known]).mean()
+            if self.losses.linear:
+                parts["linear"] = self.frozen["linear"](codes[known] - batch["codes"][known]).mean()
         if batch["step"] >= self.losses.images_from:
             n = self.losses.images or len(codes)
             parts |= {k: v.mean() for k, v in self.image_losses(codes[:n], batch["hr"][:n]).items()}
@@ -219,13 +169,23 @@ class PSPObjective(Objective):
         return {name: self._loss(name, image, hr * 2 - 1) for name in IMAGE_LOSSES if getattr(self.losses, name)}
 
     def _loss(self, name: str, image: Tensor, target: Tensor) -> Tensor:
-        if name == "l2":
-            return (image - target).square().mean((1, 2, 3))
-        if name == "l2_crop":
-            return crop(image - target).square().mean((1, 2, 3))
         if name == "lpips":
             return self.frozen["lpips"](image, target).float()  # type: ignore[no-any-return]
-        return self.frozen["identity"](image / 2 + 0.5, target / 2 + 0.5)  # type: ignore[no-any-return]
+        if name == "identity":
+            return self.frozen["identity"](image / 2 + 0.5, target / 2 + 0.5)  # type: ignore[no-any-return]
+        return PIXELS[name](image - target).square().mean((1, 2, 3))
+
+    def linear_losses(self) -> LinearLosses:
+        """The image losses as squared distances of features."""
+
+        def pixels(of: Callable[[Tensor], Tensor]) -> Features:
+            return lambda x: [of(x) / of(x)[0].numel() ** 0.5]
+
+        lpips, identity = cast(LPIPS, self.frozen["lpips"]), cast(IdentityLoss, self.frozen["identity"])
+        features: dict[str, Features] = {name: pixels(of) for name, of in PIXELS.items()}
+        features["lpips"] = lpips.features_of
+        features["identity"] = lambda x: [identity.embed(x / 2 + 0.5) / 2**0.5]
+        return LinearLosses(features, {name: getattr(self.losses, name) for name in IMAGE_LOSSES})
 
     def restore(self, batch: Batch) -> Tensor:
         """Images in [-1, 1] of a validation batch."""
@@ -286,6 +246,10 @@ def prepare(recipe: Recipe) -> Job:
         load_strictly(objective.modules["encoder"], part(load_tensors(faces.expand(net.start)), "encoder"), "pSp encoder")
     elif net.start_faces:
         _start(objective, source, net.start_faces)
+    if source.recombination:
+        _recombine(objective, source)
+    elif losses.linear:
+        raise FaceSRError("[loss]: linear needs the codes of real faces to be searched: add a table [data.recombined]")
     held_out = faces.load(data.validation, data.size) if data.validation else None
     return Job(objective, source, [] if held_out is None else fixed_batches(held_out, 8))
 
@@ -298,3 +262,19 @@ def _start(objective: PSPObjective, source: PSPFaces, count: int) -> None:
     given = source.degraded(hr, torch.Generator().manual_seed(0))
     forms = cast(StyleDistance, objective.frozen["distance"]).get_buffer("forms")
     linear_start(encoder, given, codes - objective.generator.mean_style, forms)
+
+
+def _recombine(objective: PSPObjective, source: PSPFaces) -> None:
+    """Search the codes of the real faces from where the encoder puts them, render others between them, and set the linear losses."""
+    asked, real, generator = source.recombination, source.real, objective.generator
+    assert asked is not None and real is not None
+    objective.modules["encoder"].eval()
+
+    @torch.no_grad()
+    def start(images: Tensor) -> Tensor:
+        return objective.codes(from_lr(images, objective.config.input_size))
+
+    folder = faces.expand(asked.folder)
+    codes, rows = search(folder, real.pixels, start, generator, objective.linear_losses(), asked.steps)
+    objective.frozen["linear"] = Quadratic(rows)
+    source.recombined = Recombined(folder, codes, generator, asked.faces)

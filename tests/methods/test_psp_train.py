@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ import torch
 from bench.errors import FaceSRError
 from methods.generators.base import Generator
 from methods.generators.mobilestylegan128 import MobileStyleGAN128
+from methods.psp import recombine
 from methods.psp.encoders import EncoderConfig, GradualStyleEncoder, build
+from methods.psp.faces import PSPFaces
+from methods.psp.linear import Descent, LinearLosses, Quadratic
+from methods.psp.preprocess import from_lr
 from methods.psp.start import linear_start
-from methods.psp.training import StyleDistance, prepare, style_maps
+from methods.psp.training import PSPObjective, StyleDistance, prepare, style_maps
 from methods.training.recipe import Loop, Recipe, read
 
 TINY = EncoderConfig(
@@ -175,3 +180,73 @@ def test_a_recipe_that_cannot_work_gets_one_sentence(recipe: Recipe) -> None:
             prepare(recipe)
         table.clear()
         table.update(kept)
+
+
+def test_losses_of_a_small_change_of_a_code_are_its_quadratic_form() -> None:
+    """On a generator whose images are linear in the codes, B of many probes gives the losses themselves."""
+
+    class Linear(Generator):
+        size, n_styles, style_dim = 8, 2, 16
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.map_ = torch.nn.Parameter(torch.randn(2 * 16, 3 * 8 * 8, generator=torch.Generator().manual_seed(3)) / 8)
+
+        def map(self, z: torch.Tensor) -> torch.Tensor:
+            return z
+
+        def synthesize(self, w_plus: torch.Tensor, noise: object = None) -> torch.Tensor:
+            return (w_plus.flatten(1) @ self.map_).view(-1, 3, 8, 8)
+
+    generator = Linear()
+    losses = LinearLosses({"l2": lambda x: [x / 192**0.5], "half": lambda x: [x[:, :1] / 8]}, {"l2": 1.0, "half": 0.5})
+    draw = torch.Generator().manual_seed(0)
+    probes = losses.probe(generator, torch.randn(3000, 2, 16, generator=draw), seed=0)
+    change = torch.randn(5, 2, 16, generator=draw)
+    image = generator.synthesize(change)
+    truth = losses.of(image, torch.zeros_like(image))
+    assert truth[0].item() == pytest.approx(image[0].square().mean().item() + 0.5 * image[0, 0].square().mean().item(), rel=1e-5)
+    torch.testing.assert_close(Quadratic(losses.rows(probes))(change), truth, rtol=0.1, atol=0)
+
+    descent = Descent(generator, losses.rows(probes), damping=1e-3)
+    codes = descent.invert(change, lambda c: losses.of(generator.synthesize(c), torch.zeros(5, 3, 8, 8)), steps=12)
+    assert (losses.of(generator.synthesize(codes), torch.zeros(5, 3, 8, 8)) < 1e-3 * truth).all()
+
+
+def test_faces_between_real_ones_are_made_once_and_known_by_their_codes(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recombine, "CHUNK", 4)
+    table = {"folder": str(tmp_path / "made"), "faces": 7, "steps": 2, "batch": 2, "found": 1}
+    recipe.data.update(recombined=table, real=1)
+    recipe.loss.update(linear=1.0, consistency=1.0)
+    recipe = dataclasses.replace(recipe, loop=Loop(steps=2, batch=5))
+    job = prepare(recipe)
+    assert "rendering training faces 4 to 8" in capsys.readouterr().err
+    source, objective = job.source, job.objective
+    assert isinstance(source, PSPFaces) and isinstance(objective, PSPObjective) and source.recombined is not None
+    batch = source.batch(1)
+    assert batch["known"].tolist() == [False, True, True, True, True]
+    assert batch["codes"].shape == (5, 16, 512)
+    drawn = objective.generator.synthesize(batch["codes"][1:3]).clamp(-1, 1) / 2 + 0.5
+    assert (drawn - batch["hr"][1:3]).abs().max() < 0.02  # 8 bits, codes of fp16
+    real = source.real
+    assert real is not None
+    phase = next(objective.phases({**batch, "step": 1}))
+    assert float(phase.scalars["linear"].detach()) > 0
+
+    # The search brought the real faces nearer than the encoder had put them.
+    losses = objective.linear_losses()
+    images = torch.from_numpy(real.pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    objective.modules["encoder"].eval()
+    with torch.no_grad():
+        before = losses.of(objective.generator.synthesize(objective.codes(from_lr(images / 2 + 0.5, 32))), images)
+        after = losses.of(objective.generator.synthesize(source.recombined.real), images)
+    assert (after < before).all()
+
+    again = prepare(recipe).source
+    assert capsys.readouterr().err == ""
+    assert torch.equal(again.batch(1)["hr"], batch["hr"])
+    recipe.data.update(recombined={**table, "batch": 4})
+    with pytest.raises(FaceSRError, match="6 real and recombined faces do not fit a batch of 5"):
+        prepare(recipe)

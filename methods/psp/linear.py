@@ -1,0 +1,101 @@
+"""The image losses as a quadratic form of the codes: what a change of W+ does to them, to first order, for the price of a matrix.
+
+Every loss used here is a squared distance of features f of the image, so near the truth it is |J d|^2, d the change of codes and J
+the Jacobian of f through the generator (Gauss-Newton). For v ~ N(0, I), g = J^T v has E[(g . d)^2] = |J d|^2: one backward pass a
+probe g, and a few hundred faces' probes together know what codes do to faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from methods.generators.base import Generator
+
+Features = Callable[[Tensor], list[Tensor]]
+"""Images (B, 3, S, S) in [-1, 1] -> tensors (B, …) whose summed squared differences are the loss, a face."""
+
+
+class LinearLosses:
+    """A weighted sum of losses that are squared distances of ``features``; a weight of each in ``weights``."""
+
+    def __init__(self, features: Mapping[str, Features], weights: Mapping[str, float]) -> None:
+        self.features = {name: of for name, of in features.items() if weights[name]}
+        self.weights = weights
+
+    def of(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The loss itself (B,)."""
+        total = images.new_zeros(len(images))
+        for name, of in self.features.items():
+            with torch.no_grad():
+                wanted = of(targets)
+            parts = zip(of(images), wanted, strict=True)
+            total = total + self.weights[name] * torch.stack([(a - b).square().flatten(1).sum(1) for a, b in parts]).sum(0)
+        return total
+
+    def probe(self, generator: Generator, codes: Tensor, seed: int) -> dict[str, Tensor]:
+        """For each face of ``codes`` (B, n_styles, 512) and loss one probe (B, n_styles * 512), as fp16; and ``codes``."""
+        draw = torch.Generator().manual_seed(seed)
+        found: dict[str, list[Tensor]] = {name: [] for name in self.features}
+        for code in codes:
+            at = code[None].clone().requires_grad_()
+            image = generator.synthesize(at)
+            for name, of in self.features.items():
+                value = torch.stack([(part * torch.randn(part.shape, generator=draw)).sum() for part in of(image)]).sum()
+                found[name].append(torch.autograd.grad(value, at, retain_graph=True)[0].flatten())
+        return {"codes": codes, **{name: torch.stack(rows).half() for name, rows in found.items()}}
+
+    def rows(self, probes: Mapping[str, Tensor]) -> Tensor:
+        """B (K, n_styles * 512) such that |B d|^2 is the loss of a small change d of a code, on the average of the probed faces."""
+        return torch.cat([probes[name].float() * (self.weights[name] / len(probes[name])) ** 0.5 for name in self.features])
+
+
+class Quadratic(nn.Module):
+    """|B d|^2 of changes d (B, n_styles, 512) of codes, one value a face; ``rows``: B."""
+
+    def __init__(self, rows: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows, persistent=False)
+
+    def forward(self, change: Tensor) -> Tensor:
+        """(B,)."""
+        return (change.flatten(1) @ self.get_buffer("rows").to(change).T).square().sum(1)
+
+
+class Descent:
+    """Gradient descent on codes with momentum, preconditioned by B and by the spread of the generator's own W.
+
+    A code is ``mean + u L`` with L the root of W's covariance (plus ``floor``), so that steps keep to what faces vary in; a step is
+    (2 B^T B + damping)^-1 times the gradient by u, by Woodbury's identity.
+    """
+
+    def __init__(self, generator: Generator, rows: Tensor, *, damping: float = 0.04, floor: float = 0.02) -> None:
+        with torch.no_grad():
+            z = torch.randn(6000, generator.style_dim, generator=torch.Generator().manual_seed(1))
+            w = generator.map(z) - generator.mean_style
+            values, vectors = torch.linalg.eigh(w.T @ w / len(w))
+        self.root = (vectors * (values.clamp(min=0) + floor).sqrt()) @ vectors.T
+        self.damping = damping
+        self.rows = (rows.view(len(rows), -1, generator.style_dim) @ self.root).flatten(1) * 2**0.5
+        self.factor = torch.linalg.cholesky(self.rows @ self.rows.T + damping * torch.eye(len(rows)))
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The step (B, n_styles, 512) for a gradient by codes."""
+        g = (gradient @ self.root).flatten(1)
+        g = (g - torch.cholesky_solve(self.rows @ g.T, self.factor).T @ self.rows) / self.damping
+        step: Tensor = g.view_as(gradient) @ self.root
+        return step
+
+    def invert(
+        self, codes: Tensor, loss: Callable[[Tensor], Tensor], steps: int, *, rate: float = 0.7, momentum: float = 0.6
+    ) -> Tensor:
+        """Move ``codes`` (B, n_styles, 512) down ``loss``, which takes them and gives (B,)."""
+        velocity = torch.zeros_like(codes)
+        for _ in range(steps):
+            at = codes.detach().requires_grad_()
+            gradient = torch.autograd.grad(loss(at).sum(), at)[0]
+            velocity = momentum * velocity + self.direction(gradient)
+            codes = at.detach() - rate * velocity
+        return codes

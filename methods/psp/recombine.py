@@ -1,0 +1,150 @@
+"""Training faces between real ones: codes found for real faces, recombined, and rendered with their true W+ code.
+
+The mapping network's W alone teaches an encoder little about photographs: real faces lie outside it, in W+. So the codes of a few
+hundred real faces are searched once (``search``), and from their spread and W's new faces are drawn.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.imaging import to_tensor, to_uint8, write_whole
+from methods.generators.base import Generator
+from methods.psp.linear import Descent, LinearLosses
+
+CHUNK, PART = 256, 32
+"""Faces rendered, and real faces searched, together: what is in one file."""
+
+
+def recombine(real: Tensor, generator: Generator, n: int, draw: torch.Generator) -> Tensor:
+    """``n`` codes (n, n_styles, 512) from those of real faces (N, n_styles, 512) and from W.
+
+    Three tenths: combinations of three real faces' deviations from their mean, of the same variance. A fifth: W, with what differs
+    from style to style of real faces. Three in twenty: W alone, one style for all rows. The rest: real faces and W in any proportion.
+    A quarter of all then take their finer styles from their neighbour.
+    """
+
+    def between(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, 1, 1, generator=draw)
+
+    def mixed(deviations: Tensor, of: int) -> Tensor:
+        share = (-torch.rand(n, of, generator=draw).log()) ** 1.5
+        share = share / share.square().sum(1, keepdim=True).sqrt()
+        return (share[:, :, None, None] * deviations[torch.randint(len(real), (n, of), generator=draw)]).sum(1)
+
+    def from_w() -> Tensor:
+        w = generator.map(torch.randn(n, generator.style_dim, generator=draw)) - generator.mean_style
+        return (between(0.5, 1) * w[:, None]).expand(-1, generator.n_styles, -1)
+
+    centre, mean = real.mean(0), generator.mean_style
+    apart = real - real.mean(1, keepdim=True)
+    among = centre + between(0.7, 1.1) * mixed(real - centre, 3)
+    spread = mean + from_w() + between(0.5, 1.1) * mixed(apart - apart.mean(0), 3) + between(0, 1) * apart.mean(0)
+    angle = between(0, torch.pi / 2)
+    both = centre + angle.cos() * mixed(real - centre, 2) + 0.9 * angle.sin() * from_w()
+    kind = torch.rand(n, 1, 1, generator=draw)
+    codes = torch.where(kind < 0.3, among, torch.where(kind < 0.5, spread, torch.where(kind < 0.85, both, mean + from_w())))
+    cut = torch.randint(2, generator.n_styles - 2, (n, 1, 1), generator=draw)
+    finer = (torch.rand(n, 1, 1, generator=draw) < 0.25) & (torch.arange(generator.n_styles)[:, None] >= cut)
+    return torch.where(finer, codes.roll(1, 0), codes)
+
+
+class Recombined:
+    """``count`` rendered faces and their codes in ``folder``, made where they are not there yet; later runs read them.
+
+    ``real`` (N, n_styles, 512): codes of the real faces. The faces depend on these only, not on what of them was there before.
+    """
+
+    def __init__(self, folder: Path, real: Tensor, generator: Generator, count: int) -> None:
+        self.real = real
+        self.images: list[NDArray[np.uint8]] = []
+        codes: list[Tensor] = []
+        chunks = -(-count // CHUNK)
+        for index in range(chunks):
+
+            def make(index: int = index) -> dict[str, Tensor]:
+                say(f"rendering training faces {index * CHUNK} to {(index + 1) * CHUNK} of {chunks * CHUNK} into {folder}")
+                return render(real, generator, index)
+
+            held = kept(folder / f"faces-{index:03d}.safetensors", make)
+            self.images.append(held["images"].numpy())
+            codes.append(held["codes"])
+        self.codes = torch.cat(codes)
+
+    def draw(self, n: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """``n`` faces (n, 3, S, S) in [0, 1] and their codes (n, n_styles, 512)."""
+        rows = torch.randint(len(self.codes), (n,), generator=random).tolist()
+        pictures = np.stack([self.images[row // CHUNK][row % CHUNK] for row in rows])
+        return to_tensor(pictures), self.codes[rows].float()
+
+
+@torch.no_grad()
+def render(real: Tensor, generator: Generator, index: int) -> dict[str, Tensor]:
+    """``codes`` (256, n_styles, 512) as fp16 and the 8-bit ``images`` (256, S, S, 3) of them."""
+    codes = recombine(real, generator, CHUNK, torch.Generator().manual_seed(index)).half()
+    parts = [generator.synthesize(codes[i : i + 16].float()) for i in range(0, CHUNK, 16)]
+    return {"codes": codes, "images": torch.from_numpy(to_uint8(torch.cat(parts) / 2 + 0.5))}
+
+
+def search(
+    folder: Path,
+    faces: NDArray[np.uint8],
+    start: Callable[[Tensor], Tensor],
+    generator: Generator,
+    losses: LinearLosses,
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Codes (N, n_styles, 512) of real ``faces`` (N, S, S, 3), and B of ``LinearLosses.rows`` at them; kept in ``folder``.
+
+    ``start``: codes to begin with for images in [0, 1]. First a probe a face and loss is taken there, then the codes move down.
+    """
+    begin: list[Tensor] = []
+    probes: list[dict[str, Tensor]] = []
+    for first in range(0, len(faces), PART):
+        images = to_tensor(faces[first : first + PART])
+
+        def measure(images: Tensor = images, first: int = first) -> dict[str, Tensor]:
+            say(f"probing the losses at real faces {first} to {first + len(images)} of {len(faces)}")
+            return losses.probe(generator, start(images), seed=first)
+
+        held = kept(folder / f"probes-{first:04d}.safetensors", measure)
+        begin.append(held.pop("codes"))
+        probes.append(held)
+    rows = losses.rows({name: torch.cat([part[name] for part in probes]) for name in probes[0]})
+    descent = Descent(generator, rows)
+
+    def nearer(codes: Tensor, images: Tensor) -> Tensor:
+        return descent.invert(codes, lambda at: losses.of(generator.synthesize(at), images * 2 - 1), steps)
+
+    found = []
+    for codes, first in zip(begin, range(0, len(faces), PART), strict=True):
+
+        def descend(codes: Tensor = codes, first: int = first) -> dict[str, Tensor]:
+            say(f"searching the codes of real faces {first} to {first + len(codes)} of {len(faces)}")
+            images = to_tensor(faces[first : first + PART])
+            return {"codes": torch.cat([nearer(codes[i : i + 8], images[i : i + 8]) for i in range(0, len(codes), 8)])}
+
+        found.append(kept(folder / f"real-{first:04d}.safetensors", descend)["codes"])
+    return torch.cat(found), rows
+
+
+def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What the file ``path`` holds, made first where it is not there."""
+    from safetensors.torch import load_file, save
+
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, save({name: tensor.contiguous() for name, tensor in make().items()}))
+    return load_file(path)
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    sys.stderr.write(line + "\n")
