@@ -68,18 +68,18 @@ class Descent:
     """Gradient descent on codes with momentum, preconditioned by B and by the spread of the generator's own W.
 
     A code is ``mean + u L`` with L the root of W's covariance (plus ``floor``), so that steps keep to what faces vary in; a step is
-    (2 B^T B + damping)^-1 times the gradient by u, by Woodbury's identity.
+    (2 B^T B + c)^-1 times the gradient by u, by Woodbury's identity; c is ``damping`` times the trace of 2 B^T B.
     """
 
-    def __init__(self, generator: Generator, rows: Tensor, *, damping: float = 0.04, floor: float = 0.02) -> None:
+    def __init__(self, generator: Generator, rows: Tensor, *, damping: float = 0.003, floor: float = 0.02) -> None:
         with torch.no_grad():
             z = torch.randn(6000, generator.style_dim, generator=torch.Generator().manual_seed(1))
             w = generator.map(z) - generator.mean_style
             values, vectors = torch.linalg.eigh(w.T @ w / len(w))
         self.root = (vectors * (values.clamp(min=0) + floor).sqrt()) @ vectors.T
-        self.damping = damping
         self.rows = (rows.view(len(rows), -1, generator.style_dim) @ self.root).flatten(1) * 2**0.5
-        self.factor = torch.linalg.cholesky(self.rows @ self.rows.T + damping * torch.eye(len(rows)))
+        self.damping = damping * float(self.rows.square().sum())
+        self.factor = torch.linalg.cholesky(self.rows @ self.rows.T + self.damping * torch.eye(len(rows)))
 
     def direction(self, gradient: Tensor) -> Tensor:
         """The step (B, n_styles, 512) for a gradient by codes."""
@@ -91,11 +91,20 @@ class Descent:
     def invert(
         self, codes: Tensor, loss: Callable[[Tensor], Tensor], steps: int, *, rate: float = 0.7, momentum: float = 0.6
     ) -> Tensor:
-        """Move ``codes`` (B, n_styles, 512) down ``loss``, which takes them and gives (B,)."""
-        velocity = torch.zeros_like(codes)
-        for _ in range(steps):
+        """Codes of the least ``loss`` met in ``steps`` from ``codes`` (B, n_styles, 512); it takes them and gives (B,).
+
+        A face whose loss rises goes back and on at half its rate.
+        """
+        best, slope, velocity = codes, torch.zeros_like(codes), torch.zeros_like(codes)
+        least, rates = codes.new_full((len(codes),), torch.inf), codes.new_full((len(codes), 1, 1), rate)
+        for step in range(steps + 1):
             at = codes.detach().requires_grad_()
-            gradient = torch.autograd.grad(loss(at).sum(), at)[0]
-            velocity = momentum * velocity + self.direction(gradient)
-            codes = at.detach() - rate * velocity
-        return codes
+            value = loss(at)
+            gradient = torch.autograd.grad(value.sum(), at)[0] if step < steps else slope
+            better = (value.detach() < least)[:, None, None]
+            least = torch.minimum(value.detach(), least)
+            best, slope = torch.where(better, at.detach(), best), torch.where(better, gradient, slope)
+            rates = torch.where(better, rates, rates / 2)
+            velocity = torch.where(better, momentum * velocity, 0) + self.direction(slope)
+            codes = best - rates * velocity
+        return best

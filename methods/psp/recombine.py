@@ -6,6 +6,8 @@ hundred real faces are searched once (``search``), and from their spread and W's
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.errors import FaceSRError
 from bench.imaging import to_tensor, to_uint8, write_whole
 from methods.generators.base import Generator
 from methods.psp.linear import Descent, LinearLosses
@@ -104,7 +107,10 @@ def search(
     """Codes (N, n_styles, 512) of real ``faces`` (N, S, S, 3), and B of ``LinearLosses.rows`` at them; kept in ``folder``.
 
     ``start``: codes to begin with for images in [0, 1]. First a probe a face and loss is taken there, then the codes move down.
+    A folder made for other faces, losses or steps is refused.
     """
+    told = {name: losses.weights[name] for name in losses.features}
+    _claim(folder, {"faces": hashlib.sha256(faces.tobytes()).hexdigest(), "losses": told, "steps": steps})
     begin: list[Tensor] = []
     probes: list[dict[str, Tensor]] = []
     for first in range(0, len(faces), PART):
@@ -135,12 +141,23 @@ def search(
     return torch.cat(found), rows
 
 
+def _claim(folder: Path, about: dict[str, object]) -> None:
+    note = folder / "made-for.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not note.is_file():
+        write_whole(note, json.dumps(about, indent=1) + "\n")
+    held = json.loads(note.read_text(encoding="utf-8"))
+    if other := [key for key, value in about.items() if held.get(key) != value]:
+        raise FaceSRError(
+            f"{folder} holds training faces made for other {other[0]}: name another data.recombined.folder, or delete it"
+        )
+
+
 def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """What the file ``path`` holds, made first where it is not there."""
     from safetensors.torch import load_file, save
 
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, save({name: tensor.contiguous() for name, tensor in make().items()}))
     return load_file(path)
 

@@ -76,15 +76,15 @@ def test_other_generators_are_measured_by_their_codes() -> None:
 def recipe(fixtures: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("FACESR_FIXTURES", str(fixtures))
     default = read(Path(__file__).parents[2] / "methods/psp/recipes/default.toml")
-    net = {k: v for k, v in default.net.items() if k != "start_faces"} | {"width": 16, "head": 16, "channels": [8, 8, 16, 16]}
+    net = {k: v for k, v in default.net.items() if k != "start"} | {"width": 16, "head": 16, "channels": [8, 8, 16, 16]}
     data = {
-        **default.data,
+        **{k: v for k, v in default.data.items() if k != "recombined"},
         "real": 1,
         "train": [{**default.data["train"][0], "last": 3}],
         "synthetic": [{**default.data["synthetic"][0], "first": 10, "last": 14}],
         "validation": [{**default.data["validation"][0], "last": 1}],
     }
-    loss = {**default.loss, "images": 2}
+    loss = {**default.loss, "images": 2, "linear": 0.0}
     return Recipe("psp", Loop(steps=2, batch=3), net, loss, default.optimiser, data)
 
 
@@ -110,7 +110,7 @@ def test_real_faces_are_changed_as_the_recipe_says(recipe: Recipe) -> None:
 
 
 def test_a_loss_without_a_weight_is_not_computed_and_the_crop_is_the_published_one(recipe: Recipe) -> None:
-    recipe.loss.update(lpips=0.0, identity=0.0, l2_crop=2.0)
+    recipe.loss.update(lpips=0.0, identity=0.0, consistency=0.0, l2_crop=2.0)
     job = prepare(recipe)
     phase = next(job.objective.phases({**job.source.batch(0), "step": 0}))
     assert set(phase.scalars) == {"w_norm", "latent", "l2", "l2_crop"}
@@ -143,7 +143,7 @@ def test_updates_lower_the_loss_and_leave_the_generator_alone(recipe: Recipe) ->
     for _ in range(4):
         phase = next(objective.phases(batch))
         totals.append(float(phase.loss.detach()))
-        assert {"latent", "l2", "lpips", "identity", "w_norm"} == set(phase.scalars)
+        assert {"latent", "l2", "l2_crop", "consistency", "lpips", "identity", "w_norm"} == set(phase.scalars)
         objective.optimisers["encoder"].zero_grad()
         phase.loss.backward()  # type: ignore[no-untyped-call]
         objective.optimisers["encoder"].step()
@@ -217,9 +217,9 @@ def test_faces_between_real_ones_are_made_once_and_known_by_their_codes(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(recombine, "CHUNK", 4)
-    table = {"folder": str(tmp_path / "made"), "faces": 7, "steps": 2, "batch": 2, "found": 1}
+    table = {"folder": str(tmp_path / "made"), "faces": 7, "steps": 4, "batch": 2, "found": 1}
     recipe.data.update(recombined=table, real=1)
-    recipe.loss.update(linear=1.0, consistency=1.0)
+    recipe.loss.update(linear=1.0)
     recipe = dataclasses.replace(recipe, loop=Loop(steps=2, batch=5))
     job = prepare(recipe)
     assert "rendering training faces 4 to 8" in capsys.readouterr().err
@@ -247,6 +247,9 @@ def test_faces_between_real_ones_are_made_once_and_known_by_their_codes(
     again = prepare(recipe).source
     assert capsys.readouterr().err == ""
     assert torch.equal(again.batch(1)["hr"], batch["hr"])
+    recipe.data.update(recombined={**table, "steps": 3})
+    with pytest.raises(FaceSRError, match="holds training faces made for other steps"):
+        prepare(recipe)
     recipe.data.update(recombined={**table, "batch": 4})
     with pytest.raises(FaceSRError, match="6 real and recombined faces do not fit a batch of 5"):
         prepare(recipe)
