@@ -25,7 +25,7 @@ class PSP(Method):
     it). ``generator``: the one an encoder without a decoder was trained for ('' for the one it names).
     ``samples``: further plausible faces, by mixing the styles ``latent_mask`` ('8,9,10'; '' for those of 64 pixels and up) with a
     random face's, wholly or by ``mix_alpha``. ``refine_steps``: at most so many steps of a search after the encoder, each about as long
-    as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take 50 to 100).
+    as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 25).
     ``preprocess``: ``lr`` feeds the LR face itself; ``script`` degrades it once more by ``resize_factor``, as the release's inference
     script does to any image.
     """
