@@ -33,6 +33,10 @@ class Recombination:
     found: int = 6
     """Real faces with the codes found for them in a batch."""
 
+    def __post_init__(self) -> None:
+        if self.faces < 1 or min(self.steps, self.batch, self.found) < 0:
+            raise FaceSRError("[data.recombined]: faces must be at least 1; steps, batch and found at least 0")
+
 
 @dataclass(frozen=True)
 class Data:

@@ -25,15 +25,23 @@ class LinearLosses:
         self.features = {name: of for name, of in features.items() if weights[name]}
         self.weights = weights
 
+    def to(self, targets: Tensor) -> Callable[[Tensor], Tensor]:
+        """The loss itself (B,) of images (B, 3, S, S) against ``targets``, whose features are taken once."""
+        with torch.no_grad():
+            wanted = {name: of(targets) for name, of in self.features.items()}
+
+        def loss(images: Tensor) -> Tensor:
+            total = images.new_zeros(len(images))
+            for name, of in self.features.items():
+                parts = zip(of(images), wanted[name], strict=True)
+                total = total + self.weights[name] * torch.stack([(a - b).square().flatten(1).sum(1) for a, b in parts]).sum(0)
+            return total
+
+        return loss
+
     def of(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The loss itself (B,)."""
-        total = images.new_zeros(len(images))
-        for name, of in self.features.items():
-            with torch.no_grad():
-                wanted = of(targets)
-            parts = zip(of(images), wanted, strict=True)
-            total = total + self.weights[name] * torch.stack([(a - b).square().flatten(1).sum(1) for a, b in parts]).sum(0)
-        return total
+        """The same, once."""
+        return self.to(targets)(images)
 
     def probe(self, generator: Generator, codes: Tensor, seed: int) -> dict[str, Tensor]:
         """For each face of ``codes`` (B, n_styles, 512) and loss one probe (B, n_styles * 512), as fp16; and ``codes``."""

@@ -127,7 +127,8 @@ def search(
     descent = Descent(generator, rows)
 
     def nearer(codes: Tensor, images: Tensor) -> Tensor:
-        return descent.invert(codes, lambda at: losses.of(generator.synthesize(at), images * 2 - 1), steps)
+        loss = losses.to(images * 2 - 1)
+        return descent.invert(codes, lambda at: loss(generator.synthesize(at)), steps)
 
     found = []
     for codes, first in zip(begin, range(0, len(faces), PART), strict=True):
@@ -146,7 +147,10 @@ def _claim(folder: Path, about: dict[str, object]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not note.is_file():
         write_whole(note, json.dumps(about, indent=1) + "\n")
-    held = json.loads(note.read_text(encoding="utf-8"))
+    try:
+        held = dict(json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FaceSRError(f"{note} cannot be read ({error}): delete {folder}, its faces are made again") from None
     if other := [key for key, value in about.items() if held.get(key) != value]:
         raise FaceSRError(
             f"{folder} holds training faces made for other {other[0]}: name another data.recombined.folder, or delete it"
@@ -155,11 +159,15 @@ def _claim(folder: Path, about: dict[str, object]) -> None:
 
 def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """What the file ``path`` holds, made first where it is not there."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
     if not path.is_file():
         write_whole(path, save({name: tensor.contiguous() for name, tensor in make().items()}))
-    return load_file(path)
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise FaceSRError(f"{path} cannot be read ({error}): delete it, it is made again") from None
 
 
 def say(line: str) -> None:

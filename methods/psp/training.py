@@ -242,15 +242,15 @@ def prepare(recipe: Recipe) -> Job:
         raise FaceSRError(f"[data]: factor {wrong[0]} does not divide {data.size}: give powers of two up to {data.size}")
     objective = PSPObjective(config, generator, net, losses, recipe.optimiser)
     source = PSPFaces(data, recipe.loop.batch, recipe.loop.seed, losses.images_from, generator, config.input_size)
+    held_out = faces.load(data.validation, data.size) if data.validation else None
     if net.start:
         load_strictly(objective.modules["encoder"], part(load_tensors(faces.expand(net.start)), "encoder"), "pSp encoder")
     elif net.start_faces:
         _start(objective, source, net.start_faces)
-    if source.recombination:
+    if source.recombination:  # last: it may take half an hour, and what is wrong with the rest should be told before
         _recombine(objective, source)
     elif losses.linear:
         raise FaceSRError("[loss]: linear needs the codes of real faces to be searched: add a table [data.recombined]")
-    held_out = faces.load(data.validation, data.size) if data.validation else None
     return Job(objective, source, [] if held_out is None else fixed_batches(held_out, 8))
 
 

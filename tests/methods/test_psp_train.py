@@ -250,6 +250,17 @@ def test_faces_between_real_ones_are_made_once_and_known_by_their_codes(
     recipe.data.update(recombined={**table, "steps": 3})
     with pytest.raises(FaceSRError, match="holds training faces made for other steps"):
         prepare(recipe)
+    broken = tmp_path / "made" / "faces-001.safetensors"
+    broken.write_bytes(broken.read_bytes()[:100])
+    recipe.data.update(recombined=table)
+    with pytest.raises(FaceSRError, match=r"faces-001\.safetensors cannot be read .* delete it, it is made again"):
+        prepare(recipe)
+    (tmp_path / "made" / "made-for.json").write_text("{")
+    with pytest.raises(FaceSRError, match=r"made-for\.json cannot be read"):
+        prepare(recipe)
+    recipe.data.update(recombined={**table, "faces": 0})
+    with pytest.raises(FaceSRError, match="faces must be at least 1"):
+        prepare(recipe)
     recipe.data.update(recombined={**table, "batch": 4})
     with pytest.raises(FaceSRError, match="6 real and recombined faces do not fit a batch of 5"):
         prepare(recipe)
