@@ -1,3 +1,1 @@
 """The engine of FaceSR-Bench: protocols, runs, metrics, statistics and studies. Knows no method by name, prints nothing."""
-
-__version__ = "0.1.0"

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError
-from bench.faces import F64, U8
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import F64, U8
 
 ARCFACE_TEMPLATE: F64 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]

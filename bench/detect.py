@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.faces import F64, U8
-from bench.onnxnet import F32, OnnxNet
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import F64, U8
+from facesr.bench.onnxnet import F32, OnnxNet
 
 WEIGHTS = "yunet"
-"""Name of the weight file in ``bench.weights``."""
+"""Name of the weight file in ``facesr.bench.weights``."""
 STRIDES = (8, 16, 32)
 MAX_SIDE = 640
 """Larger images are reduced to this side: YuNet was trained on faces of 10 to 300 pixels at about 640."""
@@ -34,7 +34,7 @@ class Detection:
 
     @property
     def points(self) -> tuple[tuple[float, float], ...]:
-        """The landmarks as ``bench.faces.Face.landmarks`` keeps them."""
+        """The landmarks as ``facesr.bench.faces.Face.landmarks`` keeps them."""
         return tuple((float(x), float(y)) for x, y in self.landmarks5)
 
 
@@ -70,7 +70,7 @@ def main_face(detections: Sequence[Detection], shape: tuple[int, int]) -> Detect
 
 @cache
 def _net() -> OnnxNet:
-    from bench import weights
+    from facesr.bench import weights
 
     return OnnxNet(Path(weights.find(WEIGHTS)), free="NHW")
 

@@ -1,4 +1,4 @@
-"""The interface a method fulfils. How one is found by name is in ``bench.registry``."""
+"""The interface a method fulfils. How one is found by name is in ``facesr.bench.registry``."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 F32 = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, suggest
 
 FOLDER = Path(__file__).parent.parent / "protocols"
 
@@ -31,7 +31,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Degradation:
-    """HR -> LR: a named kernel (``bench.imaging.KERNELS``), one scale or several, rounding to 8 bits."""
+    """HR -> LR: a named kernel (``facesr.bench.imaging.KERNELS``), one scale or several, rounding to 8 bits."""
 
     kernel: str = "bicubic-matlab"
     scale: tuple[int, ...] = (8,)
@@ -122,7 +122,7 @@ def _one_of(*choices: str) -> Check:
 
 
 def _kernel(value: Any) -> str:
-    from bench.imaging.resample import KERNELS
+    from facesr.bench.imaging.resample import KERNELS
 
     return _one_of(*KERNELS)(value)
 

@@ -22,11 +22,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.errors import FaceSRError, suggest
-from bench.method import Method
-from bench.metrics.base import Metric
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.method import Method
+from facesr.bench.metrics.base import Metric
 
-PREFIXES = {"folder": "methods.folder:Folder", "command": "methods.command:Command"}
+PREFIXES = {"folder": "facesr.methods.folder:Folder", "command": "facesr.methods.command:Command"}
 """Method kinds that are named with what they work on; found by the same path as an entry point."""
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -182,7 +182,7 @@ def build_metric(name: str, conventions: Mapping[str, Any] | None = None) -> Met
     return metric
 
 
-COUNTED = ("methods", "bench.imaging", "bench.networks")
+COUNTED = ("facesr.methods", "facesr.bench.imaging", "facesr.bench.networks")
 """Packages whose source is part of a method's code hash, beside the method's own file."""
 
 
@@ -215,13 +215,13 @@ def code_digest(target: str) -> str:
 @lru_cache(maxsize=256)
 def _sources(module: str) -> list[Path]:
     """Files of a module: its own, and all of its folder when it is a package; the parent's for ``from package import name``."""
-    root = Path(__file__).parent.parent
-    base = root.joinpath(*module.split("."))
+    package = Path(__file__).parents[1]
+    base = package.parent.joinpath(*module.split("."))
     if (base / "__init__.py").is_file():
-        return sorted(base.glob("*.py")) if base.parent != root else [base / "__init__.py"]
+        return sorted(base.glob("*.py")) if base.parent != package else [base / "__init__.py"]
     if base.with_suffix(".py").is_file():
         return [base.with_suffix(".py")]
-    if module.split(".", maxsplit=1)[0] not in ("bench", "methods"):  # somebody's installed package
+    if module.split(".", maxsplit=1)[0] != "facesr":  # somebody's installed package
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
             raise FaceSRError(f"module {module} is not installed")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 if TYPE_CHECKING:
     import pandas as pd

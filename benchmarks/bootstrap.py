@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.stats.intervals import F64, pigeonhole_means
 from benchmarks import interleaved, line
+from facesr.bench.stats.intervals import F64, pigeonhole_means
 
 SECONDS, RATIO, TOLERANCE = 0.3, 10.0, 0.02
 

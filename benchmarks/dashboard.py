@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.imaging import encode_png
-from bench.results import COLUMNS, FORMAT
+from facesr.bench.imaging import encode_png
+from facesr.bench.results import COLUMNS, FORMAT
 
 FACES, METHODS, METRICS, SIZE = 2824, 7, 10, 128
 PAGES = {
@@ -112,7 +112,7 @@ def make_study(folder: Path, ratings: int = 100_000) -> Path:
         }
     )  # fmt: skip
     frame.to_csv(folder / "ratings.csv", index=False)
-    from bench.study.imports import into_study
+    from facesr.bench.study.imports import into_study
 
     return into_study(folder / "ratings.csv", folder / "study").path
 

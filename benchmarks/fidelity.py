@@ -11,10 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bench.faces import Batch
-from bench.imaging import read_rgb, write_png
-from bench.metrics.fidelity import PSNR, SSIM
 from benchmarks import interleaved, line
+from facesr.bench.faces import Batch
+from facesr.bench.imaging import read_rgb, write_png
+from facesr.bench.metrics.fidelity import PSNR, SSIM
 
 
 def basicsr() -> Any:

@@ -110,7 +110,7 @@ def pulse_step(whose: str, batch: int, size: int) -> Callable[[], Any]:
     import torch
     import torch.nn.functional as F
 
-    from methods.generators import StyleGAN1
+    from facesr.methods.generators import StyleGAN1
 
     net = StyleGAN1(size, mapped=False).eval().requires_grad_(False)  # as PULSE.py freezes it
     for (
@@ -140,8 +140,8 @@ def psp_forward(whose: str, batch: int, size: int) -> Callable[[], Any]:
     """pSp, 256 pixels to ``size``: the same encoder, the decoder ours or the published one."""
     import torch
 
-    from methods.generators import StyleGAN2
-    from methods.psp.encoders import EncoderConfig, build
+    from facesr.methods.generators import StyleGAN2
+    from facesr.methods.psp.encoders import EncoderConfig, build
 
     net = StyleGAN2(size).eval().requires_grad_(False)
     encoder = build(EncoderConfig(n_styles=net.n_styles)).eval().requires_grad_(False)

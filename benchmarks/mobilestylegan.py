@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from bench.errors import WeightsMissing
-from bench.weights import find
 from benchmarks import line
-from methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
-from methods.generators.mobilestylegan128 import MobileStyleGAN128
+from facesr.bench.errors import WeightsMissing
+from facesr.bench.weights import find
+from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
+from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 
 THREADS, REPEATS, TOLERANCE, SECONDS = 2, 3, 1e-4, 0.3
 

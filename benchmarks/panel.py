@@ -17,12 +17,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bench.align import similarity, warp
-from bench.faces import Batch, Face
-from bench.imaging import read_rgb, write_png
-from bench.metrics.base import Metric
 from benchmarks import interleaved, line
 from benchmarks.fidelity import basicsr, pair
+from facesr.bench.align import similarity, warp
+from facesr.bench.faces import Batch, Face
+from facesr.bench.imaging import read_rgb, write_png
+from facesr.bench.metrics.base import Metric
 
 LANDMARKS = np.array([[94.0, 120], [160, 120], [126, 158], [100, 187], [158, 187]])
 """Five points of a face in CelebA-HQ's frame at 256 pixels."""
@@ -34,9 +34,9 @@ def networks() -> tuple[Any, Any, Callable[[], Any]]:
     import lpips
     import torch
 
-    from bench.metrics.network import ready
-    from bench.networks.irse import Backbone
-    from bench.networks.lpips import LPIPS
+    from facesr.bench.metrics.network import ready
+    from facesr.bench.networks.irse import Backbone
+    from facesr.bench.networks.lpips import LPIPS
 
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -82,10 +82,10 @@ def scripts(folders: Sequence[Path], hr: Path, distance: Any, face: Any) -> np.n
 
 def panel(own: Callable[[], tuple[Any, Any]]) -> list[Metric]:
     """The four metrics, on the given networks."""
-    from bench.metrics.embedders import IRSE50
-    from bench.metrics.fidelity import PSNR, SSIM
-    from bench.metrics.identity import Identity
-    from bench.metrics.perceptual import LpipsAlex
+    from facesr.bench.metrics.embedders import IRSE50
+    from facesr.bench.metrics.fidelity import PSNR, SSIM
+    from facesr.bench.metrics.identity import Identity
+    from facesr.bench.metrics.perceptual import LpipsAlex
 
     distance, face = own()
 
@@ -166,7 +166,7 @@ def gpu(methods: int = 3, count: int = 256, side: int = 128, goal: float = 0.8) 
 
     import torch
 
-    from bench.metrics.network import exactly
+    from facesr.bench.metrics.network import exactly
 
     _, _, own = networks()
     metrics = panel(own)

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.imaging import write_png
 from benchmarks import cpu_seconds
+from facesr.bench.imaging import write_png
 
 PROTOCOL = """
 name = "bench"
@@ -48,7 +48,7 @@ def faces(folder: Path, count: int) -> Path:
 
 def call(*arguments: str) -> tuple[float, float]:
     """CPU seconds and peak memory (MiB) of a ``facesr`` call."""
-    code = "import resource, sys\nfrom facesr import main\nstatus = main(sys.argv[1:])\n"
+    code = "import resource, sys\nfrom facesr.cli import main\nstatus = main(sys.argv[1:])\n"
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)\nsys.exit(status)"
     start = cpu_seconds()
     done = subprocess.run(

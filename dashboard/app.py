@@ -9,12 +9,12 @@ from typing import Any
 
 import streamlit as st
 
-from bench.errors import FaceSRError
-from dashboard import shell
-from dashboard.scene import Scene, choose
-from dashboard.sources import Catalogue, catalogue
-from dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, provenance, sweep
-from reports.live import progress
+from facesr.bench.errors import FaceSRError
+from facesr.dashboard import shell
+from facesr.dashboard.scene import Scene, choose
+from facesr.dashboard.sources import Catalogue, catalogue
+from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, provenance, sweep
+from facesr.reports.live import progress
 
 PAGES: dict[str, tuple[str, str, Callable[[Scene], None]]] = {
     "leaderboard": ("Leaderboard", "leaderboard", leaderboard.page),
@@ -95,7 +95,7 @@ def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
     at = len(listed) - 1 if scene is not None else len(listed)
     pages = dict([*listed[:at], ("mos", opinion), *listed[at:]])
     if _served():
-        from dashboard.rating.watch import page as watch
+        from facesr.dashboard.rating.watch import page as watch
 
         pages["watch"] = st.Page(
             _page("watch", watch), title="Watch the study", icon=":material/visibility:", url_path="watch", default=scene is None

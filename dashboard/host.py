@@ -21,8 +21,8 @@ def dashboard_app(base: str = "", address: str = "", port: int = 8501) -> ASGIAp
     """
     import streamlit as st
 
-    from dashboard import warm
-    from dashboard.images import routes
+    from facesr.dashboard import warm
+    from facesr.dashboard.images import routes
 
     app = st.App(SCRIPT, routes=routes(base))
     settle({"server.baseUrlPath": base, "browser.serverAddress": address or "localhost", "server.port": port})

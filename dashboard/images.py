@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from bench.errors import FaceSRError
-from bench.imaging import encode_png, read_rgb
-from dashboard.memo import memo
-from dashboard.sources import named, open_run, run_folders, run_key, stamp
-from reports import maps
-from reports.live import LiveRun
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import encode_png, read_rgb
+from facesr.dashboard.memo import memo
+from facesr.dashboard.sources import named, open_run, run_folders, run_key, stamp
+from facesr.reports import maps
+from facesr.reports.live import LiveRun
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -118,7 +118,7 @@ def face_png(run: LiveRun, kind: str, face: str, scale: int, method: str) -> byt
     """PNG bytes of one picture; names must be the run's own, so that no other file can be asked for.
 
     ``lr``, ``sr`` and ``hr`` are the files as they are on disk (other formats than PNG: their pixels); ``difference`` is |SR − HR|,
-    ``residual`` D(SR) − LR (``reports.maps``).
+    ``residual`` D(SR) − LR (``facesr.reports.maps``).
     """
     files = memo.get(("files", run.path, stamp(run.path)[:1]), lambda: {str(f["name"]): Path(f["path"]) for f in run.faces})
     if face not in files or scale not in run.scales or kind not in KINDS or (method and method not in run.methods):

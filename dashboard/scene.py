@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import streamlit as st
 
-from bench.errors import FaceSRError
-from dashboard.memo import memo
-from dashboard.sources import Catalogue, Group
-from reports.build import attribute_names, bands, where
-from reports.figures import Look
-from reports.gather import ATTRIBUTE_VALUES, headline
-from reports.scores import Scores
+from facesr.bench.errors import FaceSRError
+from facesr.dashboard.memo import memo
+from facesr.dashboard.sources import Catalogue, Group
+from facesr.reports.build import attribute_names, bands, where
+from facesr.reports.figures import Look
+from facesr.reports.gather import ATTRIBUTE_VALUES, headline
+from facesr.reports.scores import Scores
 
 T = TypeVar("T")
 CONTROL = 220

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from bench.study import Study
-from dashboard.rating.api import Limits, rating_api
-from dashboard.rating.login import Login
-from dashboard.rating.pages import rating_routes
+from facesr.bench.study import Study
+from facesr.dashboard.rating.api import Limits, rating_api
+from facesr.dashboard.rating.login import Login
+from facesr.dashboard.rating.pages import rating_routes
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -52,9 +52,9 @@ def study_app(
     os.environ["FACESR_RUNS"] = os.pathsep.join(str(Path(r).resolve()) for r in runs)
     import streamlit as st
 
-    from dashboard import warm
-    from dashboard.host import SCRIPT, settle
-    from dashboard.images import routes as pictures
+    from facesr.dashboard import warm
+    from facesr.dashboard.host import SCRIPT, settle
+    from facesr.dashboard.images import routes as pictures
 
     app = st.App(SCRIPT, routes=[*routes, *pictures()])
     settle({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})

@@ -1,4 +1,4 @@
-"""Small pieces of HTML that pages are made of. Everything a user named is escaped; pictures come from ``dashboard.images``."""
+"""Small pieces of HTML that pages are made of. Everything a user named is escaped; pictures come from ``facesr.dashboard.images``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard.images import figure_url
-from dashboard.scene import Scene
-from reports.choose import print_table
-from reports.figures import Drawing
-from reports.figures.style import INK
-from reports.html import to_html
-from reports.table import Table
+from facesr.dashboard.images import figure_url
+from facesr.dashboard.scene import Scene
+from facesr.reports.choose import print_table
+from facesr.reports.figures import Drawing
+from facesr.reports.figures.style import INK
+from facesr.reports.html import to_html
+from facesr.reports.table import Table
 
 STYLE = Path(__file__).with_name("assets") / "style.css"
 LIGHT_INK = "#e6edf3"
@@ -67,7 +67,7 @@ def table(made: Table, key: str, *, downloads: bool = True) -> None:
 
 
 def figure(scene: Scene, what: object, draw: Callable[[], Drawing]) -> None:
-    """A figure of ``reports.figures``, in the reader's ink, with its words for those who cannot see it."""
+    """A figure of ``facesr.reports.figures``, in the reader's ink, with its words for those who cannot see it."""
     ink = LIGHT_INK if dark() else INK
     url, title, alt, (width, height) = scene.kept(("figure", what, ink), lambda: rendered(scene, what, draw, ink))
     # Its size is known before it comes: nothing below moves, and a figure far down waits until it is scrolled to.

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import FaceSRError
-from bench.results import load
-from dashboard.memo import memo
-from reports.live import LiveRun, live
-from reports.scores import Scores, from_runs
+from facesr.bench.errors import FaceSRError
+from facesr.bench.results import load
+from facesr.dashboard.memo import memo
+from facesr.reports.live import LiveRun, live
+from facesr.reports.scores import Scores, from_runs
 
 Stamp = tuple[tuple[str, int, int], ...]
 FILES = ("run.json", "scores.parquet", "cells.sqlite", "cells.sqlite-wal")

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from dashboard.scene import Scene
-from dashboard.sources import catalogue
-from dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, sweep
+from facesr.dashboard.scene import Scene
+from facesr.dashboard.sources import catalogue
+from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, sweep
 
 
 def warm() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.faces import U8
-from bench.imaging import read_rgb
-from bench.results import load
-from reports.figures.grid import enlarge, qualitative
-from reports.scores import open_runs
+from facesr.bench.faces import U8
+from facesr.bench.imaging import read_rgb
+from facesr.bench.results import load
+from facesr.reports.figures.grid import enlarge, qualitative
+from facesr.reports.scores import open_runs
 
 HERE = Path(__file__).parent
 SHOWN = ("demo-09", "demo-24", "demo-28", "demo-14")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 
 def check_lr(lr: Tensor, method: str, names: tuple[str, ...] | list[str] = ()) -> Tensor:

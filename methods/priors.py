@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import FaceSRError, suggest
-from bench.weights import catalogue, find, sha256
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.weights import catalogue, find, sha256
 
 if TYPE_CHECKING:
-    from methods.generators.base import Generator
+    from facesr.methods.generators.base import Generator
 
 NAMES = {
     "mobilestylegan128": "MobileStyleGAN cut at 128x128, its weights come with the project",
@@ -23,16 +23,16 @@ def files(name_or_path: str | Path) -> list[Path]:
     Raises ``WeightsMissing`` where a file is not to be had, ``FaceSRError`` for a mistyped name.
     """
     if name_or_path == "mobilestylegan128":
-        from methods.generators.mobilestylegan128 import WEIGHTS
+        from facesr.methods.generators.mobilestylegan128 import WEIGHTS
 
         return [find(WEIGHTS)]
     if name_or_path == "mobilestylegan":
-        from methods.generators.mobilestylegan import IR_WEIGHTS
+        from facesr.methods.generators.mobilestylegan import IR_WEIGHTS
 
         return [find(name) for name in IR_WEIGHTS]
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        from methods.generators.mobilestylegan_ir import FILES
+        from facesr.methods.generators.mobilestylegan_ir import FILES
 
         return [find(path / name) for name in FILES]
     known = catalogue()
@@ -57,8 +57,8 @@ def open_generator(name_or_path: str | Path, mapping: str | Path | None = None) 
 
     ``mapping``: PULSE's ``mapping.pt``, where it is not beside its ``synthesis.pt``.
     """
-    from methods.generators.mobilestylegan import MobileStyleGAN
-    from methods.generators.mobilestylegan128 import MobileStyleGAN128
+    from facesr.methods.generators.mobilestylegan import MobileStyleGAN
+    from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 
     paths = files(name_or_path)
     if name_or_path == "mobilestylegan128":
@@ -69,11 +69,11 @@ def open_generator(name_or_path: str | Path, mapping: str | Path | None = None) 
 
 
 def _by_keys(path: Path, mapping: str | Path | None) -> Generator:
-    from bench.weights import load_tensors
-    from methods.generators.mobilestylegan import MobileStyleGAN
-    from methods.generators.mobilestylegan128 import MobileStyleGAN128
-    from methods.generators.stylegan1 import StyleGAN1
-    from methods.generators.stylegan2 import StyleGAN2
+    from facesr.bench.weights import load_tensors
+    from facesr.methods.generators.mobilestylegan import MobileStyleGAN
+    from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
+    from facesr.methods.generators.stylegan1 import StyleGAN1
+    from facesr.methods.generators.stylegan2 import StyleGAN2
 
     keys = set(load_tensors(path))
     if "constant" in keys:

@@ -1,6 +1,6 @@
-"""Tables, figures and the HTML page, drawn from result tables.
+"""Tables, figures and the HTML page, drawn from result tables. Names below are within ``facesr``.
 
-``scores = reports.scores.open_runs([folder])`` reads the cells of a run (or of several of one digest); ``scores.only(methods=, metrics=,
+``scores = facesr.reports.scores.open_runs([folder])`` reads the cells of a run (or of several of one digest); ``scores.only(methods=, metrics=,
 scales=, faces=)`` and ``reports.build.where(scores, gender="female")`` narrow them.
 
 - ``reports.scores.Scores``: ``values(metric, scale)`` and ``statuses(metric, scale)`` are faces x methods; ``cells()`` the leaderboard's cells;

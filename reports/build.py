@@ -1,6 +1,6 @@
-"""What tables, figures, the page and the dashboard show, as data frames and tables. Statistics come from ``bench.stats``.
+"""What tables, figures, the page and the dashboard show, as data frames and tables. Statistics come from ``facesr.bench.stats``.
 
-Start with ``scores = reports.scores.open_runs([folder])``; narrow with ``scores.only(...)`` or ``where(scores, gender="female")``.
+Start with ``scores = facesr.reports.scores.open_runs([folder])``; narrow with ``scores.only(...)`` or ``where(scores, gender="female")``.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.errors import FaceSRError, suggest
-from reports.scores import Scores
-from reports.table import Cell, Column, Row, Table, rank_columns, ranked
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.reports.scores import Scores
+from facesr.reports.table import Cell, Column, Row, Table, rank_columns, ranked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.stats.pairwise import PairComparison
+    from facesr.bench.stats.pairwise import PairComparison
 
 LEVELS = 6
 """More distinct numbers than this (ages) are shown in bands of a third of the faces each."""
@@ -26,7 +26,7 @@ LEVELS = 6
 
 def with_letters(scores: Scores, cells: Sequence[Cell], alpha: float = 0.05) -> list[Cell]:
     """The cells with the letters of methods that cannot be told apart (paired Wilcoxon over faces, Holm within the metric)."""
-    from bench.stats.pairwise import compare_methods, significance_letters
+    from facesr.bench.stats.pairwise import compare_methods, significance_letters
 
     letters: dict[tuple[str, int, str], str] = {}
     for scale in scores.scales:
@@ -127,7 +127,7 @@ def duel(scores: Scores, a: str, b: str, metric: str, scale: int | None = None, 
     """Compare two methods face by face: differences, wins, the paired test and the interval of the mean difference."""
     import pandas as pd
 
-    from bench.stats.pairwise import compare_methods
+    from facesr.bench.stats.pairwise import compare_methods
 
     values = scores.only(methods=[a, b]).values(metric, scale)[[a, b]].dropna()
     if a == b:

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import FaceSRError
-from reports import notes
-from reports.build import leaderboard, where
-from reports.scores import Scores, open_runs
-from reports.table import Intervals, Table
+from facesr.bench.errors import FaceSRError
+from facesr.reports import notes
+from facesr.reports.build import leaderboard, where
+from facesr.reports.scores import Scores, open_runs
+from facesr.reports.table import Intervals, Table
 
 if TYPE_CHECKING:
-    from bench.study import Study
-    from reports.mos import MosResult
+    from facesr.bench.study import Study
+    from facesr.reports.mos import MosResult
 
 FORMATS = ("md", "latex", "csv", "html")
 
@@ -27,7 +27,7 @@ def is_study(path: Path) -> bool:
 
 def load_study(path: Path) -> Study:
     """Open a study folder."""
-    from bench.study import load
+    from facesr.bench.study import load
 
     return load(path)
 
@@ -57,7 +57,7 @@ def score_table(
     table = replace(table, notes=tuple(notes.notes(scores, table.cells, letters=full, draws=draws, style=style)))
     if mos is None:
         return table
-    from reports.mos import check_same, with_mos
+    from facesr.reports.mos import check_same, with_mos
 
     check_same(scores, mos)
     return with_mos(table, mos, letters=full)
@@ -87,8 +87,8 @@ def table_of(
     rated = study or (studies[0] if studies else None)
     mos = None
     if rated is not None:
-        from reports.mos import open_study
-        from reports.paired import is_paired, open_paired, paired_table
+        from facesr.reports.mos import open_study
+        from facesr.reports.paired import is_paired, open_paired, paired_table
 
         if is_paired(rated):
             if runs:
@@ -99,7 +99,7 @@ def table_of(
 
         mos = open_study(rated, peek=peek, simulated=simulated)
     if not runs and mos is not None:
-        from reports.mos import table_one
+        from facesr.reports.mos import table_one
 
         return table_one(mos, methods)
     return score_table(
@@ -110,13 +110,13 @@ def table_of(
 def print_table(table: Table, kind: str, style: Intervals = "pm", *, macros: bool = True) -> str:
     """A table as Markdown, LaTeX, CSV or HTML."""
     if kind == "latex":
-        from reports.latex import to_latex
+        from facesr.reports.latex import to_latex
 
         return to_latex(table, style, macros)
     if kind == "html":
-        from reports.html import to_html
+        from facesr.reports.html import to_html
 
         return to_html(table, style)
-    from reports.text import to_csv, to_markdown
+    from facesr.reports.text import to_csv, to_markdown
 
     return to_csv(table) if kind == "csv" else to_markdown(table, style)

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reports import build, notes
-from reports.choose import score_table
-from reports.figures import Drawing, Look, grid
-from reports.figures import mos as mos_figures
-from reports.figures import scores as score_figures
-from reports.figures.style import slug
-from reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
-from reports.paired import PairedResult, paired_table
-from reports.scores import Scores
-from reports.table import Table
+from facesr.reports import build, notes
+from facesr.reports.choose import score_table
+from facesr.reports.figures import Drawing, Look, grid
+from facesr.reports.figures import mos as mos_figures
+from facesr.reports.figures import scores as score_figures
+from facesr.reports.figures.style import slug
+from facesr.reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
+from facesr.reports.paired import PairedResult, paired_table
+from facesr.reports.scores import Scores
+from facesr.reports.table import Table
 
 ATTRIBUTE_VALUES = 8
 """An attribute with more values than this (a person's name) is not drawn."""
@@ -115,7 +115,7 @@ def gather(
 
 def _pairs(scores: Scores, metric: str) -> Drawing | None:
     """All pairs of methods by one metric, where there are few enough methods to read."""
-    from bench.stats.pairwise import compare_methods
+    from facesr.bench.stats.pairwise import compare_methods
 
     values = scores.values(metric)
     rated = [m for m in scores.methods if values[m].notna().sum() > 1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from reports.table import Cell, Intervals, Row, Table, fixed, interval, number, own_n
-from reports.text import count
+from facesr.reports.table import Cell, Intervals, Row, Table, fixed, interval, number, own_n
+from facesr.reports.text import count
 
 
 def _title(cell: Cell) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from reports.table import Cell, Column, Intervals, Row, Table, fixed, interval, number, own_n
-from reports.text import count
+from facesr.reports.table import Cell, Column, Intervals, Row, Table, fixed, interval, number, own_n
+from facesr.reports.text import count
 
 PANEL = 104
 """Characters side by side before a wide table continues in a panel below: what fits a text width at footnote size."""

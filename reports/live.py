@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError
-from bench.results import COLUMNS, Run
+from facesr.bench.errors import FaceSRError
+from facesr.bench.results import COLUMNS, Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.faces import F64, U8
-from bench.imaging.resample import matrix
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import F64, U8
+from facesr.bench.imaging.resample import matrix
 
 FULL = 64.0
 """A difference of this many of 255 grey levels is drawn brightest."""

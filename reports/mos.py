@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import FaceSRError, suggest
-from bench.stats.pairwise import significance_letters
-from reports.figures.mos import label_of, p_text
-from reports.scores import Scores
-from reports.table import Cell, Column, Row, Table, fixed, rank_columns, ranked
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.stats.pairwise import significance_letters
+from facesr.reports.figures.mos import label_of, p_text
+from facesr.reports.scores import Scores
+from facesr.reports.table import Cell, Column, Row, Table, fixed, rank_columns, ranked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.stats.analysis import MosAnalysis
-    from bench.stats.correlation import Ranking
-    from bench.stats.mos import ConditionMos
-    from bench.study import Study
+    from facesr.bench.stats.analysis import MosAnalysis
+    from facesr.bench.stats.correlation import Ranking
+    from facesr.bench.stats.mos import ConditionMos
+    from facesr.bench.study import Study
 
 HR = "hr"
 METHODS = {"acr": "ACR", "acr-hr": "ACR with hidden reference", "pair": "paired comparison"}
@@ -99,8 +99,8 @@ def allow(study: Study, *, peek: bool, simulated: bool) -> str:
 
 def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False) -> MosResult:
     """Read and analyse a study. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
-    from bench.stats.analysis import analyse_mos
-    from bench.study import load
+    from facesr.bench.stats.analysis import analyse_mos
+    from facesr.bench.study import load
 
     study = load(path)
     try:
@@ -304,7 +304,7 @@ def stimuli(scores: Scores, result: MosResult) -> pd.DataFrame:
     """One row an image that was rated: method, face, mos, half (95 % half width) and the value of every metric of single images."""
     import pandas as pd
 
-    from bench.stats.clustered import clustered_mean
+    from facesr.bench.stats.clustered import clustered_mean
 
     scale = int(result.study.info.get("run", {}).get("scale", 0) or 0) or scores.scales[0]
     tables = {m: scores.values(m, scale, kept=True) for m in scores.metrics if not scores.is_set_metric(m)}
@@ -323,7 +323,7 @@ def stimuli(scores: Scores, result: MosResult) -> pd.DataFrame:
 
 def against_people(scores: Scores, result: MosResult, draws: int = 1000) -> tuple[pd.DataFrame, Ranking] | None:
     """The stimuli and how well each metric agrees with people; None where fewer than six images have both."""
-    from bench.stats.correlation import metrics_against_people
+    from facesr.bench.stats.correlation import metrics_against_people
 
     table = stimuli(scores, result)
     usable = [m for m in table.columns[4:] if table[m].notna().sum() >= 6 and table[m].nunique() > 2]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import Batch, Face
-from bench.imaging import read_rgb
-from reports.scores import Scores
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import Batch, Face
+from facesr.bench.imaging import read_rgb
+from facesr.reports.scores import Scores
 
 if TYPE_CHECKING:
-    from bench.metrics.identity import Recogniser
-    from bench.onnxnet import F32
+    from facesr.bench.metrics.identity import Recogniser
+    from facesr.bench.onnxnet import F32
 
 BATCH = 32
 
@@ -43,8 +43,8 @@ def possible(scores: Scores) -> str:
 
 
 def _recogniser() -> Recogniser:
-    from bench.metrics.embedders import embedder
-    from bench.metrics.identity import Recogniser
+    from facesr.bench.metrics.embedders import embedder
+    from facesr.bench.metrics.identity import Recogniser
 
     return Recogniser(embedder("sface"))
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.results import Run
-from reports.build import kept_means
-from reports.scores import Scores
-from reports.table import Cell, Intervals, fixed
+from facesr.bench.results import Run
+from facesr.reports.build import kept_means
+from facesr.reports.scores import Scores
+from facesr.reports.table import Cell, Intervals, fixed
 
 FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("celeba-hq", "test"): 2_824}
 """Faces of CelebA-HQ's parts by CelebA's official partition, to say 'n of 2,824' of an incomplete copy."""

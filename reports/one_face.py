@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from reports.scores import Scores
-from reports.table import Row, Table, rank_columns
+from facesr.reports.scores import Scores
+from facesr.reports.table import Row, Table, rank_columns
 
 
 def face_scores(scores: Scores, face: str, scale: int | None = None) -> Table:

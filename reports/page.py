@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import __version__
-from reports import notes
-from reports.figures import Drawing
-from reports.gather import Gallery, Report, Section
-from reports.html import failures_html, to_html
-from reports.scores import Scores
-from reports.table import Table, fixed
-from reports.text import to_csv
+from facesr import __version__
+from facesr.reports import notes
+from facesr.reports.figures import Drawing
+from facesr.reports.gather import Gallery, Report, Section
+from facesr.reports.html import failures_html, to_html
+from facesr.reports.scores import Scores
+from facesr.reports.table import Table, fixed
+from facesr.reports.text import to_csv
 
 KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"BM": "image/bmp"}
 CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -70,7 +70,7 @@ def _section(report: Report, section: Section) -> str:
 
 
 def _table(table: Table) -> str:
-    from reports.latex import to_latex
+    from facesr.reports.latex import to_latex
 
     sources = [("LaTeX", to_latex(table))] + ([("CSV", to_csv(table))] if table.cells else [])
     folds = "".join(

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.stats.correction import significance_letters
-from reports.figures.mos import label_of
-from reports.mos import allow
-from reports.table import Cell, Column, Row, Table, fixed, rank_columns
+from facesr.bench.stats.correction import significance_letters
+from facesr.reports.figures.mos import label_of
+from facesr.reports.mos import allow
+from facesr.reports.table import Cell, Column, Row, Table, fixed, rank_columns
 
 if TYPE_CHECKING:
-    from bench.stats.paired_comparison import BradleyTerry
-    from bench.study import Study
+    from facesr.bench.stats.paired_comparison import BradleyTerry
+    from facesr.bench.study import Study
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class PairedResult:
 
 def open_paired(study: Study, *, peek: bool = False, simulated: bool = False) -> PairedResult:
     """Bradley-Terry scores of a study, standard errors robust to raters; refused before the stopping rule unless ``peek``."""
-    from bench.stats.paired_comparison import bradley_terry
-    from bench.study.pairs import wins
+    from facesr.bench.stats.paired_comparison import bradley_terry
+    from facesr.bench.study.pairs import wins
 
     try:
         label = allow(study, peek=peek, simulated=simulated)
@@ -42,7 +42,7 @@ def open_paired(study: Study, *, peek: bool = False, simulated: bool = False) ->
 
 def is_paired(path: Path) -> bool:
     """Whether a study folder is a paired comparison."""
-    from bench.study import load
+    from facesr.bench.study import load
 
     return load(path).method == "pair"
 

@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import FaceSRError
-from bench.imaging import write_whole
-from reports.figures import Drawing
-from reports.gather import Report, save_figures
-from reports.latex import command, macros, tex, to_latex
-from reports.table import Table
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import write_whole
+from facesr.reports.figures import Drawing
+from facesr.reports.gather import Report, save_figures
+from facesr.reports.latex import command, macros, tex, to_latex
+from facesr.reports.table import Table
 
 HEAD = r"""\documentclass[10pt,a4paper]{article}
 % pdflatex paper.tex (twice, for the references). Everything here is generated: copy the tables and figures you need,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import FaceSRError, suggest
-from bench.results import Run, load
-from reports.table import Cell, Column, Failure
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.results import Run, load
+from facesr.reports.table import Cell, Column, Failure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +164,7 @@ class Scores:
 
     def cells(self, draws: int = 10_000, level: float = 0.95) -> list[Cell]:
         """A cell for every method, scale and metric in view: mean, bootstrap interval over faces, n, failures with reasons."""
-        from bench.stats.many import mean_intervals
+        from facesr.bench.stats.many import mean_intervals
 
         position, values, status = self._grid
         good = status == 0

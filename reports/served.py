@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.stats.correction import holm
-from reports.build import attribute_frame, bands, duel
-from reports.figures.mos import p_text
-from reports.scores import Scores
-from reports.table import Cell, Column, Row, Table, fixed
+from facesr.bench.stats.correction import holm
+from facesr.reports.build import attribute_frame, bands, duel
+from facesr.reports.figures.mos import p_text
+from facesr.reports.scores import Scores
+from facesr.reports.table import Cell, Column, Row, Table, fixed
 
 DRAWS = 2_000
 """Bootstrap draws for a group of faces: there may be a dozen groups, and their intervals are wide."""

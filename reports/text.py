@@ -6,7 +6,7 @@ import csv
 import io
 import math
 
-from reports.table import Cell, Intervals, Row, Table, interval, number, own_n
+from facesr.reports.table import Cell, Intervals, Row, Table, interval, number, own_n
 
 CSV_COLUMNS = ("method", "metric", "n", "failed", "mean", "low", "high")
 

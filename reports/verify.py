@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import FaceSRError
-from bench.results import Run
-from bench.weights import catalogue, find, sha256, where
+from facesr.bench.errors import FaceSRError
+from facesr.bench.results import Run
+from facesr.bench.weights import catalogue, find, sha256, where
 
 Tick = Callable[[int, int], None]
 

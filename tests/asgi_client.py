@@ -8,8 +8,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-from dashboard.rating.api import Limits
-from dashboard.rating.limits import Limiter
+from facesr.dashboard.rating.api import Limits
+from facesr.dashboard.rating.limits import Limiter
 
 __all__ = ["TestClient", "generous"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.study import Study, load, store
+from facesr.bench.study import Study, load, store
 from servers import ThreadServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

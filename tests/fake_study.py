@@ -1,4 +1,4 @@
-"""A small run folder with the layout of bench.results, and studies made from it: no model, no weights, a second of work."""
+"""A small run folder with the layout of facesr.bench.results, and studies made from it: no model, no weights, a second of work."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.imaging import encode_png
-from bench.results import COLUMNS, FORMAT, Run, load
-from bench.study import Study
-from bench.study.create import create
+from facesr.bench.imaging import encode_png
+from facesr.bench.results import COLUMNS, FORMAT, Run, load
+from facesr.bench.study import Study
+from facesr.bench.study.create import create
 
 
 def fake_run(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.faces import U8
-from bench.imaging import write_png
+from facesr.bench.faces import U8
+from facesr.bench.imaging import write_png
 
 TINY = """
 name = "tiny-x8"

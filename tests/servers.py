@@ -127,8 +127,8 @@ class ThreadServer:
     def __init__(self, study: Path) -> None:
         import uvicorn
 
-        from bench.study import load
-        from dashboard.serve import study_app
+        from facesr.bench.study import load
+        from facesr.dashboard.serve import study_app
 
         self.port = free_port()
         self.study = load(study)

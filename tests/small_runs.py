@@ -13,10 +13,10 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-from bench.protocol import parse
-from bench.registry import method_specs
-from bench.results import Run, load
-from bench.run import plan, start
+from facesr.bench.protocol import parse
+from facesr.bench.registry import method_specs
+from facesr.bench.results import Run, load
+from facesr.bench.run import plan, start
 from servers import ROOT, free_port
 
 PROTOCOL = """

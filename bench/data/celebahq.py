@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 TRAIN_END, VAL_END = 162_770, 182_637
 """Last CelebA file numbers of the official train and val partitions (list_eval_partition.txt); the rest is test."""

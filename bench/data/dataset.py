@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import FaceSRError
-from bench.faces import Face
-from bench.imaging.files import SUFFIXES
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import Face
+from facesr.bench.imaging.files import SUFFIXES
 
 DEMO = Path(__file__).parent / "demo"
 MANIFEST = "manifest.json"

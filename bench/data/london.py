@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 
 def read_tem(path: Path) -> tuple[tuple[float, float], ...]:

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from bench import __version__
-from bench.data import celebahq, london
-from bench.data.dataset import MANIFEST, prepared_folder, read_manifest
-from bench.data.sources import Item, items, read_landmark_file
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import U8
-from bench.imaging.files import write_png, write_whole
-from bench.imaging.resample import resize8
-from bench.weights import with_fetch
+from facesr import __version__
+from facesr.bench.data import celebahq, london
+from facesr.bench.data.dataset import MANIFEST, prepared_folder, read_manifest
+from facesr.bench.data.sources import Item, items, read_landmark_file
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import U8
+from facesr.bench.imaging.files import write_png, write_whole
+from facesr.bench.imaging.resample import resize8
+from facesr.bench.weights import with_fetch
 
 Points = tuple[tuple[float, float], ...]
 MAX_OUTSIDE = 0.25
@@ -160,7 +160,7 @@ def _bring(request: Request, job: Job, image: U8) -> tuple[U8, Points | None, st
         if height < size:
             raise RejectedError(f"{width} x {height} pixels: too small, would need enlarging to {size}")
         return resize8(image, size, request.reduce), None, ""
-    from bench.align import align_ffhq, map_points
+    from facesr.bench.align import align_ffhq, map_points
 
     points = job.points or _detect(image)
     aligned = align_ffhq(image, np.asarray(points), size, reduce="box" if request.reduce == "box" else "lanczos")
@@ -172,7 +172,7 @@ def _bring(request: Request, job: Job, image: U8) -> tuple[U8, Points | None, st
 
 
 def _detect(image: U8) -> Points:
-    from bench.detect import detect, main_face
+    from facesr.bench.detect import detect, main_face
 
     face = main_face(with_fetch(lambda: detect(image)), (image.shape[0], image.shape[1]))
     if face is None:

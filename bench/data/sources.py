@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.faces import U8
-from bench.imaging.files import SUFFIXES, read_bytes, read_rgb
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import U8
+from facesr.bench.imaging.files import SUFFIXES, read_bytes, read_rgb
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Item:
         return PurePosixPath(self.name).stem
 
     def decode(self) -> U8:
-        """8-bit RGB pixels; see ``bench.imaging.read_rgb`` for what is refused."""
+        """8-bit RGB pixels; see ``facesr.bench.imaging.read_rgb`` for what is refused."""
         return read_rgb(self.file) if self.file else read_bytes(self.data, self.name)
 
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.dataset import read_manifest, sha256
-from bench.imaging.files import SUFFIXES
+from facesr.bench.data.dataset import read_manifest, sha256
+from facesr.bench.imaging.files import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Pixels: lossless files, colour, and the one named resampler per degradation."""
 
-from bench.imaging.files import encode_png, image_size, read_rgb, to_tensor, to_uint8, write_png, write_whole
-from bench.imaging.resample import KERNELS, resize, resize8
+from facesr.bench.imaging.files import encode_png, image_size, read_rgb, to_tensor, to_uint8, write_png, write_whole
+from facesr.bench.imaging.resample import KERNELS, resize, resize8
 
 __all__ = [
     "KERNELS",

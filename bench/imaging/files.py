@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,5 +1,5 @@
 """Metrics, one file a family: fidelity, consistency, perceptual, identity, naturalness."""
 
-from bench.metrics.base import Metric, NoScore, SetMetric, SetScore
+from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
 
 __all__ = ["Metric", "NoScore", "SetMetric", "SetScore"]

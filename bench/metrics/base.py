@@ -1,4 +1,4 @@
-"""What a metric is. One file a family beside this one; ``bench.registry`` finds them by name."""
+"""What a metric is. One file a family beside this one; ``facesr.bench.registry`` finds them by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from bench.faces import U8, Batch
+from facesr.bench.faces import U8, Batch
 
 MetricStatus = Literal["no_face", "failed", "weights_missing", "skipped"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.faces import U8, Batch
-from bench.imaging.resample import matrix
-from bench.metrics.base import Metric, NoScore
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import U8, Batch
+from facesr.bench.imaging.resample import matrix
+from facesr.bench.metrics.base import Metric, NoScore
 
 
 class Consistency(Metric):

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.align import Fit
-from bench.errors import FaceSRError, WeightsMissing, suggest
-from bench.faces import U8
-from bench.metrics.network import exactly, parts, ready, to_network
-from bench.onnxnet import F32, OnnxNet
+from facesr.bench.align import Fit
+from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
+from facesr.bench.faces import U8
+from facesr.bench.metrics.network import exactly, parts, ready, to_network
+from facesr.bench.onnxnet import F32, OnnxNet
 
 REMEMBERED = 2048
 """Embeddings kept in memory, so that identity, retrieval and verification on one batch share them."""
@@ -108,7 +108,7 @@ class OnnxEmbedder(Embedder):
         self.input = f"{order.upper()}, {scaling}"
 
     def files(self) -> dict[str, Path]:
-        from bench.weights import find
+        from facesr.bench.weights import find
 
         if not str(self._file):
             raise WeightsMissing(f"{self.label} needs a recognition network: set weights to an ONNX file")
@@ -160,7 +160,7 @@ def arcface_file(wanted: str = "") -> Path:
 
     Searched: the folders of FACESR_WEIGHTS and ``~/.insightface/models``; nothing is downloaded. Raises ``WeightsMissing``.
     """
-    from bench.weights.store import user_places
+    from facesr.bench.weights.store import user_places
 
     if wanted and wanted not in PACKS:
         path = Path(wanted).expanduser()
@@ -207,7 +207,7 @@ class IRSE50(Embedder):
         self._weights = weights or self.weight
 
     def files(self) -> dict[str, Path]:
-        from bench.weights import find
+        from facesr.bench.weights import find
 
         return {self.name: find(self._weights)}
 
@@ -231,16 +231,16 @@ class CurricularFace(IRSE50):
 
 @cache
 def _ir(file: Path) -> Any:
-    from bench.networks.irse import Backbone
-    from bench.weights import load_tensors
+    from facesr.bench.networks.irse import Backbone
+    from facesr.bench.weights import load_tensors
 
     return ready(Backbone.from_state_dict(load_tensors(file)))
 
 
 @cache
 def _iresnet(file: Path) -> Any:
-    from bench.networks.iresnet import IResNet
-    from bench.weights import load_tensors
+    from facesr.bench.networks.iresnet import IResNet
+    from facesr.bench.weights import load_tensors
 
     return ready(IResNet.from_state_dict(load_tensors(file)))
 

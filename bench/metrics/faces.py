@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from bench.align import Fit, similarity, warp
-from bench.detect import detect_batch, main_face
-from bench.errors import FaceSRError, WeightsMissing, suggest
-from bench.faces import F64, U8, Batch
-from bench.metrics.base import NoScore
-from bench.onnxnet import F32
+from facesr.bench.align import Fit, similarity, warp
+from facesr.bench.detect import detect_batch, main_face
+from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
+from facesr.bench.faces import F64, U8, Batch
+from facesr.bench.metrics.base import NoScore
+from facesr.bench.onnxnet import F32
 
 Align = Literal["hr-landmarks", "detected", "psp-crop"]
 SIZE = 112

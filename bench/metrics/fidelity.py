@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import FaceSRError
-from bench.faces import U8, Batch
-from bench.imaging.color import luma
-from bench.metrics.base import Metric, NoScore
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import U8, Batch
+from facesr.bench.imaging.color import luma
+from facesr.bench.metrics.base import Metric, NoScore
 
 F32 = NDArray[np.float32]
 Color = Literal["rgb", "y"]

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import WeightsMissing
-from bench.faces import F64, U8, Batch
-from bench.metrics.base import Metric, NoScore
-from bench.metrics.embedders import Embedder, OnnxEmbedder, embedder
-from bench.metrics.faces import Crops, aligned, check_align, five_points, hr_points, psp_crop
-from bench.onnxnet import F32
+from facesr.bench.errors import WeightsMissing
+from facesr.bench.faces import F64, U8, Batch
+from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.metrics.embedders import Embedder, OnnxEmbedder, embedder
+from facesr.bench.metrics.faces import Crops, aligned, check_align, five_points, hr_points, psp_crop
+from facesr.bench.onnxnet import F32
 
 ALIGNMENTS = {
     "hr-landmarks": "one transform a face from HR's five landmarks (known, else YuNet's), applied to HR and SR",
@@ -52,7 +52,7 @@ class Recogniser:
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of network and detector. The detector may be missing where every face's landmarks are known."""
-        from bench.weights import find, sha256
+        from facesr.bench.weights import find, sha256
 
         held = {name: sha256(path) for name, path in self.network.files().items()}
         if self.align != "psp-crop":
@@ -141,7 +141,7 @@ class LandmarkDistance(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from bench.weights import find, sha256
+        from facesr.bench.weights import find, sha256
 
         return {"yunet": sha256(find("yunet"))}
 

@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError
-from bench.faces import U8, Batch, Face
-from bench.metrics.base import NoScore, SetMetric, SetScore
-from bench.metrics.embedders import embedder
-from bench.metrics.identity import Recogniser
-from bench.metrics.network import device, exactly, parts
-from bench.onnxnet import F32
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import U8, Batch, Face
+from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
+from facesr.bench.metrics.embedders import embedder
+from facesr.bench.metrics.identity import Recogniser
+from facesr.bench.metrics.network import device, exactly, parts
+from facesr.bench.onnxnet import F32
 
 FEATURES = 2048
 """Inception's last pooled layer."""
@@ -101,7 +101,7 @@ def _inception(file: Path) -> Any:
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    from bench.weights import load_tensors
+    from facesr.bench.weights import load_tensors
 
     # torch-fidelity unpickles whatever the file holds; it gets a copy that holds only the tensors, read without running code.
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +114,7 @@ def _inception(file: Path) -> Any:
 class _Inception(_Distribution):
     @property
     def weights(self) -> dict[str, str]:
-        from bench.weights import find, sha256
+        from facesr.bench.weights import find, sha256
 
         return {"inception": sha256(find("inception-fid"))}
 
@@ -124,7 +124,7 @@ class _Inception(_Distribution):
     def features(self, sr: U8, batch: Batch) -> Sequence[Any]:
         import torch
 
-        from bench.weights import find
+        from facesr.bench.weights import find
 
         net = _inception(find("inception-fid"))
         rows: list[F32] = []

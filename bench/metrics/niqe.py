@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.faces import F64, U8, Batch
-from bench.imaging.color import luma
-from bench.metrics.base import Metric, NoScore
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import F64, U8, Batch
+from facesr.bench.imaging.color import luma
+from facesr.bench.metrics.base import Metric, NoScore
 
 BLOCK, LEAST = 96, 16
 PARAMETERS = Path(__file__).parent / "niqe_pris_params.npz"

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import U8, Batch
-from bench.metrics.base import Metric, NoScore
-from bench.metrics.network import exactly, parts, ready, to_network
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import U8, Batch
+from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.metrics.network import exactly, parts, ready, to_network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.networks.lpips import LPIPS
+    from facesr.bench.networks.lpips import LPIPS
 
 MEMORY = 512 * 2**20
 """Bytes of HR features kept for the methods to come; a batch that needs more has them computed anew for every method."""
@@ -46,7 +46,7 @@ class _Perceptual(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from bench.weights import sha256
+        from facesr.bench.weights import sha256
 
         return {name: sha256(path) for name, path in self.files().items()}
 
@@ -112,7 +112,7 @@ class _LPIPS(_Perceptual):
         self.conventions = f"v0.1, ImageNet {self.label[7:-1]} with the lpips package's linear heads; RGB; mean over pixels"
 
     def files(self) -> dict[str, Path]:
-        from bench.networks.lpips import heads_file
+        from facesr.bench.networks.lpips import heads_file
 
         return {"trunk": _first(self.candidates), "heads": heads_file(self.trunk)}
 
@@ -149,7 +149,7 @@ class _StLPIPS(_Perceptual):
         )
 
     def files(self) -> dict[str, Path]:
-        from bench.weights import find
+        from facesr.bench.weights import find
 
         return {"weights": find(f"stlpips-{self.trunk}")}
 
@@ -171,7 +171,7 @@ class StLpipsVgg(_StLPIPS):
 
 def _first(names: tuple[str, ...]) -> Path:
     """The first of these weight files that is here. Raises ``WeightsMissing`` with what to do about the first."""
-    from bench.weights import find
+    from facesr.bench.weights import find
 
     problems = []
     for name in names:
@@ -184,8 +184,8 @@ def _first(names: tuple[str, ...]) -> Path:
 
 @cache
 def _lpips(trunk: Literal["alex", "vgg", "squeeze"], file: Path) -> LPIPS:
-    from bench.networks.lpips import LPIPS
-    from bench.weights import load_tensors
+    from facesr.bench.networks.lpips import LPIPS
+    from facesr.bench.weights import load_tensors
 
     net: LPIPS = ready(LPIPS(trunk, _plain(load_tensors(file))))
     return net
@@ -193,8 +193,8 @@ def _lpips(trunk: Literal["alex", "vgg", "squeeze"], file: Path) -> LPIPS:
 
 @cache
 def _stlpips(trunk: Literal["alex", "vgg"], file: Path) -> LPIPS:
-    from bench.networks.stlpips import ShiftTolerantLPIPS
-    from bench.weights import load_tensors
+    from facesr.bench.networks.stlpips import ShiftTolerantLPIPS
+    from facesr.bench.weights import load_tensors
 
     net: LPIPS = ready(ShiftTolerantLPIPS(trunk, load_tensors(file)))
     return net
@@ -211,7 +211,7 @@ def sample_diversity(folder: Path, names: Sequence[str], metric: _Perceptual | N
 
     A run keeps them in ``samples/METHOD``. A face with fewer than two samples gets its reason instead of a value.
     """
-    from bench.imaging import read_rgb
+    from facesr.bench.imaging import read_rgb
 
     metric = metric or LpipsAlex()
     found: dict[str, float | NoScore] = {}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import FaceSRError, WeightsMissing, suggest
-from bench.faces import U8, Batch
-from bench.metrics.base import Metric, NoScore
-from bench.metrics.network import device, parts
+from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
+from facesr.bench.faces import U8, Batch
+from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.metrics.network import device, parts
 
 REFUSED = ("fid", "inception_score")
 """Scores of whole folders, which pyiqa reads itself."""

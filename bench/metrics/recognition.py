@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.errors import FaceSRError
-from bench.faces import F64, U8, Batch, Face
-from bench.metrics.base import NoScore, SetMetric, SetScore
-from bench.metrics.embedders import Embedder, embedder
-from bench.metrics.identity import HrFaces, Recogniser
-from bench.onnxnet import F32
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import F64, U8, Batch, Face
+from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
+from facesr.bench.metrics.embedders import Embedder, embedder
+from facesr.bench.metrics.identity import HrFaces, Recogniser
+from facesr.bench.onnxnet import F32
 
 Bool = NDArray[np.bool_]
 MOST = 1000

@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
-from bench.networks.irse import load_strictly
+from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.irse import load_strictly
 
 DEPTHS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, suggest
 
 Mode = Literal["ir", "ir_se"]
 CHANNELS = (64, 128, 256, 512)

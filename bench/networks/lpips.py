@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, suggest
 
 Trunk = Literal["alex", "vgg", "squeeze"]
 # The last layer of each tap, as slices of torchvision's ``features``.

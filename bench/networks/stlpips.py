@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError, suggest
-from bench.networks.lpips import LPIPS, SCALE, SHIFT
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.networks.lpips import LPIPS, SCALE, SHIFT
 
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)
 """Widths of the convolutions; 0 pools."""

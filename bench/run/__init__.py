@@ -1,7 +1,7 @@
 """A run: a grid of cells (image x method x metric), resumable, that never drops one.
 
 ``start`` does what is due and nothing else: stopping at any moment and starting again gives the same images and scores as never
-stopping. The folder is described in ``bench.results``.
+stopping. The folder is described in ``facesr.bench.results``.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.data.dataset import Dataset, find, from_folder
-from bench.errors import FaceSRError
-from bench.imaging.files import write_whole
-from bench.protocol import MetricSpec, Protocol
-from bench.registry import MethodSpec, code_digest, parse_value
-from bench.results import COLUMNS, FORMAT, Run, load
-from bench.run.environment import environment
-from bench.run.measure import Measurer
-from bench.run.plan import Plan, make_metrics
-from bench.run.restore import Progress, Restorer, make_lr
-from bench.run.store import Store, locked
+from facesr.bench.data.dataset import Dataset, find, from_folder
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging.files import write_whole
+from facesr.bench.protocol import MetricSpec, Protocol
+from facesr.bench.registry import MethodSpec, code_digest, parse_value
+from facesr.bench.results import COLUMNS, FORMAT, Run, load
+from facesr.bench.run.environment import environment
+from facesr.bench.run.measure import Measurer
+from facesr.bench.run.plan import Plan, make_metrics
+from facesr.bench.run.restore import Progress, Restorer, make_lr
+from facesr.bench.run.store import Store, locked
 
 __all__ = ["Plan", "Progress", "plan", "start"]
 
@@ -89,7 +89,7 @@ def start(request: Plan, progress: Progress = lambda what, done, total: None) ->
                 restorer.check()  # before run.json names a method that cannot be made: a later run would ask for it again
             _write_info(request, store, previous, started, "running")
             needs_lr = any(m.metric.needs_lr for m in request.metrics) or any(
-                not m.target.startswith("methods.folder:") for m in request.methods
+                not m.target.startswith("facesr.methods.folder:") for m in request.methods
             )
             if needs_lr:
                 lr.update(make_lr(request, store, progress))

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import U8, Batch, Face
-from bench.imaging.files import read_rgb
-from bench.metrics.base import NoScore, SetMetric, SetScore
-from bench.run.plan import WHOLE_SET, MetricPlan, Plan, digest
-from bench.run.restore import CHUNK, Progress, _sentence, chunks, read_hr
-from bench.run.store import Store
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import U8, Batch, Face
+from facesr.bench.imaging.files import read_rgb
+from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
+from facesr.bench.run.plan import WHOLE_SET, MetricPlan, Plan, digest
+from facesr.bench.run.restore import CHUNK, Progress, _sentence, chunks, read_hr
+from facesr.bench.run.store import Store
 
 SERVED = ("ok", "not_converged")
 Column = tuple[str, int]

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.data.dataset import Dataset
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import Face
-from bench.metrics.base import Metric, SetMetric
-from bench.protocol import MetricSpec, Protocol
-from bench.registry import MethodSpec, build_metric, code_digest
-from bench.weights import with_fetch
+from facesr.bench.data.dataset import Dataset
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import Face
+from facesr.bench.metrics.base import Metric, SetMetric
+from facesr.bench.protocol import MetricSpec, Protocol
+from facesr.bench.registry import MethodSpec, build_metric, code_digest
+from facesr.bench.weights import with_fetch
 
 WHOLE_SET = "*"
 """The image name of a score of the whole set."""
@@ -95,7 +95,7 @@ def _weight_files(target: str) -> Iterator[tuple[str, int, int]]:
     folders.append(Path(os.environ.get("FACESR_CACHE", Path.home() / ".cache/facesr")) / "weights")
     module = target.rpartition(":")[0]
     if not module.endswith(".py"):
-        folders.append(root.joinpath(*module.split(".")[:2]) / "weights")
+        folders.append(root.parent.joinpath(*module.split(".")[:3]) / "weights")
         folders.append(root / "methods/generators/weights")
     for folder in folders:
         for place, _, names in os.walk(folder):

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.data.dataset import sha256
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import U8, Face
-from bench.imaging.files import read_rgb, write_png
-from bench.imaging.resample import resize8
-from bench.method import Method, Outcome, Restored
-from bench.registry import MethodSpec
-from bench.run.plan import Plan, digest, stamp
-from bench.run.store import Store
-from bench.weights import with_fetch
+from facesr.bench.data.dataset import sha256
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import U8, Face
+from facesr.bench.imaging.files import read_rgb, write_png
+from facesr.bench.imaging.resample import resize8
+from facesr.bench.method import Method, Outcome, Restored
+from facesr.bench.registry import MethodSpec
+from facesr.bench.run.plan import Plan, digest, stamp
+from facesr.bench.run.store import Store
+from facesr.bench.weights import with_fetch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,7 +172,7 @@ class Restorer:
 
     def _key(self, face: Face, weights: str) -> str:
         inputs: list[str] = []
-        if self.spec.target.startswith("methods.folder:"):  # its images are its input: nothing to import, nothing to load
+        if self.spec.target.startswith("facesr.methods.folder:"):  # its images are its input: nothing to import, nothing to load
             inputs = self._folder_inputs(face)
         d = self.plan.degradation_key(face, self.scale)
         return digest(
@@ -227,7 +227,7 @@ class Restorer:
     def _call(self, method: Method, faces: Sequence[Face]) -> tuple[U8, Sequence[Outcome], float]:
         import torch
 
-        from bench.imaging.files import to_tensor, to_uint8
+        from facesr.bench.imaging.files import to_tensor, to_uint8
 
         lr = np.stack([read_rgb(self.plan.folder("lr", self.scale) / f"{f.name}.png") for f in faces])
         start = time.perf_counter()
@@ -248,7 +248,7 @@ class Restorer:
         return to_uint8(images.float().nan_to_num()), outcomes, seconds
 
     def _fit(self, images: Tensor, count: int) -> Tensor:
-        from bench.imaging.resample import resize
+        from facesr.bench.imaging.resample import resize
 
         size = self.plan.protocol.data.size
         n, channels, height, width = images.shape if images.ndim == 4 else (0, 0, 0, 0)
@@ -259,7 +259,7 @@ class Restorer:
         return images if height == size else resize(images.float(), size, self.plan.protocol.data.reduce)
 
     def _write_samples(self, samples: Tensor, faces: Sequence[Face]) -> None:
-        from bench.imaging.files import to_uint8
+        from facesr.bench.imaging.files import to_uint8
 
         for k, sample in enumerate(samples):
             folder = self.plan.folder(f"samples/{self.spec.label}", self.scale) / str(k)

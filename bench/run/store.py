@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS restored (

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.intervals import F64, bootstrap_interval
+from facesr.bench.stats.intervals import F64, bootstrap_interval
 
 Level = Literal["ordinal", "interval", "nominal"]
 

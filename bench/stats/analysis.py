@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.stats.agreement import Alpha, Icc, IntraRater, icc, intra_rater, krippendorff_alpha
-from bench.stats.clustered import Components, components
-from bench.stats.cube import Cube
-from bench.stats.cube import cube as cube_of
-from bench.stats.guards import Guard, equality_guards, noise_guard, pair_guards, precision_guard, screening_guard
-from bench.stats.mos import ConditionMos, Sos, condition_mos, difference_scores, sos
-from bench.stats.pairwise import MARGIN, PairComparison, compare_conditions, significance_letters
-from bench.stats.rank_tests import Omnibus, friedman
-from bench.stats.recovery import Recovered, recover, remove_bias, table_means
-from bench.stats.screening import Screening, screen
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.agreement import Alpha, Icc, IntraRater, icc, intra_rater, krippendorff_alpha
+from facesr.bench.stats.clustered import Components, components
+from facesr.bench.stats.cube import Cube
+from facesr.bench.stats.cube import cube as cube_of
+from facesr.bench.stats.guards import Guard, equality_guards, noise_guard, pair_guards, precision_guard, screening_guard
+from facesr.bench.stats.mos import ConditionMos, Sos, condition_mos, difference_scores, sos
+from facesr.bench.stats.pairwise import MARGIN, PairComparison, compare_conditions, significance_letters
+from facesr.bench.stats.rank_tests import Omnibus, friedman
+from facesr.bench.stats.recovery import Recovered, recover, remove_bias, table_means
+from facesr.bench.stats.screening import Screening, screen
 
 if TYPE_CHECKING:
     import pandas as pd

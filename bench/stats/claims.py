@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError
-from bench.stats.intervals import F64
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.intervals import F64
 
 SPREADS = (0.9, 1.0, 1.1)
 """Standard deviations of five-point ratings of one condition that studies of faces report."""
@@ -186,7 +186,7 @@ def check_claims(
 
     Raises ``FaceSRError`` for fewer than two figures or names that do not fit them.
     """
-    from bench.stats.power import TYPICAL, Design, standard_error
+    from facesr.bench.stats.power import TYPICAL, Design, standard_error
 
     labels = [chr(ord("A") + i) for i in range(len(mos))] if names is None else list(names)
     if len(mos) < 2 or len(labels) != len(mos):

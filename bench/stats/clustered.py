@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.stats.intervals import F64, Interval
+from facesr.bench.stats.intervals import F64, Interval
 
 Over = Literal["none", "raters", "faces", "both"]
 """What a repetition of the study would draw anew: nothing but ratings, other raters, other faces, or both."""

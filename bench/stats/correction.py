@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.intervals import F64
+from facesr.bench.stats.intervals import F64
 
 
 def _adjust(p: ArrayLike, adjust: Callable[[F64], F64]) -> F64:

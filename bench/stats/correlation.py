@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.errors import FaceSRError
-from bench.stats.correction import holm
-from bench.stats.intervals import F64, Interval
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.correction import holm
+from facesr.bench.stats.intervals import F64, Interval
 
 CUBIC_DF = 4
 """Parameters of the third-order mapping, taken off the count of stimuli in RMSE and RMSE*."""

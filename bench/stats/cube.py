@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.stats.intervals import F64
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.intervals import F64
 
 if TYPE_CHECKING:
     import pandas as pd

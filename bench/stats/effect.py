@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.intervals import F64
+from facesr.bench.stats.intervals import F64
 
 
 def _values(x: ArrayLike) -> F64:

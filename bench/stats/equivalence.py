@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.stats.clustered import ClusteredMean
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.clustered import ClusteredMean
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.stats.pairwise import PairComparison
+from facesr.bench.stats.pairwise import PairComparison
 
 
 @dataclass(frozen=True)

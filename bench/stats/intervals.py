@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 F64 = NDArray[np.float64]
 CHUNK = 2_000_000

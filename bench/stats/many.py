@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.stats.intervals import F64, Interval, _chunks, _tail, _weights
+from facesr.bench.stats.intervals import F64, Interval, _chunks, _tail, _weights
 
 
 def mean_intervals(table: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> list[Interval]:

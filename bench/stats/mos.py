@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError, suggest
-from bench.stats.clustered import clustered_mean
-from bench.stats.cube import Cube
-from bench.stats.intervals import F64, Interval
-from bench.stats.recovery import table_means, table_sd
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.stats.clustered import clustered_mean
+from facesr.bench.stats.cube import Cube
+from facesr.bench.stats.intervals import F64, Interval
+from facesr.bench.stats.recovery import table_means, table_sd
 
 
 @dataclass(frozen=True)

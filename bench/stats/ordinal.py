@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.stats.cube import Cube
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.cube import Cube
 
 
 @dataclass(frozen=True)

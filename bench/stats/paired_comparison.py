@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError
-from bench.stats.correction import holm
-from bench.stats.intervals import F64
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.correction import holm
+from facesr.bench.stats.intervals import F64
 
 
 @dataclass(frozen=True)

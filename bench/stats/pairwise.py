@@ -9,15 +9,15 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError
-from bench.stats.clustered import ClusteredMean, clustered_difference
-from bench.stats.correction import benjamini_hochberg, holm
-from bench.stats.correction import significance_letters as _letters
-from bench.stats.cube import Cube
-from bench.stats.effect import cliffs_delta, matched_rank_biserial, superiority
-from bench.stats.equivalence import Equivalence, tost
-from bench.stats.intervals import F64, bootstrap_means
-from bench.stats.rank_tests import RankTest, mann_whitney, signed_rank
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.clustered import ClusteredMean, clustered_difference
+from facesr.bench.stats.correction import benjamini_hochberg, holm
+from facesr.bench.stats.correction import significance_letters as _letters
+from facesr.bench.stats.cube import Cube
+from facesr.bench.stats.effect import cliffs_delta, matched_rank_biserial, superiority
+from facesr.bench.stats.equivalence import Equivalence, tost
+from facesr.bench.stats.intervals import F64, bootstrap_means
+from facesr.bench.stats.rank_tests import RankTest, mann_whitney, signed_rank
 
 MARGIN = 0.1
 """Margin of equivalence for MOS, in rating points, where a study declares none."""

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.stats.clustered import Components, clustered_mean
-from bench.stats.intervals import F64
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.clustered import Components, clustered_mean
+from facesr.bench.stats.intervals import F64
 
 TYPICAL = Components(rater=0.55, face=0.34, rater_condition=0.27, face_condition=0.36, rater_face=0.31, residual=0.91)
 """Measured on 19 raters x 27 prompts x 5 image generators, "appeal" (AVT, TU Ilmenau, 2022): one study, an orientation."""

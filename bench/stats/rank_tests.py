@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError
-from bench.stats.intervals import F64
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.intervals import F64
 
 SMALL = 12
 """Below this many values on a side the normal approximation of a rank test is poor: permute instead."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.intervals import F64
+from facesr.bench.stats.intervals import F64
 
 
 def table_means(table: F64, axis: int) -> F64:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.errors import FaceSRError, suggest
-from bench.stats.intervals import F64
-from bench.stats.recovery import remove_bias, table_means, table_sd
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.stats.intervals import F64
+from facesr.bench.stats.recovery import remove_bias, table_means, table_sd
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from bench.errors import FaceSRError
-from bench.study import reading
-from bench.study import tables as t
-from bench.study.design import plan_digest
-from bench.study.imports import read
-from bench.study.order import Trial
-from bench.study.study import Study, load
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import reading
+from facesr.bench.study import tables as t
+from facesr.bench.study.design import plan_digest
+from facesr.bench.study.imports import read
+from facesr.bench.study.order import Trial
+from facesr.bench.study.study import Study, load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def _check_study(study: Study) -> list[Finding]:
 def _check_export(folder: Path) -> list[Finding]:
     import pandas as pd
 
-    from bench.study.export import verify
+    from facesr.bench.study.export import verify
 
     problems = verify(folder)
     found = [Finding("impossible", "files that are not the exported ones", len(problems), problems[:5])] if problems else []

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Engine, insert, select
 
-from bench.errors import FaceSRError, suggest
-from bench.results import Run
-from bench.study import tables as t
-from bench.study.database import connect, migrate, now, sqlite_url, writing
-from bench.study.design import ANALYSIS, Design, Stimulus, plan_digest, to_json
-from bench.study.order import Trial
-from bench.study.study import Study, load
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.results import Run
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import connect, migrate, now, sqlite_url, writing
+from facesr.bench.study.design import ANALYSIS, Design, Stimulus, plan_digest, to_json
+from facesr.bench.study.order import Trial
+from facesr.bench.study.study import Study, load
 
 if TYPE_CHECKING:
-    from bench.faces import U8
+    from facesr.bench.faces import U8
 
 DIRECT = frozenset(f.name for f in fields(Design)) - {
     "faces",
@@ -165,7 +165,7 @@ def _source(run: Run, condition: str, face: str, scale: int) -> Path:
 
 
 def _stimuli(run: Run, design: Design, folder: Path, scale: int) -> list[Stimulus]:
-    from bench.imaging import encode_png, read_rgb, write_whole
+    from facesr.bench.imaging import encode_png, read_rgb, write_whole
 
     measured = _measured(run, scale)
     found = []
@@ -201,7 +201,7 @@ def _measured(run: Run, scale: int) -> dict[tuple[str, str], float]:
 
 def consistency(image: U8, lr: U8, run: Run) -> float:
     """MSE of D(image) against LR, RGB in [0, 1], by the protocol's own operator. ``image`` (H, W, 3), ``lr`` (h, w, 3), uint8."""
-    from bench.imaging import resize, to_tensor
+    from facesr.bench.imaging import resize, to_tensor
 
     kernel = str(dict(run.protocol.get("degradation") or {}).get("kernel", "bicubic-matlab"))
     small = resize(to_tensor(image[None]), lr.shape[:2], kernel).double()

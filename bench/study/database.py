@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import FaceSRError, suggest
-from bench.study.order import Carry, Trial, condition_sequences, insert_repeats, pair_sequences, scatter, subsets, weave
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.study.order import Carry, Trial, condition_sequences, insert_repeats, pair_sequences, scatter, subsets, weave
 
 FORMAT = 1
 METHODS = ("acr", "acr-hr", "pair")

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError
-from bench.study import reading
-from bench.study.database import now
-from bench.study.study import COLUMNS, Study
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import reading
+from facesr.bench.study.database import now
+from facesr.bench.study.study import COLUMNS, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ def _dictionary(study: Study, folder: Path, tables: dict[str, dict[str, str]]) -
 
 
 def _manifest(study: Study, folder: Path, files: list[Path], rows: dict[str, int], simulated: bool) -> Path:
-    from bench import __version__
+    from facesr import __version__
 
     content: dict[str, Any] = {
         "study": study.name,

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError, suggest
-from bench.study.database import now
-from bench.study.design import FORMAT, canonical
-from bench.study.study import COLUMNS, Study, load
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.study.database import now
+from facesr.bench.study.design import FORMAT, canonical
+from facesr.bench.study.study import COLUMNS, Study, load
 
 if TYPE_CHECKING:
     import pandas as pd

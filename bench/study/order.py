@@ -14,7 +14,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 Ints = NDArray[np.int64]
 

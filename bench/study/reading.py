@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from bench.errors import FaceSRError
-from bench.study import tables as t
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import tables as t
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.study.study import Study
+    from facesr.bench.study.study import Study
 
 
 def _frame(study: Study, query: Any) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def ratings(study: Study, *, simulated: bool, excluded: bool) -> pd.DataFrame:
     """See ``Study.ratings``."""
     import pandas as pd
 
-    from bench.study.study import COLUMNS
+    from facesr.bench.study.study import COLUMNS
 
     if study.imported:
         if simulated:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from sqlalchemy import insert, select, update
 
-from bench.errors import FaceSRError, suggest
-from bench.study import store
-from bench.study import tables as t
-from bench.study.database import now, writing
-from bench.study.study import Study
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.study import store
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import now, writing
+from facesr.bench.study.study import Study
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
 
-from bench.errors import FaceSRError
-from bench.study import tables as t
-from bench.study.database import now, writing
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import now, writing
 
 OPEN = ("invited", "active")
 """States in which a rater may rate."""
@@ -142,7 +142,7 @@ def find(connection: Connection, name: str) -> Rater:
     """The rater of that name."""
     row = connection.execute(select(t.rater).where(t.rater.c.name == name)).one_or_none()
     if row is None:
-        from bench.errors import suggest
+        from facesr.bench.errors import suggest
 
         known = connection.execute(select(t.rater.c.name)).scalars().all()
         raise FaceSRError(f"no rater {name!r} in this study: {suggest(name, known) if known else 'nobody was invited yet'}")

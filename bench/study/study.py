@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError
-from bench.study.design import Design, from_json
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study.design import Design, from_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +95,8 @@ class Study:
     def _open(self) -> Engine:
         from sqlalchemy import select
 
-        from bench.study import tables
-        from bench.study.database import connect, migrate
+        from facesr.bench.study import tables
+        from facesr.bench.study.database import connect, migrate
 
         _ = self.design
         engine = connect(self.url)
@@ -138,13 +138,13 @@ class Study:
 
         Raters who were replaced or excluded are left out unless ``excluded`` is set.
         """
-        from bench.study.reading import ratings
+        from facesr.bench.study.reading import ratings
 
         return ratings(self, simulated=simulated, excluded=excluded)
 
     def finished(self, *, simulated: bool = False) -> int:
         """How many raters count towards the stopping rule: they finished and are not excluded."""
-        from bench.study.reading import raters
+        from facesr.bench.study.reading import raters
 
         table = raters(self)
         return int(((table["status"] == "done") & (table["simulated"] == simulated) & (table["excluded"] == "")).sum())
@@ -155,8 +155,8 @@ class Study:
 
     def peek(self, who: str, reason: str) -> None:
         """Note that someone looked at means before the stopping rule was met; exports and reports carry the note."""
-        from bench.study.database import writing
-        from bench.study.store import log
+        from facesr.bench.study.database import writing
+        from facesr.bench.study.store import log
 
         with writing(self.engine) as connection:
             log(connection, "peek", who=who, reason=reason, finished=self.finished())
@@ -167,7 +167,7 @@ class Study:
             return []
         from sqlalchemy import select
 
-        from bench.study.tables import event
+        from facesr.bench.study.tables import event
 
         with self.engine.connect() as connection:
             rows = connection.execute(select(event.c.at, event.c.detail).where(event.c.kind == "peek").order_by(event.c.id)).all()
@@ -177,7 +177,7 @@ class Study:
         """MOS of each condition (share of wins in paired comparison). Ask ``may_show_means`` first, or ``peek``."""
         table = self.ratings(simulated=simulated)
         if self.method == "pair":
-            from bench.study.pairs import wins
+            from facesr.bench.study.pairs import wins
 
             names, won = wins(table, self.design.conditions)
             total = won.sum(0)

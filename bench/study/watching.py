@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bench.study import reading
-from bench.study.study import Study
+from facesr.bench.study import reading
+from facesr.bench.study.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.errors import WeightsMissing
-from bench.weights.entries import Weight, catalogue, named
-from bench.weights.files import WeightsBroken, sha256
-from bench.weights.store import fetch, find, verify, where, with_fetch
-from bench.weights.tensors import load_tensors
+from facesr.bench.errors import WeightsMissing
+from facesr.bench.weights.entries import Weight, catalogue, named
+from facesr.bench.weights.files import WeightsBroken, sha256
+from facesr.bench.weights.store import fetch, find, verify, where, with_fetch
+from facesr.bench.weights.tensors import load_tensors
 
 __all__ = [
     "Weight",

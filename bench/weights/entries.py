@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, suggest
 
 
 @dataclass(frozen=True)

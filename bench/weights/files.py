@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 _CHUNK = 1 << 20
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.weights import sources
-from bench.weights.entries import Weight, named
-from bench.weights.files import WeightsBroken, sha256, sniff
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.weights import sources
+from facesr.bench.weights.entries import Weight, named
+from facesr.bench.weights.files import WeightsBroken, sha256, sniff
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ def verify(name: str) -> Path:
 
 def _check_keys(weight: Weight, path: Path) -> None:
     """Where no full sha256 is known, the keys tell whether it is the file; '/' goes into containers."""
-    from bench.weights.tensors import load_tensors
+    from facesr.bench.weights.tensors import load_tensors
 
     held = load_tensors(path, check=False)
     for key in weight.keys:

@@ -8,8 +8,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.weights.files import WeightsBroken, sniff
-from bench.weights.store import checked
+from facesr.bench.weights.files import WeightsBroken, sniff
+from facesr.bench.weights.store import checked
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import OperationalError
 
-from bench.study import Study, store
-from bench.study import tables as t
-from bench.study.database import writing
-from dashboard.rating.limits import Limiter
-from dashboard.rating.texts import languages, texts
+from facesr.bench.study import Study, store
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import writing
+from facesr.dashboard.rating.limits import Limiter
+from facesr.dashboard.rating.texts import languages, texts
 
 MAX_BODY = 64 * 1024
 MAX_EVENTS = 5000

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dashboard.rating.limits import Limiter
+from facesr.dashboard.rating.limits import Limiter
 
 OPEN = ("/api", "/rate")
 """Paths that raters use; they have their own tokens."""

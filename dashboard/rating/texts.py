@@ -7,7 +7,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 FOLDER = Path(__file__).parent / "texts"
 LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")

@@ -11,9 +11,9 @@ from typing import Any
 
 import streamlit as st
 
-from bench.errors import FaceSRError
-from bench.study import Study, load, store
-from bench.study.watching import Overview, overview
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import Study, load, store
+from facesr.bench.study.watching import Overview, overview
 
 
 @st.cache_resource(show_spinner=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import shell
-from dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
-from reports import build
-from reports.figures import Drawing
-from reports.figures.scores import attributes
-from reports.gather import headline
-from reports.served import attribute_table
-from reports.table import Table
+from facesr.dashboard import shell
+from facesr.dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
+from facesr.reports import build
+from facesr.reports.figures import Drawing
+from facesr.reports.figures.scores import attributes
+from facesr.reports.gather import headline
+from facesr.reports.served import attribute_table
+from facesr.reports.table import Table
 
 
 def page(scene: Scene) -> None:

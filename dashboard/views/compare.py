@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from bench.errors import FaceSRError
-from dashboard import shell
-from dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
-from dashboard.views import faces as gallery
-from reports.build import Duel, duel
-from reports.figures.duel import differences
-from reports.figures.mos import p_text
-from reports.gather import headline
-from reports.scores import Scores
-from reports.served import duel_by
-from reports.table import fixed
+from facesr.bench.errors import FaceSRError
+from facesr.dashboard import shell
+from facesr.dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
+from facesr.dashboard.views import faces as gallery
+from facesr.reports.build import Duel, duel
+from facesr.reports.figures.duel import differences
+from facesr.reports.figures.mos import p_text
+from facesr.reports.gather import headline
+from facesr.reports.scores import Scores
+from facesr.reports.served import duel_by
+from facesr.reports.table import fixed
 
 SHOWN = 4
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import shell
-from dashboard.scene import CONTROL, DRAWS, Scene, scale_control
-from dashboard.views import faces as gallery
-from reports import build, notes
-from reports.choose import score_table
-from reports.figures.scores import epsilon
-from reports.table import Table
+from facesr.dashboard import shell
+from facesr.dashboard.scene import CONTROL, DRAWS, Scene, scale_control
+from facesr.dashboard.views import faces as gallery
+from facesr.reports import build, notes
+from facesr.reports.choose import score_table
+from facesr.reports.figures.scores import epsilon
+from facesr.reports.table import Table
 
 SHOWN = 4
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from bench.errors import FaceSRError
-from dashboard import shell
-from dashboard.images import face_url
-from dashboard.scene import CONTROL, Scene, scale_control
-from dashboard.viewer import Picture, viewer
-from reports import maps
-from reports.live import LiveRun
-from reports.neighbours import neighbours, possible
-from reports.one_face import face_scores
+from facesr.bench.errors import FaceSRError
+from facesr.dashboard import shell
+from facesr.dashboard.images import face_url
+from facesr.dashboard.scene import CONTROL, Scene, scale_control
+from facesr.dashboard.viewer import Picture, viewer
+from facesr.reports import maps
+from facesr.reports.live import LiveRun
+from facesr.reports.neighbours import neighbours, possible
+from facesr.reports.one_face import face_scores
 
 if TYPE_CHECKING:
-    from reports.scores import Scores
+    from facesr.reports.scores import Scores
 
 ZOOMS = (0, 4, 6, 8, 12, 16)
 
@@ -153,6 +153,6 @@ def _neighbours(scene: Scene, face: str, scale: int) -> None:
 
 def embeddings(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """HR's embeddings, computed once for these files."""
-    from reports.neighbours import embed_hr
+    from facesr.reports.neighbours import embed_hr
 
     return Scene(scene.group).kept("embeddings", lambda: embed_hr(scene.whole))

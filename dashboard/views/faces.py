@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from bench.errors import FaceSRError
-from dashboard.images import face_url
-from dashboard.scene import CONTROL, Scene, metric_control, scale_control
-from dashboard.views import face as one_face
-from reports.build import face_table
-from reports.scores import Scores
-from reports.table import fixed
+from facesr.bench.errors import FaceSRError
+from facesr.dashboard.images import face_url
+from facesr.dashboard.scene import CONTROL, Scene, metric_control, scale_control
+from facesr.dashboard.views import face as one_face
+from facesr.reports.build import face_table
+from facesr.reports.scores import Scores
+from facesr.reports.table import fixed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ def sort_orders(scores: Scores) -> dict[str, str]:
 
 
 def order(scene: Scene, metric: str, scale: int, how: str) -> pd.DataFrame:
-    """``reports.build.face_table`` in the order asked for; faces without a value come last."""
+    """``facesr.reports.build.face_table`` in the order asked for; faces without a value come last."""
 
     def sort() -> pd.DataFrame:
         scores = scene.scores
@@ -167,7 +167,7 @@ def warm(scene: Scene) -> None:
     scores = scene.scores
     if not (singles := scene.single_metrics(scores)):
         raise FaceSRError("nothing to sort by yet")
-    from reports.gather import headline
+    from facesr.reports.gather import headline
 
     first = headline(scores)
     for metric in [first, *singles]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import shell
-from dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
-from dashboard.views import faces as gallery
-from dashboard.views import leaderboard
-from reports import build
-from reports.choose import score_table
-from reports.figures import Drawing
-from reports.figures.scores import attributes
-from reports.scores import Scores
-from reports.table import Table
+from facesr.dashboard import shell
+from facesr.dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
+from facesr.dashboard.views import faces as gallery
+from facesr.dashboard.views import leaderboard
+from facesr.reports import build
+from facesr.reports.choose import score_table
+from facesr.reports.figures import Drawing
+from facesr.reports.figures.scores import attributes
+from facesr.reports.scores import Scores
+from facesr.reports.table import Table
 
 FAMILIES = ("identity", "retrieval", "verification", "tar-", "landmark")
 SHOWN = 4

@@ -7,16 +7,16 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import shell
-from dashboard.scene import DRAWS, Scene
-from reports.build import frame
-from reports.choose import score_table
-from reports.figures import Drawing
-from reports.figures.scores import means
-from reports.gather import warnings
-from reports.html import failures_html
-from reports.scores import Scores
-from reports.table import Column, Table
+from facesr.dashboard import shell
+from facesr.dashboard.scene import DRAWS, Scene
+from facesr.reports.build import frame
+from facesr.reports.choose import score_table
+from facesr.reports.figures import Drawing
+from facesr.reports.figures.scores import means
+from facesr.reports.gather import warnings
+from facesr.reports.html import failures_html
+from facesr.reports.scores import Scores
+from facesr.reports.table import Column, Table
 
 
 def page(scene: Scene) -> None:

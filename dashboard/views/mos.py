@@ -8,18 +8,18 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from bench.errors import FaceSRError
-from dashboard import shell
-from dashboard.memo import memo
-from dashboard.scene import Scene
-from dashboard.sources import Catalogue, Group, named
-from reports import mos
-from reports.choose import load_study
-from reports.figures import Drawing, Look
-from reports.figures import mos as drawings
-from reports.paired import is_paired, open_paired, paired_table
-from reports.scores import Scores
-from reports.table import Table, fixed
+from facesr.bench.errors import FaceSRError
+from facesr.dashboard import shell
+from facesr.dashboard.memo import memo
+from facesr.dashboard.scene import Scene
+from facesr.dashboard.sources import Catalogue, Group, named
+from facesr.reports import mos
+from facesr.reports.choose import load_study
+from facesr.reports.figures import Drawing, Look
+from facesr.reports.figures import mos as drawings
+from facesr.reports.paired import is_paired, open_paired, paired_table
+from facesr.reports.scores import Scores
+from facesr.reports.table import Table, fixed
 
 
 def page(catalogue: Catalogue) -> None:
@@ -70,7 +70,7 @@ def ratings_stamp(path: Path) -> tuple[object, ...]:
             status = (path / name).stat()
             made += [name, status.st_mtime_ns, status.st_size]
     if (path / "database.url").is_file():
-        from bench.study import load
+        from facesr.bench.study import load
 
         study = load(path)
         try:

@@ -6,12 +6,12 @@ from typing import Any
 
 import streamlit as st
 
-from bench.errors import FaceSRError
-from dashboard import shell
-from dashboard.scene import Scene
-from reports import notes
-from reports.live import LiveRun
-from reports.verify import as_json, verify
+from facesr.bench.errors import FaceSRError
+from facesr.dashboard import shell
+from facesr.dashboard.scene import Scene
+from facesr.reports import notes
+from facesr.reports.live import LiveRun
+from facesr.reports.verify import as_json, verify
 
 
 def page(scene: Scene) -> None:

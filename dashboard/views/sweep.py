@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import shell
-from dashboard.scene import DRAWS, Scene
-from dashboard.views.leaderboard import table_of
-from reports import build
-from reports.figures import Drawing
-from reports.figures.scores import sweep
+from facesr.dashboard import shell
+from facesr.dashboard.scene import DRAWS, Scene
+from facesr.dashboard.views.leaderboard import table_of
+from facesr.reports import build
+from facesr.reports.figures import Drawing
+from facesr.reports.figures.scores import sweep
 
 
 def page(scene: Scene) -> None:

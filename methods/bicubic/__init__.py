@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from bench.imaging import resize
-from bench.method import Method
+from facesr.bench.imaging import resize
+from facesr.bench.method import Method
 
 
 class Bicubic(Method):

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError, suggest
-from bench.imaging import to_uint8, write_png
-from bench.method import Method, Outcome, Restored
-from methods.folder import gather, index_folder
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.imaging import to_uint8, write_png
+from facesr.bench.method import Method, Outcome, Restored
+from facesr.methods.folder import gather, index_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,7 @@ class Command(Method):
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Write the LR files, run the program once, gather what it wrote."""
-        from bench.imaging import resize
+        from facesr.bench.imaging import resize
 
         if "upsample" in self.spec:
             lr = resize(lr, self.size, self.spec["upsample"])

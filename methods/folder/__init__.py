@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import FaceSRError
-from bench.imaging import read_rgb, resize, to_tensor
-from bench.imaging.files import SUFFIXES
-from bench.method import Method, Outcome, Restored
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import read_rgb, resize, to_tensor
+from facesr.bench.imaging.files import SUFFIXES
+from facesr.bench.method import Method, Outcome, Restored
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.faces import U8
+    from facesr.bench.faces import U8
 
 
 def index_folder(folder: Path) -> dict[str, Path]:

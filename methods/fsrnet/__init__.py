@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from methods.fsrnet.method import FSRGAN, FSRNet
+    from facesr.methods.fsrnet.method import FSRGAN, FSRNet
 
 __all__ = ["FSRGAN", "FSRNet"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # torch is loaded when the method is named, not when the package is looked at
-        from methods.fsrnet import method
+        from facesr.methods.fsrnet import method
 
         return getattr(method, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

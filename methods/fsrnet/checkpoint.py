@@ -4,7 +4,7 @@
 - cydiachen/FSRNET_pytorch: ``coarse_SR_Encoder. fine_SR_Encoder. prior_Estimation_Network. fine_SR_Decoder.``, a module pickled whole
   under ``model``; trained on [0, 1] targets
 - this project's own safetensors, in the first layout
-- the official Torch7 release (``.t7``): a network of its own, see ``methods.fsrnet.nngraph``
+- the official Torch7 release (``.t7``): a network of its own, see ``facesr.methods.fsrnet.nngraph``
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.weights import WeightsBroken, load_tensors
-from methods.fsrnet.net import Sizes
-from methods.training.export import about
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import WeightsBroken, load_tensors
+from facesr.methods.fsrnet.net import Sizes
+from facesr.methods.training.export import about
 
 Range = Literal["signed", "unit"]
 """``signed``: images in [-1, 1] in and out; ``unit``: [0, 1] in and out."""
@@ -63,7 +63,7 @@ def _load(path: Path) -> Mapping[str, Any]:
     except WeightsBroken as error:
         if "code" not in str(error):
             raise
-        from methods.fsrnet.pickled import load_module_tensors
+        from facesr.methods.fsrnet.pickled import load_module_tensors
 
         return load_module_tensors(path)
 

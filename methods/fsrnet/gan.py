@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
-from bench.errors import FaceSRError
-from methods.fsrnet.net import Output, Sizes
-from methods.fsrnet.training import FSRNetObjective, Losses, enlarge
-from methods.training.objective import Batch, Phase, make_optimiser, plain
+from facesr.bench.errors import FaceSRError
+from facesr.methods.fsrnet.net import Output, Sizes
+from facesr.methods.fsrnet.training import FSRNetObjective, Losses, enlarge
+from facesr.methods.training.objective import Batch, Phase, make_optimiser, plain
 
 
 class Discriminator(nn.Module):

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.imaging import resize
-from bench.method import Method
-from bench.weights import find, sha256
-from methods.fsrnet.checkpoint import read
-from methods.fsrnet.net import FSRNetwork
-from methods.inputs import check_lr
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.imaging import resize
+from facesr.bench.method import Method
+from facesr.bench.weights import find, sha256
+from facesr.methods.fsrnet.checkpoint import read
+from facesr.methods.fsrnet.net import FSRNetwork
+from facesr.methods.inputs import check_lr
 
 if TYPE_CHECKING:
-    from methods.fsrnet.nngraph import Torch7FSRNet
+    from facesr.methods.fsrnet.nngraph import Torch7FSRNet
 
 DEFAULT = Path(__file__).parent / "weights" / "fsrnet-x8-128.safetensors"
 
@@ -91,7 +91,7 @@ class FSRNet(Method):
         """Read the checkpoint and build the net it describes."""
         file = self._file()
         if file.suffix == ".t7":
-            from methods.fsrnet import nngraph
+            from facesr.methods.fsrnet import nngraph
 
             self.net = nngraph.read(file).to(self.device)
             self.used_range = self.range or "unit"

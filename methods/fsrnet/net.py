@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 
 @dataclass(frozen=True)

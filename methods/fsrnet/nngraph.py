@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import Tensor, cat, nn
 
-from bench.errors import FaceSRError
-from methods.fsrnet.net import Output
-from methods.fsrnet.torch7 import Instance, Table, load
+from facesr.bench.errors import FaceSRError
+from facesr.methods.fsrnet.net import Output
+from facesr.methods.fsrnet.torch7 import Instance, Table, load
 
 Value = Any  # a tensor, or a list of values (Lua's table)
 

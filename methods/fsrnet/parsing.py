@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 CLASSES = (
     "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip neck neck_l cloth hair hat".split()  # noqa: SIM905

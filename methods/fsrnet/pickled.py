@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 _ALLOWED = {
     ("collections", "OrderedDict"): OrderedDict,

@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.imaging import read_rgb, resize
-from methods.fsrnet.parsing import CLASSES, BiSeNet
-from methods.training.data import FaceBatches, Faces, expand
-from methods.training.objective import Batch
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import read_rgb, resize
+from facesr.methods.fsrnet.parsing import CLASSES, BiSeNet
+from facesr.methods.training.data import FaceBatches, Faces, expand
+from facesr.methods.training.objective import Batch
 
 MAPS = ("skin", "l_brow", "r_brow", "l_eye", "r_eye", "l_ear", "r_ear", "nose", "mouth", "u_lip", "l_lip")
 """The 11 parsing maps, in the published order."""
@@ -148,14 +148,14 @@ def make_prior(options: PriorOptions, faces: Faces) -> Prior:
         "bisenet": _bisenet,
     }
     if options.kind not in makers:
-        from bench.errors import suggest
+        from facesr.bench.errors import suggest
 
         raise FaceSRError(f"[data.prior]: no kind {options.kind!r}: {suggest(options.kind, makers)}")
     return makers[options.kind](options, faces)
 
 
 def _yunet(options: PriorOptions, faces: Faces) -> Prior:
-    from bench.detect import detect_batch
+    from facesr.bench.detect import detect_batch
 
     size = faces.pixels.shape[1]
     points = torch.full((len(faces.pixels), 5, 2), float("nan"))
@@ -205,7 +205,7 @@ def _labels(options: PriorOptions, faces: Faces) -> Prior:
 
 
 def _bisenet(options: PriorOptions, faces: Faces) -> Prior:
-    from bench.weights import load_tensors
+    from facesr.bench.weights import load_tensors
 
     net = BiSeNet.from_state(load_tensors(expand(options.path)))
     labels = []

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.imaging import resize
-from methods.fsrnet.net import FSRNetwork, Output, Sizes
-from methods.fsrnet.priors import PriorBatches, PriorOptions, make_prior
-from methods.training.data import expand
-from methods.training.job import Job, face_batches
-from methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y
-from methods.training.recipe import Recipe, fill
+from facesr.bench.imaging import resize
+from facesr.methods.fsrnet.net import FSRNetwork, Output, Sizes
+from facesr.methods.fsrnet.priors import PriorBatches, PriorOptions, make_prior
+from facesr.methods.training.data import expand
+from facesr.methods.training.job import Job, face_batches
+from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y
+from facesr.methods.training.recipe import Recipe, fill
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def prepare(recipe: Recipe) -> Job:
 def _objective(sizes: Sizes, losses: Losses, optimiser: dict[str, Any]) -> FSRNetObjective:
     if not losses.adversarial:
         return FSRNetObjective(sizes, losses, optimiser)
-    from bench.weights import load_tensors
-    from methods.fsrnet.gan import FSRGANObjective
+    from facesr.bench.weights import load_tensors
+    from facesr.methods.fsrnet.gan import FSRGANObjective
 
     vgg = load_tensors(expand(losses.perceptual_weights)) if losses.perceptual and losses.perceptual_weights else None
     return FSRGANObjective(sizes, losses, optimiser, vgg)

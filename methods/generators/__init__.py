@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from methods.generators.base import Generator
-    from methods.generators.mobilestylegan import MobileStyleGAN
-    from methods.generators.stylegan1 import StyleGAN1
-    from methods.generators.stylegan2 import StyleGAN2
+    from facesr.methods.generators.base import Generator
+    from facesr.methods.generators.mobilestylegan import MobileStyleGAN
+    from facesr.methods.generators.stylegan1 import StyleGAN1
+    from facesr.methods.generators.stylegan2 import StyleGAN2
 
 _HOMES = {"Generator": "base", "StyleGAN1": "stylegan1", "StyleGAN2": "stylegan2", "MobileStyleGAN": "mobilestylegan"}
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 Noise = Sequence[Tensor] | Literal["fixed", "random"] | None
 """Per-layer noise maps (B or 1, 1, r, r), ``"random"`` for fresh ones, ``"fixed"`` or None for the stored ones."""

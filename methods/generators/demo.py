@@ -1,4 +1,4 @@
-"""Make the eight demo faces: ``python -m methods.generators.demo [FOLDER]``.
+"""Make the eight demo faces: ``python -m facesr.methods.generators.demo [FOLDER]``.
 
 They are sampled from MobileStyleGAN at 1024² (seeded, truncated), reduced to 128² by the box average, and belong to nobody. From
 fifty samples of the seed eight were chosen by eye to differ in look; samples with a broken face or a second one in the picture
@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from bench.imaging import to_uint8, write_png, write_whole
-from methods.generators.mobilestylegan import MobileStyleGAN
+from facesr.bench.imaging import to_uint8, write_png, write_whole
+from facesr.methods.generators.mobilestylegan import MobileStyleGAN
 
 FOLDER = Path(__file__).parents[2] / "bench" / "data" / "demo"
 SEED, PSI = 128, 0.7
@@ -61,7 +61,7 @@ def main(folder: Path) -> None:
         "dataset": "demo",
         "size": 128,
         "reduce": "box",
-        "made_by": "python -m methods.generators.demo",
+        "made_by": "python -m facesr.methods.generators.demo",
         "note": "eight generated faces (MobileStyleGAN, FFHQ), nobody's portrait",
         "total": len(faces),
         "faces": faces,

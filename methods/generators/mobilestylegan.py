@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError
-from bench.weights import find, load_tensors
-from methods.generators.base import Generator, Noise
-from methods.generators.mobilestylegan_ir import FILES, read_ir
-from methods.generators.ops import SQRT2
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import find, load_tensors
+from facesr.methods.generators.base import Generator, Noise
+from facesr.methods.generators.mobilestylegan_ir import FILES, read_ir
+from facesr.methods.generators.ops import SQRT2
 
 WIDTHS = (512, 512, 512, 512, 256, 128, 64)
 """Channels of the layers, which work at 8², 16² … 512²."""

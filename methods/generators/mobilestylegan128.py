@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError
-from bench.weights import load_tensors
-from methods.generators.base import Noise
-from methods.generators.mobilestylegan import Layer, MobileStyleGAN, Modulation, StyledConv, Trunk, inverse_haar
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import load_tensors
+from facesr.methods.generators.base import Noise
+from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN, Modulation, StyledConv, Trunk, inverse_haar
 
 WEIGHTS = Path(__file__).parent / "weights" / "mobilestylegan128.safetensors"
 

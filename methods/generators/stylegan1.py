@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.generators.base import Generator, Noise, check_size
-from methods.generators.ops import EqualLinear, PixelNorm, blur, channels_last, conv, conv_up, instance_style, make_kernel
+from facesr.methods.generators.base import Generator, Noise, check_size
+from facesr.methods.generators.ops import EqualLinear, PixelNorm, blur, channels_last, conv, conv_up, instance_style, make_kernel
 
 FUSED_FROM = 128
 """Output side from which the up-convolution is the fused one, whose kernel is not mirrored as the other's is."""
@@ -217,7 +217,7 @@ class StyleGAN1(Generator):
 
     def map(self, z: Tensor) -> Tensor:
         if self.mapping is None:
-            from bench.errors import WeightsMissing
+            from facesr.bench.errors import WeightsMissing
 
             raise WeightsMissing(
                 "this StyleGAN has no mapping network: give mapping.pt as well (from_checkpoint(path, mapping=...))"
@@ -243,6 +243,6 @@ class StyleGAN1(Generator):
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> StyleGAN1:
         """``path``: PULSE's ``synthesis.pt`` (with ``mapping=`` path of ``mapping.pt``, or that file beside it) or lernapparat's."""
-        from methods.generators.stylegan1_keys import read
+        from facesr.methods.generators.stylegan1_keys import read
 
         return read(cls, path, **options)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.errors import FaceSRError
-from bench.weights import find, load_tensors
-from methods.generators.ops import make_kernel
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import find, load_tensors
+from facesr.methods.generators.ops import make_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from methods.generators.stylegan1 import StyleGAN1
+    from facesr.methods.generators.stylegan1 import StyleGAN1
 
 LAYOUTS = ("pulse", "lernapparat")
 _OPTIONAL = ".intermediate.kernel"

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from methods.generators.base import Generator, Noise, check_size
-from methods.generators.ops import EqualLinear, PixelNorm, channels_last
-from methods.generators.stylegan2_layers import StyledConv, ToRGB
+from facesr.methods.generators.base import Generator, Noise, check_size
+from facesr.methods.generators.ops import EqualLinear, PixelNorm, channels_last
+from facesr.methods.generators.stylegan2_layers import StyledConv, ToRGB
 
 
 def channels_of(size: int, multiplier: float = 2) -> dict[int, int]:
@@ -93,6 +93,6 @@ class StyleGAN2(Generator):
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: object) -> StyleGAN2:
-        from methods.generators.stylegan2_keys import read
+        from facesr.methods.generators.stylegan2_keys import read
 
         return read(cls, path, **options)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.generators.base import check_size
-from methods.generators.ops import EqualLinear, fused_leaky_relu, upfirdn2d
-from methods.generators.stylegan2 import channels_of
-from methods.generators.stylegan2_layers import Bias, Kernel
+from facesr.methods.generators.base import check_size
+from facesr.methods.generators.ops import EqualLinear, fused_leaky_relu, upfirdn2d
+from facesr.methods.generators.stylegan2 import channels_of
+from facesr.methods.generators.stylegan2_layers import Bias, Kernel
 
 
 class Blur(Kernel):

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError
-from bench.weights import load_tensors
-from methods.generators.ops import make_kernel
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import load_tensors
+from facesr.methods.generators.ops import make_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.generators.stylegan2 import StyleGAN2
+    from facesr.methods.generators.stylegan2 import StyleGAN2
 
 LAYOUTS = ("rosinality", "psp", "basicsr", "stylegan2-ada")
 _WRAPPERS = ("g_ema", "params_ema", "state_dict", "G_ema", "params", "g")

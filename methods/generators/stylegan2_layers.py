@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.generators.ops import SQRT2, EqualLinear, blur, channels_last, conv, conv_up, double, make_kernel
+from facesr.methods.generators.ops import SQRT2, EqualLinear, blur, channels_last, conv, conv_up, double, make_kernel
 
 
 class Kernel(nn.Module):

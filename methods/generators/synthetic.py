@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from methods.generators.base import Generator
-from methods.training import data as faces
+from facesr.bench.errors import FaceSRError
+from facesr.methods.generators.base import Generator
+from facesr.methods.training import data as faces
 
 
 def read_codes(path: str) -> Tensor:

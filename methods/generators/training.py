@@ -9,15 +9,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.networks.lpips import LPIPS
-from bench.weights import load_tensors
-from methods.generators.mobilestylegan import Layer, MobileStyleGAN
-from methods.generators.mobilestylegan128 import MobileStyleGAN128
-from methods.generators.synthetic import SyntheticFaces
-from methods.training import data as faces
-from methods.training.job import Job
-from methods.training.objective import Batch, Objective, Phase, grid, make_optimiser
-from methods.training.recipe import Recipe, fill
+from facesr.bench.networks.lpips import LPIPS
+from facesr.bench.weights import load_tensors
+from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN
+from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
+from facesr.methods.generators.synthetic import SyntheticFaces
+from facesr.methods.training import data as faces
+from facesr.methods.training.job import Job
+from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser
+from facesr.methods.training.recipe import Recipe, fill
 
 
 @dataclass(frozen=True)

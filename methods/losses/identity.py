@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 CROP = (35, 223, 32, 220)
 """Rows from, to, columns from, to of the face in a 256x256 FFHQ-aligned image (criteria/id_loss.py)."""

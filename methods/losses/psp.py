@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 CROP = (35, 223, 32, 220)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 
 class Ranger(Optimizer):

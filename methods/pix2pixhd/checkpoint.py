@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.weights import load_tensors
-from methods.pix2pixhd.net import Encoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import load_tensors
+from facesr.methods.pix2pixhd.net import Encoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 

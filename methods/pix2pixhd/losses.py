@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 
 def lsgan(verdicts: Sequence[Sequence[Tensor]], real: bool) -> Tensor:

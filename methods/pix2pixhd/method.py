@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import U8
-from bench.imaging import resize
-from bench.method import Method
-from bench.weights import find, sha256
-from methods.inputs import check_lr
-from methods.pix2pixhd.checkpoint import generator, read
-from methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import U8
+from facesr.bench.imaging import resize
+from facesr.bench.method import Method
+from facesr.bench.weights import find, sha256
+from facesr.methods.inputs import check_lr
+from facesr.methods.pix2pixhd.checkpoint import generator, read
+from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 
 DEFAULT = Path(__file__).parent / "weights" / "pix2pixhd-x8-128.safetensors"
 

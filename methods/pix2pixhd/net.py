@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 Norm = Literal["instance", "batch"]
 

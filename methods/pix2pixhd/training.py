@@ -13,14 +13,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError, suggest
-from bench.imaging import resize
-from methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
-from methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
-from methods.training.data import expand
-from methods.training.job import Job, face_batches
-from methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
-from methods.training.recipe import Recipe, fill
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.imaging import resize
+from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
+from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
+from facesr.methods.training.data import expand
+from facesr.methods.training.job import Job, face_batches
+from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
+from facesr.methods.training.recipe import Recipe, fill
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Losses:
 
 
 def _tensors(path: str, term: str) -> dict[str, Tensor]:
-    from bench.weights import load_tensors
+    from facesr.bench.weights import load_tensors
 
     if not path:
         raise FaceSRError(f"[loss] {term} is above 0 and {term}_weights names no file: give one, or set {term} = 0")
@@ -134,11 +134,11 @@ class Pix2PixHDObjective(Objective):
         if losses.ever("vgg"):
             self.frozen["vgg"] = VGG19Loss(_tensors(losses.vgg_weights, "vgg"))
         if losses.ever("lpips"):
-            from bench.networks.lpips import LPIPS
+            from facesr.bench.networks.lpips import LPIPS
 
             self.frozen["lpips"] = LPIPS(losses.lpips_trunk, _tensors(losses.lpips_weights, "lpips"))  # type: ignore[arg-type]
         if losses.ever("identity"):
-            from methods.training.identity import IdentityLoss
+            from facesr.methods.training.identity import IdentityLoss
 
             self.frozen["identity"] = IdentityLoss(_tensors(losses.identity_weights, "identity"))
 

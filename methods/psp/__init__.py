@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from methods.psp.method import PSP
+    from facesr.methods.psp.method import PSP
 
 __all__ = ["PSP"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "PSP":  # torch is loaded when the method is named, not when the package is looked at
-        from methods.psp.method import PSP
+        from facesr.methods.psp.method import PSP
 
         return PSP
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.networks.irse import load_strictly
-from bench.weights import load_tensors
-from methods.psp.encoders import Encoder, EncoderConfig, build, describe
-from methods.psp.net import PSPNet
+from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.irse import load_strictly
+from facesr.bench.weights import load_tensors
+from facesr.methods.psp.encoders import Encoder, EncoderConfig, build, describe
+from facesr.methods.psp.net import PSPNet
 
 if TYPE_CHECKING:
-    from methods.generators.base import Generator
+    from facesr.methods.generators.base import Generator
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -103,8 +103,8 @@ def assemble(tree: Mapping[str, Any], path: Path, generator: Generator | None = 
 
 
 def _decoder(state: Mapping[str, Tensor], opts: Mapping[str, Any], path: Path) -> Generator:
-    from methods.generators.stylegan2 import StyleGAN2
-    from methods.generators.stylegan2_keys import from_layout
+    from facesr.methods.generators.stylegan2 import StyleGAN2
+    from facesr.methods.generators.stylegan2_keys import from_layout
 
     decoder = {key: value for key, value in state.items() if key.startswith("decoder.")}
     if not decoder:
@@ -125,8 +125,8 @@ def options(opts: Any) -> dict[str, Any]:
 
 def published(net: PSPNet) -> dict[str, Any]:
     """What the authors' own loader reads: ``torch.save`` it. Raises where the decoder is no StyleGAN2."""
-    from methods.generators.stylegan2 import StyleGAN2
-    from methods.generators.stylegan2_keys import to_layout
+    from facesr.methods.generators.stylegan2 import StyleGAN2
+    from facesr.methods.generators.stylegan2_keys import to_layout
 
     if not isinstance(net.decoder, StyleGAN2):
         raise FaceSRError(

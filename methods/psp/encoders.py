@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError, suggest
-from bench.networks.irse import CHANNELS, DEPTHS, Mode, stages, stem
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.networks.irse import CHANNELS, DEPTHS, Mode, stages, stem
 
 Kind = Literal["GradualStyleEncoder", "BackboneEncoderUsingLastLayerIntoW", "BackboneEncoderUsingLastLayerIntoWPlus"]
 Taps = Literal["pyramid", "largest", "smallest"]

@@ -8,20 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.imaging import to_tensor
-from methods.generators.base import Generator
-from methods.generators.synthetic import SyntheticFaces
-from methods.psp.preprocess import from_lr
-from methods.psp.recombine import Recombined
-from methods.training import data as faces
-from methods.training.objective import Batch
-from methods.training.recipe import fill
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import to_tensor
+from facesr.methods.generators.base import Generator
+from facesr.methods.generators.synthetic import SyntheticFaces
+from facesr.methods.psp.preprocess import from_lr
+from facesr.methods.psp.recombine import Recombined
+from facesr.methods.training import data as faces
+from facesr.methods.training.objective import Batch
+from facesr.methods.training.recipe import fill
 
 
 @dataclass(frozen=True)
 class Recombination:
-    """The table ``[data.recombined]``: faces between the real ones (``methods.psp.recombine``), made once into ``folder``."""
+    """The table ``[data.recombined]``: faces between the real ones (``facesr.methods.psp.recombine``), made once into ``folder``."""
 
     folder: str
     faces: int = 15000
@@ -48,7 +48,7 @@ class Data:
     real: int = 0
     """Real faces in a batch (from ``images_from`` on)."""
     augment: dict[str, Any] = field(default_factory=lambda: {"flip": True})
-    """Random changes of the real faces (``methods.training.data.Augment``)."""
+    """Random changes of the real faces (``facesr.methods.training.data.Augment``)."""
     recombined: dict[str, Any] = field(default_factory=dict)
     latents: str = ""
     """npz whose ``w`` row i made the synthetic face named i. Without it synthetic faces are sampled endlessly."""
@@ -68,7 +68,7 @@ class PSPFaces:
         self.recombination = fill(Recombination, data.recombined, "[data.recombined]") if data.recombined else None
         self.real = faces.load(data.train, data.size) if data.real or self.recombination else None
         self.recombined: Recombined | None = None
-        """Set by ``methods.psp.training.prepare``: making it takes the losses, too."""
+        """Set by ``facesr.methods.psp.training.prepare``: making it takes the losses, too."""
         self.synthetic = SyntheticFaces(
             generator, generator.synthesize, sources=data.synthetic, latents=data.latents, size=data.size, psi=data.psi
         )

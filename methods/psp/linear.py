@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from methods.generators.base import Generator
+from facesr.methods.generators.base import Generator
 
 Features = Callable[[Tensor], list[Tensor]]
 """Images (B, 3, S, S) in [-1, 1] -> tensors (B, …) whose summed squared differences are the loss, a face."""

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench.errors import FaceSRError, WeightsMissing, suggest
-from bench.method import Method, Restored
+from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
+from facesr.bench.method import Method, Restored
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.psp.net import PSPNet
+    from facesr.methods.psp.net import PSPNet
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -93,7 +93,7 @@ class PSP(Method):
         return self._net
 
     def _file(self) -> Path:
-        from bench.weights import find
+        from facesr.bench.weights import find
 
         if self.checkpoint:
             return find(self.checkpoint)
@@ -104,7 +104,7 @@ class PSP(Method):
 
     def _generator(self, path: Path) -> str:
         """The generator's name: as asked, or as the encoder's file says; '' where the checkpoint has its own."""
-        from methods.psp.checkpoint import metadata
+        from facesr.methods.psp.checkpoint import metadata
 
         told = metadata(path)
         return self.generator or told.get("generator", "mobilestylegan128" if "psp_encoder" in told else "")
@@ -113,8 +113,8 @@ class PSP(Method):
         """Load encoder and generator. Raises ``WeightsMissing``."""
         if self._net is not None:
             return
-        from methods.priors import open_generator
-        from methods.psp.checkpoint import read
+        from facesr.methods.priors import open_generator
+        from facesr.methods.psp.checkpoint import read
 
         path = self._file()
         name = self._generator(path)
@@ -123,8 +123,8 @@ class PSP(Method):
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of the checkpoint and of the generator's files."""
-        from bench.weights import sha256
-        from methods.priors import digests
+        from facesr.bench.weights import sha256
+        from facesr.methods.priors import digests
 
         path = self._file()
         name = self._generator(path)
@@ -134,7 +134,7 @@ class PSP(Method):
         """Faces in [0, 1] of the generator's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
         import torch
 
-        from methods.inputs import check_lr
+        from facesr.methods.inputs import check_lr
 
         given = check_lr(lr, "pSp", list(names)).to(self.device)
         with torch.no_grad(), self._autocast():
@@ -153,7 +153,7 @@ class PSP(Method):
         return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def _input(self, lr: Tensor) -> Tensor:
-        from methods.psp.preprocess import as_script, from_lr
+        from facesr.methods.psp.preprocess import as_script, from_lr
 
         side = self.net.encoder.config.input_size
         return from_lr(lr, side) if self.preprocess == "lr" else as_script(lr, self.resize_factor, side)
@@ -168,7 +168,7 @@ class PSP(Method):
         """Codes whose fine styles are those of a random face: of its own for each (seed, name, k)."""
         import torch
 
-        from methods.pulse.method import face_seed
+        from facesr.methods.pulse.method import face_seed
 
         seeds = [face_seed(self.seed, f"{name}#{k}") for name in (names or [""] * len(codes))]
         z = torch.cat([torch.randn(1, 512, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
@@ -176,8 +176,8 @@ class PSP(Method):
         return self.net.mix(codes, list(rows), self.net.styles(z.to(codes)), self.mix_alpha)
 
     def _refine(self, codes: Tensor, lr: Tensor) -> Tensor:
-        from bench.imaging import resize
-        from methods.psp.refine import refine
+        from facesr.bench.imaging import resize
+        from facesr.methods.psp.refine import refine
 
         def shrink(images: Tensor) -> Tensor:
             """As the bench measures it: clipped, reduced to the HR size by the box average, then degraded."""

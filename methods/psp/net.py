@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
-from methods.generators.base import Generator
-from methods.psp.encoders import Encoder
+from facesr.bench.errors import FaceSRError
+from facesr.methods.generators.base import Generator
+from facesr.methods.psp.encoders import Encoder
 
 
 class PSPNet(nn.Module):
@@ -99,7 +99,7 @@ class PSPNet(nn.Module):
         return self.decoder.broadcast(self.decoder.map(z))
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """What a weight file of the encoder alone holds: tensors and text metadata (``methods.psp.checkpoint`` reads it)."""
+        """What a weight file of the encoder alone holds: tensors and text metadata (``facesr.methods.psp.checkpoint`` reads it)."""
         state = {f"encoder.{key}": value for key, value in self.encoder.state_dict().items()}
         if self.latent_avg is not None:
             state["latent_avg"] = self.latent_avg

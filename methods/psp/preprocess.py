@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.imaging import resize, to_tensor, to_uint8
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import resize, to_tensor, to_uint8
 
 FACTORS = (1, 2, 4, 8, 16, 32)
 """The release's ``resize_factors``."""

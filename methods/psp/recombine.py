@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.imaging import to_tensor, to_uint8, write_whole
-from methods.generators.base import Generator
-from methods.psp.linear import Descent, LinearLosses
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import to_tensor, to_uint8, write_whole
+from facesr.methods.generators.base import Generator
+from facesr.methods.psp.linear import Descent, LinearLosses
 
 CHUNK, PART = 256, 32
 """Faces rendered, and real faces searched, together: what is in one file."""

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.networks.irse import Bottleneck, SEModule
-from methods.psp.encoders import GradualStyleBlock, GradualStyleEncoder, upsample_add
+from facesr.bench.networks.irse import Bottleneck, SEModule
+from facesr.methods.psp.encoders import GradualStyleBlock, GradualStyleEncoder, upsample_add
 
 SLOPE = 0.01
 """Of map2style's LeakyReLU: leaky(u) - leaky(-u) = (1 + SLOPE) u."""

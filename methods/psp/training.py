@@ -14,29 +14,29 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
-from bench.imaging import resize
-from bench.networks.irse import load_strictly
-from bench.networks.lpips import LPIPS
-from bench.weights import load_tensors
-from methods.generators.base import Generator
-from methods.generators.mobilestylegan import Layer, Modulation, Trunk
-from methods.losses.psp import crop, w_norm
-from methods.losses.ranger import Ranger
-from methods.priors import open_generator
-from methods.psp.checkpoint import part
-from methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
-from methods.psp.faces import Data, PSPFaces
-from methods.psp.linear import Features, LinearLosses, Quadratic
-from methods.psp.net import PSPNet
-from methods.psp.preprocess import from_lr
-from methods.psp.recombine import Recombined, search
-from methods.psp.start import linear_start
-from methods.training import data as faces
-from methods.training.identity import IdentityLoss
-from methods.training.job import Job, fixed_batches
-from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser
-from methods.training.recipe import Recipe, fill
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import resize
+from facesr.bench.networks.irse import load_strictly
+from facesr.bench.networks.lpips import LPIPS
+from facesr.bench.weights import load_tensors
+from facesr.methods.generators.base import Generator
+from facesr.methods.generators.mobilestylegan import Layer, Modulation, Trunk
+from facesr.methods.losses.psp import crop, w_norm
+from facesr.methods.losses.ranger import Ranger
+from facesr.methods.priors import open_generator
+from facesr.methods.psp.checkpoint import part
+from facesr.methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
+from facesr.methods.psp.faces import Data, PSPFaces
+from facesr.methods.psp.linear import Features, LinearLosses, Quadratic
+from facesr.methods.psp.net import PSPNet
+from facesr.methods.psp.preprocess import from_lr
+from facesr.methods.psp.recombine import Recombined, search
+from facesr.methods.psp.start import linear_start
+from facesr.methods.training import data as faces
+from facesr.methods.training.identity import IdentityLoss
+from facesr.methods.training.job import Job, fixed_batches
+from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser
+from facesr.methods.training.recipe import Recipe, fill
 
 OPTIMISERS.setdefault("ranger", Ranger)
 PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -54,7 +54,7 @@ class Net:
 
     generator: str = "mobilestylegan128"
     start_faces: int = 0
-    """Synthetic faces for a closed-form start (``methods.psp.start``); 0 starts from random weights."""
+    """Synthetic faces for a closed-form start (``facesr.methods.psp.start``); 0 starts from random weights."""
     start: str = ""
     """Weights of an earlier training to begin with, in place of either."""
     frozen_norms: bool = False
@@ -67,14 +67,14 @@ class Losses:
 
     l2: float = 1.0
     l2_crop: float = 0.0
-    """The same within the published inner face (``methods.losses.psp.crop``)."""
+    """The same within the published inner face (``facesr.methods.losses.psp.crop``)."""
     consistency: float = 0.0
     """Squared error of output and target shrunk eight times: what the LR face fixes. Not in the paper."""
     lpips: float = 0.8
     identity: float = 0.1
     w_norm: float = 0.005
     linear: float = 0.0
-    """The image losses with their weights as a quadratic form of codes (``methods.psp.linear``); for faces whose codes are known."""
+    """The image losses with their weights as a quadratic form of codes (``facesr.methods.psp.linear``); for faces whose codes are known."""
     latent: float = 0.0
     """Squared error of the styles that the generator's layers make of the codes, in units of their variance; known codes only."""
     trunk: str = "alex"

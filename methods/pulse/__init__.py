@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from methods.pulse.method import PULSE
+    from facesr.methods.pulse.method import PULSE
 
 __all__ = ["PULSE"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "PULSE":  # torch is loaded when the method is named, not when the package is looked at
-        from methods.pulse.method import PULSE
+        from facesr.methods.pulse.method import PULSE
 
         return PULSE
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError
-from bench.weights import load_tensors
-from methods.generators.base import Generator
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import load_tensors
+from facesr.methods.generators.base import Generator
 
 SAMPLES = 1 << 14
 """Samples of a fit: the mean's standard error is then .8 % of a standard deviation (published: a million, on a GPU)."""

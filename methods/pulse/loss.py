@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.imaging import resize
-from methods.pulse.settings import parse
+from facesr.bench.imaging import resize
+from facesr.methods.pulse.settings import parse
 
 
 def geocross(latent: Tensor) -> Tensor:

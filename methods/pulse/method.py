@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench.errors import FaceSRError, suggest
-from bench.method import Method, Outcome, Restored
-from methods.pulse.settings import Settings
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.method import Method, Outcome, Restored
+from facesr.methods.pulse.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.pulse.net import PULSENet
+    from facesr.methods.pulse.net import PULSENet
 
 KEEP = ("last", "best")
 SMALL_LOSS = "1000*L2+0.05*GEOCROSS"
@@ -26,7 +26,7 @@ class PULSE(Method):
 
     ``prior``: ``mobilestylegan128`` (comes with the project), ``mobilestylegan``, or a file: PULSE's own ``synthesis.pt`` (with
     ``gaussian_fit.pt`` or ``mapping.pt`` beside it, or given), any StyleGAN2 checkpoint. ``keep``: hand out the ``last`` image, as
-    published, or the ``best``, of the lowest loss. The remaining parameters are ``methods.pulse.search.Settings``, under the
+    published, or the ``best``, of the lowest loss. The remaining parameters are ``facesr.methods.pulse.search.Settings``, under the
     release's names; ``eps`` is the paper's 1e-3 (the release: 2e-3).
 
     ``margin``: the loss stops pulling at ``margin`` x ``eps``. The release's 1 leaves faces hovering about ``eps``, where rounding to
@@ -116,8 +116,8 @@ class PULSE(Method):
         """Load the prior and its Gaussian. Raises ``WeightsMissing``."""
         if self._net is not None:
             return
-        from methods.priors import files, open_generator
-        from methods.pulse.net import PULSENet, find_fit
+        from facesr.methods.priors import files, open_generator
+        from facesr.methods.pulse.net import PULSENet, find_fit
 
         generator = open_generator(self.prior, mapping=self.mapping)
         fit = find_fit(generator, files(self.prior)[0], self.gaussian_fit)
@@ -126,15 +126,15 @@ class PULSE(Method):
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of the prior's files, the fit's and the mapping's."""
-        from bench.weights import find, sha256
-        from methods.priors import digests
+        from facesr.bench.weights import find, sha256
+        from facesr.methods.priors import digests
 
         extra = [find(path) for path in (self.gaussian_fit, self.mapping) if path]
         return digests(self.prior) | {path.name: sha256(path) for path in extra}
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Faces in [0, 1] of the prior's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
-        from methods.inputs import check_lr
+        from facesr.methods.inputs import check_lr
 
         ref = check_lr(lr, "PULSE", list(names)).to(self.device)
         seeds = [face_seed(self.seed, name) for name in names] if names else [self.seed] * len(ref)

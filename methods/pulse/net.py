@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError, WeightsMissing
-from methods.generators.base import Generator
-from methods.generators.stylegan1 import StyleGAN1
-from methods.pulse.fit import GaussianFit
-from methods.pulse.search import Found, search
-from methods.pulse.settings import Settings
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.methods.generators.base import Generator
+from facesr.methods.generators.stylegan1 import StyleGAN1
+from facesr.methods.pulse.fit import GaussianFit
+from facesr.methods.pulse.search import Found, search
+from facesr.methods.pulse.settings import Settings
 
 
 class PULSENet(nn.Module):

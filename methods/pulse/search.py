@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from methods.generators.base import Generator
-from methods.pulse.fit import GaussianFit
-from methods.pulse.loss import Loss
-from methods.pulse.settings import Settings
-from methods.pulse.sphere import OPTIMISERS, SphericalOptimizer, lr_factor
+from facesr.methods.generators.base import Generator
+from facesr.methods.pulse.fit import GaussianFit
+from facesr.methods.pulse.loss import Loss
+from facesr.methods.pulse.settings import Settings
+from facesr.methods.pulse.sphere import OPTIMISERS, SphericalOptimizer, lr_factor
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from bench.errors import FaceSRError, suggest
-from methods.pulse.settings import SCHEDULES
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.methods.pulse.settings import SCHEDULES
 
 OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,

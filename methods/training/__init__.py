@@ -1,9 +1,9 @@
 """Training: a method gives an ``Objective``, a recipe says what on and how long, ``Trainer`` does the rest."""
 
-from methods.training.data import Augment, FaceBatches, Faces, Source, degrade, load
-from methods.training.loop import DivergedError, Machine, Trainer
-from methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
-from methods.training.recipe import Loop, Recipe, fill, read
+from facesr.methods.training.data import Augment, FaceBatches, Faces, Source, degrade, load
+from facesr.methods.training.loop import DivergedError, Machine, Trainer
+from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
+from facesr.methods.training.recipe import Loop, Recipe, fill, read
 
 __all__ = [
     "OPTIMISERS",

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 FORMAT = 1
 

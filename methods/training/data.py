@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.errors import FaceSRError, suggest
-from bench.imaging import read_rgb, resize
-from methods.training.objective import Batch
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.imaging import read_rgb, resize
+from facesr.methods.training.objective import Batch
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -80,7 +80,7 @@ def paths(source: dict[str, Any], size: int = 128) -> list[Path]:
     if unknown:
         raise FaceSRError(f"no data option {unknown[0]!r}: {suggest(unknown[0], _SOURCE_KEYS)}")
     if "dataset" in source:
-        from bench.data.dataset import find
+        from facesr.bench.data.dataset import find
 
         held = find(str(source["dataset"]), str(source.get("split", "train")), size)
         return [face.path for face in held.faces][source.get("first", 0) : source.get("last")]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.imaging import write_whole
+from facesr.bench.imaging import write_whole
 
 KEY = "facesr"
 """The metadata entry: a JSON object."""

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.align import similarity
-from bench.errors import FaceSRError
+from facesr.bench.align import similarity
+from facesr.bench.errors import FaceSRError
 
 FRAME = ((47.1, 60.1), (79.7, 60.2), (63.4, 78.5), (49.6, 92.1), (77.6, 92.0))
 """Mean five points of faces aligned in the CelebA-HQ frame, in pixels of 128 (YuNet on 240 training faces; deviations about 2 px)."""

@@ -14,18 +14,18 @@ from typing import Any
 
 import torch
 
-from bench.errors import FaceSRError, suggest
-from methods.training import data as faces
-from methods.training import export
-from methods.training.loop import Machine, Trainer
-from methods.training.objective import Batch, Objective
-from methods.training.recipe import Recipe, fill
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.methods.training import data as faces
+from facesr.methods.training import export
+from facesr.methods.training.loop import Machine, Trainer
+from facesr.methods.training.objective import Batch, Objective
+from facesr.methods.training.recipe import Recipe, fill
 
 TRAINABLE: dict[str, str] = {
-    "fsrnet": "methods.fsrnet.training",
-    "pix2pixhd": "methods.pix2pixhd.training",
-    "psp": "methods.psp.training",
-    "generator": "methods.generators.training",
+    "fsrnet": "facesr.methods.fsrnet.training",
+    "pix2pixhd": "facesr.methods.pix2pixhd.training",
+    "psp": "facesr.methods.psp.training",
+    "generator": "facesr.methods.generators.training",
 }
 
 

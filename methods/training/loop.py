@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
-from methods.training import checkpoint
-from methods.training.data import Source, step_seed
-from methods.training.objective import Batch, Objective, Phase, plain
-from methods.training.progress import Progress
-from methods.training.recipe import Loop
+from facesr.bench.errors import FaceSRError
+from facesr.methods.training import checkpoint
+from facesr.methods.training.data import Source, step_seed
+from facesr.methods.training.objective import Batch, Objective, Phase, plain
+from facesr.methods.training.progress import Progress
+from facesr.methods.training.recipe import Loop
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, suggest
 
 Batch = dict[str, Any]
 """``hr`` (B, 3, S, S) and ``lr`` (B, 3, s, s): RGB in [0, 1], LR on the 8-bit grid; ``names``: B strings; a source may add

@@ -71,7 +71,7 @@ class Progress:
 
     def picture(self, step: int, image: Tensor) -> None:
         """A sample grid (3, H, W) in [0, 1]: to TensorBoard and to ``previews/``."""
-        from bench.imaging import to_uint8, write_png
+        from facesr.bench.imaging import to_uint8, write_png
 
         self.board.add_image("samples", image, step)
         folder = self.out / "previews"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, suggest
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures.style import FAINT, INK, WIDTH, Drawing, Look, new_figure, quiet
-from reports.table import Column, fixed
+from facesr.reports.figures.style import FAINT, INK, WIDTH, Drawing, Look, new_figure, quiet
+from facesr.reports.table import Column, fixed
 
 if TYPE_CHECKING:
-    from reports.build import Duel
+    from facesr.reports.build import Duel
 
 MANY = 500
 """Above so many faces their points are one image in the vector formats: as marks they would be most of the file."""

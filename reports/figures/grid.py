@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bench.errors import FaceSRError
-from bench.imaging import read_rgb
-from reports.build import face_table
-from reports.figures.style import ALARM, FAINT, INK, Drawing, quiet
-from reports.scores import Scores
-from reports.table import fixed
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import read_rgb
+from facesr.reports.build import face_table
+from facesr.reports.figures.style import ALARM, FAINT, INK, Drawing, quiet
+from facesr.reports.scores import Scores
+from facesr.reports.table import fixed
 
 if TYPE_CHECKING:
-    from bench.faces import U8
+    from facesr.bench.faces import U8
 
 Choice = Literal["random", "best", "worst", "disputed"]
 Zoom = tuple[int, int, int]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.figures.style import ALARM, FAINT, INK, WIDTH, Drawing, Look, blank, bottom, legend, new_figure, panels, quiet
-from reports.table import Column, fixed
+from facesr.reports.figures.style import ALARM, FAINT, INK, WIDTH, Drawing, Look, blank, bottom, legend, new_figure, panels, quiet
+from facesr.reports.table import Column, fixed
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from bench.stats.correlation import MetricAgreement
-    from bench.stats.mos import ConditionMos
-    from bench.stats.pairwise import PairComparison
+    from facesr.bench.stats.correlation import MetricAgreement
+    from facesr.bench.stats.mos import ConditionMos
+    from facesr.bench.stats.pairwise import PairComparison
 
 STEPS = (
     (0.001, "p < .001", "#08519c"),
@@ -208,7 +208,7 @@ def metric_scatter(
 ) -> Drawing:
     """Every metric against MOS: a faint point an image, a marker a method's mean, the fitted monotone cubic, SROCC with interval.
 
-    ``stimuli``: columns method, face, mos and one a metric (``reports.mos.stimuli``).
+    ``stimuli``: columns method, face, mos and one a metric (``facesr.reports.mos.stimuli``).
     """
     methods = list(dict.fromkeys(stimuli["method"]))
     rows, across = panels(len(agreements))

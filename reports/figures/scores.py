@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.figures.style import (
+from facesr.reports.figures.style import (
     ALARM,
     FAINT,
     INK,
@@ -23,7 +23,7 @@ from reports.figures.style import (
     quiet,
     slug,
 )
-from reports.table import Column
+from facesr.reports.table import Column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def _heading(column: Column) -> str:
 
 
 def means(leaderboard: pd.DataFrame, columns: Sequence[Column], look: Look) -> Drawing:
-    """Means and 95 % intervals of every metric. ``leaderboard``: ``reports.build.leaderboard_frame`` at one scale."""
+    """Means and 95 % intervals of every metric. ``leaderboard``: ``facesr.reports.build.leaderboard_frame`` at one scale."""
     methods = list(dict.fromkeys(leaderboard["method"]))
     rows, across = panels(len(columns))
     with quiet():
@@ -76,7 +76,7 @@ def _best(frame: pd.DataFrame, column: Column) -> str:
 
 
 def sweep(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Column], look: Look) -> Drawing:
-    """Every metric over the downscaling factors, with intervals. ``frames``: ``reports.build.sweep_frame`` by metric."""
+    """Every metric over the downscaling factors, with intervals. ``frames``: ``facesr.reports.build.sweep_frame`` by metric."""
     methods = list(dict.fromkeys(m for frame in frames.values() for m in frame["method"]))
     rows, across = panels(len(frames))
     with quiet():
@@ -102,7 +102,7 @@ def sweep(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Column], loo
 
 
 def attributes(frames: Mapping[str, pd.DataFrame], column: Column, look: Look) -> Drawing:
-    """Bars of a metric by the values of each attribute. ``frames``: ``reports.build.attribute_frame`` by attribute."""
+    """Bars of a metric by the values of each attribute. ``frames``: ``facesr.reports.build.attribute_frame`` by attribute."""
     methods = list(dict.fromkeys(m for frame in frames.values() for m in frame["method"]))
     with quiet():
         figure, axes = new_figure(WIDTH, 0.35 + 1.9 * len(frames), len(frames), 1)
@@ -139,7 +139,7 @@ def _bars(ax: Axes, frame: pd.DataFrame, methods: Sequence[str], look: Look) -> 
 
 
 def epsilon(frame: pd.DataFrame, limit: float, look: Look) -> Drawing:
-    """Share of faces whose ε is at most x, on a log axis, with the protocol's limit. ``frame``: ``reports.build.epsilon_frame``."""
+    """Share of faces whose ε is at most x, on a log axis, with the protocol's limit. ``frame``: ``facesr.reports.build.epsilon_frame``."""
     methods = list(dict.fromkeys(frame["method"]))
     floor = 1e-8
     with quiet():

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from bench.imaging import encode_png, write_whole
+from facesr.bench.imaging import encode_png, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bench.faces import U8
+    from facesr.bench.faces import U8
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Okabe & Ito 2008, without black, which is HR's; yellow comes last, being the faintest on white."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.align import ARCFACE_TEMPLATE, align_ffhq, ffhq_frame, map_points, similarity, warp
-from bench.errors import FaceSRError
+from facesr.bench.align import ARCFACE_TEMPLATE, align_ffhq, ffhq_frame, map_points, similarity, warp
+from facesr.bench.errors import FaceSRError
 
 FACE = np.array([[100.0, 110.0], [160.0, 112.0], [131.0, 150.0], [108.0, 182.0], [152.0, 183.0]])
 

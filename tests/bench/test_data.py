@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.data import celebahq
-from bench.data.dataset import find, from_folder, from_manifest, sha256
-from bench.data.prepare import Request, prepare
-from bench.data.sources import items
-from bench.data.verify import verify
-from bench.errors import FaceSRError
-from bench.imaging import encode_png, read_rgb, resize8, write_png
+from facesr.bench.data import celebahq
+from facesr.bench.data.dataset import find, from_folder, from_manifest, sha256
+from facesr.bench.data.prepare import Request, prepare
+from facesr.bench.data.sources import items
+from facesr.bench.data.verify import verify
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import encode_png, read_rgb, resize8, write_png
 from helpers import picture
 
 INDICES = (0, 17, 5, 29_999, 1234)
@@ -150,7 +150,7 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
 
 
 def test_alignment_by_given_points_puts_the_eyes_level(tmp_path: Path) -> None:
-    from bench.align import ffhq_frame
+    from facesr.bench.align import ffhq_frame
 
     (tmp_path / "photos").mkdir()
     write_png(tmp_path / "photos/a.png", picture(4, 400))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import weights
-from bench.align import align_ffhq, map_points
-from bench.detect import detect, detect_batch, main_face
-from bench.errors import FaceSRError, WeightsMissing
+from facesr.bench import weights
+from facesr.bench.align import align_ffhq, map_points
+from facesr.bench.detect import detect, detect_batch, main_face
+from facesr.bench.errors import FaceSRError, WeightsMissing
 
 OPENCV_L001 = [
     30.426,

@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import FaceSRError
-from bench.faces import Batch
-from bench.metrics.base import Metric, NoScore
-from bench.metrics.consistency import Consistency, ConsistencyPass
-from bench.metrics.fidelity import CAP, PSNR, PSNRY, SSIM, SSIMY
-from bench.registry import build_metric, installed
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import Batch
+from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.metrics.consistency import Consistency, ConsistencyPass
+from facesr.bench.metrics.fidelity import CAP, PSNR, PSNRY, SSIM, SSIMY
+from facesr.bench.registry import build_metric, installed
 from helpers import picture
 
-NAMES = [n for n, t in installed("facesr.metrics").items() if t.startswith(("bench.metrics.fidelity", "bench.metrics.consistency"))]
+NAMES = [
+    n
+    for n, t in installed("facesr.metrics").items()
+    if t.startswith(("facesr.bench.metrics.fidelity", "facesr.bench.metrics.consistency"))
+]
 
 
 def _batch(side: int = 168, count: int = 2) -> Batch:
@@ -113,7 +117,7 @@ def test_ssim_of_piq_is_not_downsampled_here() -> None:
 
 
 def test_consistency_is_the_error_of_the_degraded_answer() -> None:
-    from bench.imaging import resize8
+    from facesr.bench.imaging import resize8
 
     hr = np.stack([picture(i, 128) for i in range(3)])
     lr = resize8(hr, 16, "bicubic-matlab")

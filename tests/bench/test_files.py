@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.errors import FaceSRError
-from bench.imaging import encode_png, image_size, read_rgb, to_tensor, to_uint8, write_png
-from bench.imaging.files import read_bytes
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import encode_png, image_size, read_rgb, to_tensor, to_uint8, write_png
+from facesr.bench.imaging.files import read_bytes
 from helpers import picture
 
 

@@ -13,19 +13,19 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import weights
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import Batch, Face
-from bench.metrics.base import NoScore
-from bench.metrics.embedders import ArcFace, Embedder, OnnxEmbedder, SFace, arcface_file, embedder
-from bench.metrics.faces import aligned, five_points, psp_crop
-from bench.metrics.identity import Identity, LandmarkDistance
-from bench.onnxnet import OnnxNet
-from bench.registry import build_metric
+from facesr.bench import weights
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import Batch, Face
+from facesr.bench.metrics.base import NoScore
+from facesr.bench.metrics.embedders import ArcFace, Embedder, OnnxEmbedder, SFace, arcface_file, embedder
+from facesr.bench.metrics.faces import aligned, five_points, psp_crop
+from facesr.bench.metrics.identity import Identity, LandmarkDistance
+from facesr.bench.onnxnet import OnnxNet
+from facesr.bench.registry import build_metric
 
 MOBILEFACENET = """
-from bench.metrics.embedders import OnnxEmbedder
-from bench.metrics.identity import Identity
+from facesr.bench.metrics.embedders import OnnxEmbedder
+from facesr.bench.metrics.identity import Identity
 
 
 class MobileFace(Identity):
@@ -325,7 +325,7 @@ def test_known_landmarks_are_used(sface: Identity, fixtures: Path) -> None:
 
 
 def test_known_landmarks_need_no_detector(sface: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.detect import _net
+    from facesr.bench.detect import _net
 
     (tmp_path / "weights").mkdir()
     file = weights.find("sface")
@@ -348,7 +348,7 @@ def test_landmark_distance_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every point moved by (3, 4), eyes 50 apart: 5 / 50, 10 %."""
     points = np.array([[40, 60], [90, 60], [65, 80], [50, 100], [80, 100]], float)
     found = {"HR": [points, points, NoScore("no_face", "HR")], "SR": [points + np.array([3, 4]), points, points]}
-    monkeypatch.setattr("bench.metrics.identity.five_points", lambda images, what: found[what])
+    monkeypatch.setattr("facesr.bench.metrics.identity.five_points", lambda images, what: found[what])
     known = scores(LandmarkDistance(), np.zeros((3, 8, 8, 3), np.uint8), np.zeros((3, 8, 8, 3), np.uint8))
     assert known == [pytest.approx(10.0), 0.0, NoScore("no_face", "HR")]
 

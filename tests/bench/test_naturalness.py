@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import weights
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import Batch, Face
-from bench.metrics import naturalness, pyiqa_plugin
-from bench.metrics.base import NoScore, SetScore
-from bench.metrics.naturalness import FID, KID, frechet, kernel_distance
-from bench.metrics.niqe import niqe
-from bench.metrics.pyiqa_plugin import PyIQA
-from bench.registry import build_metric
+from facesr.bench import weights
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import Batch, Face
+from facesr.bench.metrics import naturalness, pyiqa_plugin
+from facesr.bench.metrics.base import NoScore, SetScore
+from facesr.bench.metrics.naturalness import FID, KID, frechet, kernel_distance
+from facesr.bench.metrics.niqe import niqe
+from facesr.bench.metrics.pyiqa_plugin import PyIQA
+from facesr.bench.registry import build_metric
 
 
 def blobs(height: int, width: int, seed: int, grain: int = 12) -> np.ndarray:
@@ -180,7 +180,7 @@ def test_inception_is_torch_fidelitys(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.undo()
     assert torch.load is real
     torch.save(blank.state_dict(), tmp_path / "weights-inception.pth")
-    monkeypatch.setattr("bench.weights.find", lambda name: tmp_path / "weights-inception.pth")
+    monkeypatch.setattr("facesr.bench.weights.find", lambda name: tmp_path / "weights-inception.pth")
     hr = np.stack([blobs(40, 40, s) for s in range(4)])
     features = KID().features(hr, batch(hr))
     with torch.inference_mode():

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from bench.errors import FaceSRError
-from bench.networks.iresnet import IResNet
-from bench.networks.irse import Backbone, Bottleneck, ir_101
+from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.iresnet import IResNet
+from facesr.bench.networks.irse import Backbone, Bottleneck, ir_101
 
 Oracle = Callable[[str], dict[str, Any]]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from bench.errors import FaceSRError
-from bench.networks.lpips import LPIPS
+from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.lpips import LPIPS
 
 Oracle = Callable[[str], dict[str, Any]]
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import weights
-from bench.errors import FaceSRError, WeightsMissing
-from bench.faces import Batch, Face
-from bench.imaging import write_png
-from bench.metrics import perceptual
-from bench.metrics.base import NoScore
-from bench.metrics.perceptual import LpipsAlex, LpipsSqueeze, LpipsVgg, StLpipsAlex, StLpipsVgg, sample_diversity
-from bench.networks.lpips import LPIPS
-from bench.registry import build_metric
+from facesr.bench import weights
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import Batch, Face
+from facesr.bench.imaging import write_png
+from facesr.bench.metrics import perceptual
+from facesr.bench.metrics.base import NoScore
+from facesr.bench.metrics.perceptual import LpipsAlex, LpipsSqueeze, LpipsVgg, StLpipsAlex, StLpipsVgg, sample_diversity
+from facesr.bench.networks.lpips import LPIPS
+from facesr.bench.registry import build_metric
 
 
 def blobs(n: int, height: int = 64, width: int = 64, seed: int = 0) -> np.ndarray:

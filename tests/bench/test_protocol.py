@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import protocol
-from bench.errors import FaceSRError
-from bench.registry import installed
+from facesr.bench import protocol
+from facesr.bench.errors import FaceSRError
+from facesr.bench.registry import installed
 from helpers import TINY
 
 METRICS = installed("facesr.metrics")

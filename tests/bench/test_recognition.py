@@ -12,13 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from bench.errors import FaceSRError
-from bench.faces import Batch, Face
-from bench.metrics import recognition
-from bench.metrics.base import NoScore, SetScore
-from bench.metrics.embedders import Embedder
-from bench.metrics.recognition import Retrieval, Tar3, Verification, auc, by_attribute, hits, pairs, retrieval, tar_at, verification
-from bench.registry import build_metric
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import Batch, Face
+from facesr.bench.metrics import recognition
+from facesr.bench.metrics.base import NoScore, SetScore
+from facesr.bench.metrics.embedders import Embedder
+from facesr.bench.metrics.recognition import (
+    Retrieval,
+    Tar3,
+    Verification,
+    auc,
+    by_attribute,
+    hits,
+    pairs,
+    retrieval,
+    tar_at,
+    verification,
+)
+from facesr.bench.registry import build_metric
 
 
 def unit(rows: Any) -> np.ndarray:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import FaceSRError
-from bench.method import Method
-from bench.registry import build_metric, code_digest, load_class, method_specs, parse_value
+from facesr.bench.errors import FaceSRError
+from facesr.bench.method import Method
+from facesr.bench.registry import build_metric, code_digest, load_class, method_specs, parse_value
 
 MAE = '''
 import numpy as np
-from bench.metrics import Metric
+from facesr.bench.metrics import Metric
 
 class MAE(Metric):
     """Mean absolute error, RGB in [0, 1]."""
@@ -82,7 +82,7 @@ def test_code_digest_follows_the_source(tmp_path: Path) -> None:
     assert code_digest(f"{file}:MAE") == first
     file.write_text(MAE + "\n# a word\n")
     assert code_digest(f"{file}:MAE") != first
-    assert code_digest("methods.bicubic:Bicubic") != code_digest("methods.nearest:Nearest")
+    assert code_digest("facesr.methods.bicubic:Bicubic") != code_digest("facesr.methods.nearest:Nearest")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bench.errors import FaceSRError
-from bench.imaging import KERNELS, resize, resize8
-from bench.imaging.resample import matrix
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import KERNELS, resize, resize8
+from facesr.bench.imaging.resample import matrix
 
 
 def _noise(side: int, seed: int = 0) -> torch.Tensor:

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import protocol, registry
-from bench.errors import FaceSRError
-from bench.imaging import image_size, read_rgb, resize8, write_png
-from bench.results import COLUMNS, Run, load
-from bench.run import plan, start
+from facesr.bench import protocol, registry
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import image_size, read_rgb, resize8, write_png
+from facesr.bench.results import COLUMNS, Run, load
+from facesr.bench.run import plan, start
 from helpers import TINY, faces, picture
 
 COUNTING = '''
 from pathlib import Path
-from bench.imaging import resize
-from bench.method import Method, Outcome, Restored
+from facesr.bench.imaging import resize
+from facesr.bench.method import Method, Outcome, Restored
 
 class Counting(Method):
     """Bicubic that leaves a mark for every call; seeded noise by face."""
@@ -101,7 +101,7 @@ def test_warm_run_calls_and_decodes_nothing(world: Path, monkeypatch: pytest.Mon
     def never(*args: object) -> None:
         raise AssertionError("decoded in a warm run")
 
-    for module in ("bench.run.restore.read_rgb", "bench.run.measure.read_rgb", "bench.run.measure.read_hr"):
+    for module in ("facesr.bench.run.restore.read_rgb", "facesr.bench.run.measure.read_rgb", "facesr.bench.run.measure.read_hr"):
         monkeypatch.setattr(module, never)
     again = _go(world, method, settings=settings)
     assert _scores(again) == before
@@ -172,7 +172,7 @@ def test_folder_statuses(world: Path) -> None:
 
 ODD = '''
 import torch
-from bench.method import Method, Outcome, Restored
+from facesr.bench.method import Method, Outcome, Restored
 
 class Odd(Method):
     """Fails in every way a method can."""
@@ -308,7 +308,7 @@ def test_larger_hr_is_reduced_by_the_protocol(world: Path) -> None:
 
 
 def test_two_runs_into_one_folder(world: Path) -> None:
-    from bench.run.store import locked
+    from facesr.bench.run.store import locked
 
     with locked(world / "run"), pytest.raises(FaceSRError, match="in use by another facesr run"):
         _go(world)
@@ -411,7 +411,7 @@ def test_limit_and_metric_choice(world: Path) -> None:
 
 
 PICKY = """
-from bench.method import Method
+from facesr.bench.method import Method
 
 class Picky(Method):
     \"\"\"Serves no scale but x4.\"\"\"
@@ -436,8 +436,8 @@ def test_a_wrong_parameter_stops_before_any_work(world: Path) -> None:
 
 
 BROKEN = """
-from bench.errors import FaceSRError
-from bench.method import Method
+from facesr.bench.errors import FaceSRError
+from facesr.bench.method import Method
 
 class Broken(Method):
     \"\"\"Its weight file is cut off.\"\"\"

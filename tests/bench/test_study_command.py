@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.study import load, store
-from facesr import main
+from facesr.bench.study import load, store
+from facesr.cli import main
 from fake_study import fake_run
 
 

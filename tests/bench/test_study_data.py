@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.errors import FaceSRError
-from bench.study import Study, load, store
-from bench.study import tables as t
-from bench.study.check import Finding, check, check_table
-from bench.study.database import writing
-from bench.study.export import export, verify
-from bench.study.imports import into_study, read
-from bench.study.pairs import wins
-from bench.study.simulate import simulate
-from bench.study.study import COLUMNS
-from bench.study.watching import overview
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import Study, load, store
+from facesr.bench.study import tables as t
+from facesr.bench.study.check import Finding, check, check_table
+from facesr.bench.study.database import writing
+from facesr.bench.study.export import export, verify
+from facesr.bench.study.imports import into_study, read
+from facesr.bench.study.pairs import wins
+from facesr.bench.study.simulate import simulate
+from facesr.bench.study.study import COLUMNS
+from facesr.bench.study.watching import overview
 from fake_study import small_study
 
 

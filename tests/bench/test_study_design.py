@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.errors import FaceSRError
-from bench.imaging import encode_png, read_rgb
-from bench.results import Run
-from bench.study import Study, load
-from bench.study.create import consistency, create
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import encode_png, read_rgb
+from facesr.bench.results import Run
+from facesr.bench.study import Study, load
+from facesr.bench.study.create import consistency, create
 from fake_study import fake_run, small_study
 
 SMALL = {"raters": 3, "images": 4, "anchors": 2, "gap": 2}
@@ -34,7 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_pixels_are_the_runs(study: Study) -> None:
     """Each stimulus holds exactly the pixels of its source; its sha256 is the design's; its name is opaque."""
-    from bench.results import load as load_run
+    from facesr.bench.results import load as load_run
 
     run = load_run(study.path.parent / "run")
     seen = set()
@@ -151,7 +151,7 @@ def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, options: dict[str, 
 
 def test_nothing_is_overwritten(study: Study) -> None:
     """A second create in the same place is refused."""
-    from bench.results import load as load_run
+    from facesr.bench.results import load as load_run
 
     with pytest.raises(FaceSRError, match="exists already"):
         create(load_run(study.path.parent / "run"), study.path, options=SMALL)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import FaceSRError
-from bench.study.design import Design, plan_digest
-from bench.study.order import Trial, order_figures, subsets, williams
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study.design import Design, plan_digest
+from facesr.bench.study.order import Trial, order_figures, subsets, williams
 
 SIX = ["hr", "bicubic", "fsrnet", "pix2pixhd", "pulse", "psp"]
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import inspect, select, text
 
-from bench.errors import FaceSRError
-from bench.study import Study, reading, store
-from bench.study import tables as t
-from bench.study.database import connect, migrate
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import Study, reading, store
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import connect, migrate
 from fake_study import small_study
 from servers import new_database, postgres  # noqa: F401 - a fixture
 
@@ -240,7 +240,7 @@ def test_any_sequence_of_sends_keeps_the_plan_whole(study: Study, sends: list[tu
 
 def test_stopping_rule_and_logged_peeks(tmp_path: Path) -> None:
     """Means are closed until the design's number of people has finished; simulated raters do not open them; a peek is in the log."""
-    from bench.study.simulate import simulate
+    from facesr.bench.study.simulate import simulate
 
     study = small_study(tmp_path, stop_raters=2)
     simulate(study, 5)
@@ -256,7 +256,7 @@ def test_stopping_rule_and_logged_peeks(tmp_path: Path) -> None:
 
 def test_simulated_raters_never_meet_people(tmp_path: Path) -> None:
     """Their rows carry the label, come only when asked for, and never together with people's."""
-    from bench.study.simulate import simulate
+    from facesr.bench.study.simulate import simulate
 
     study = small_study(tmp_path, repeats=1)
     names = simulate(study, 4, {"psp": 4.5, "bicubic": 1.5}, seed=1)

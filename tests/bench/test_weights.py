@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import weights
-from bench.errors import FaceSRError
-from bench.weights import entries, sources, store
-from bench.weights.entries import Weight
-from bench.weights.files import sniff
-from facesr import main
+from facesr.bench import weights
+from facesr.bench.errors import FaceSRError
+from facesr.bench.weights import entries, sources, store
+from facesr.bench.weights.entries import Weight
+from facesr.bench.weights.files import sniff
+from facesr.cli import main
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_every_entry_is_complete_and_names_are_unique() -> None:
 
 
 def test_importing_needs_no_torch() -> None:
-    code = "import bench.weights, sys; bench.weights.catalogue(); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import facesr.bench.weights, sys; facesr.bench.weights.catalogue(); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -81,7 +81,7 @@ def test_sha256_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch
     # FIPS 180-2, appendix B.1
     assert weights.sha256(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with monkeypatch.context() as patched:
-        patched.setattr("bench.weights.files._remember", lambda *_: pytest.fail("read again"))
+        patched.setattr("facesr.bench.weights.files._remember", lambda *_: pytest.fail("read again"))
         assert weights.sha256(file).startswith("ba7816bf")
     file.write_bytes(b"abcd")
     assert weights.sha256(file).startswith("88d4266f")

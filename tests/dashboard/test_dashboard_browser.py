@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from reports.build import duel
-from reports.choose import print_table, score_table
-from reports.scores import open_runs
-from reports.table import fixed, interval
+from facesr.reports.build import duel
+from facesr.reports.choose import print_table, score_table
+from facesr.reports.scores import open_runs
+from facesr.reports.table import fixed, interval
 from small_runs import Dashboard, chromium, real_run
 
 pytestmark = pytest.mark.browser
@@ -89,7 +89,7 @@ def one(world: Path) -> str:
     """The address parameter that chooses the first run."""
     from urllib.parse import quote
 
-    from dashboard.sources import catalogue
+    from facesr.dashboard.sources import catalogue
 
     found = next(g for g in catalogue([world / "runs"]).groups if g.runs[0].path.name == "one")
     return "run=" + quote(found.title)

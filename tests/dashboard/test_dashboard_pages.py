@@ -15,23 +15,23 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from bench.errors import FaceSRError
-from bench.imaging import read_rgb
-from bench.imaging.files import read_bytes
-from bench.metrics.consistency import Consistency
-from bench.study.simulate import simulate
-from dashboard.images import face_png, figure_url, find_run
-from dashboard.memo import Memo, memo
-from dashboard.sources import catalogue, open_run, run_key
-from dashboard.viewer import place
-from dashboard.warm import warm
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import read_rgb
+from facesr.bench.imaging.files import read_bytes
+from facesr.bench.metrics.consistency import Consistency
+from facesr.bench.study.simulate import simulate
+from facesr.dashboard.images import face_png, figure_url, find_run
+from facesr.dashboard.memo import Memo, memo
+from facesr.dashboard.sources import catalogue, open_run, run_key
+from facesr.dashboard.viewer import place
+from facesr.dashboard.warm import warm
+from facesr.reports import maps
+from facesr.reports.live import live, progress
+from facesr.reports.one_face import face_scores
+from facesr.reports.scores import open_runs
+from facesr.reports.served import attribute_table, duel_by
+from facesr.reports.verify import verify
 from fake_study import small_study
-from reports import maps
-from reports.live import live, progress
-from reports.one_face import face_scores
-from reports.scores import open_runs
-from reports.served import attribute_table, duel_by
-from reports.verify import verify
 from small_runs import ROOT, real_run
 
 Open = Callable[..., AppTest]
@@ -232,7 +232,7 @@ def test_the_routes_answer_with_etags_under_a_proxys_path(runs: Path, monkeypatc
     from starlette.applications import Starlette
 
     from asgi_client import TestClient
-    from dashboard.images import face_url, routes
+    from facesr.dashboard.images import face_url, routes
 
     monkeypatch.setenv("FACESR_RUNS", str(runs))
     run = open_run(runs / "one")
@@ -315,7 +315,7 @@ def test_verify_finds_what_was_touched(runs: Path, copy: Path) -> None:
 
 
 def test_each_answer_is_nearest_to_whom_the_recogniser_says(runs: Path) -> None:
-    from reports.neighbours import embed_hr, neighbours, possible
+    from facesr.reports.neighbours import embed_hr, neighbours, possible
 
     scores = open_runs([runs / "one"])
     if why := possible(scores):
@@ -376,7 +376,7 @@ def test_a_place_is_read_from_the_address() -> None:
 
 
 def test_the_command_gathers_its_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from facesr import main
+    from facesr.cli import main
 
     assert main(["dashboard", str(tmp_path / "none"), "--port", "99999", "--url", "lab.example"]) == 2
     said = capsys.readouterr().err

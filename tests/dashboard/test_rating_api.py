@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import select
 
 from asgi_client import TestClient, generous
-from bench.study import Study, store
-from bench.study import tables as t
-from dashboard.rating.api import Limits, rating_api
-from dashboard.rating.limits import Limiter
-from dashboard.serve import study_app
+from facesr.bench.study import Study, store
+from facesr.bench.study import tables as t
+from facesr.dashboard.rating.api import Limits, rating_api
+from facesr.dashboard.rating.limits import Limiter
+from facesr.dashboard.serve import study_app
 from fake_study import small_study
 
 
@@ -158,7 +158,7 @@ def test_events_are_kept_and_bounded(study: Study, client: TestClient) -> None:
     name, headers = newcomer(study, client)
     batch = [{"kind": "hidden", "position": 3, "detail": "", "at": "2026-01-01T00:00:00.000Z"}, {"kind": "zoom", "detail": "1.25"}]
     assert client.post("/api/events", json={"events": batch}, headers=headers).json() == {"kept": 2}
-    from bench.study.reading import events
+    from facesr.bench.study.reading import events
 
     log = events(study)
     mine = log[log["rater"] == name]
@@ -340,8 +340,8 @@ def test_invited_studies_cannot_be_joined(client: TestClient) -> None:
 
 def test_languages_by_text_files(study: Study, client: TestClient) -> None:
     """English, German, and any other by a file in the study's folder; what a translation lacks is English; a mistyped key is refused."""
-    from bench.errors import FaceSRError
-    from dashboard.rating.texts import FOLDER, read, texts
+    from facesr.bench.errors import FaceSRError
+    from facesr.dashboard.rating.texts import FOLDER, read, texts
 
     assert client.get("/api/texts?locale=de-AT").json()["locale"] == "de"
     assert client.get("/api/texts?locale=xx").json()["locale"] == "en"

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from bench.study import reading, store
 from browser import MARKS, agree, answers, driver, link, rate_until, shared, wait_for  # noqa: F401 - fixtures
+from facesr.bench.study import reading, store
 from fake_study import small_study
 from servers import ThreadServer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from asgi_client import TestClient, generous
-from bench.study import store
-from dashboard.rating.api import rating_api
+from facesr.bench.study import store
+from facesr.dashboard.rating.api import rating_api
 from fake_study import small_study
 
 

@@ -17,9 +17,9 @@ with warnings.catch_warnings():
     from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
-from bench.study import store
-from dashboard.rating.api import Limits, rating_api
-from dashboard.rating.limits import Limiter
+from facesr.bench.study import store
+from facesr.dashboard.rating.api import Limits, rating_api
+from facesr.dashboard.rating.limits import Limiter
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 

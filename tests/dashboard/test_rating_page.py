@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.study import Study, reading
 from browser import CHROMIUM, MARKS, Browser, agree, answers, driver, link, rate_until, shared, step, wait_for  # noqa: F401 - fixtures
+from facesr.bench.study import Study, reading
 from fake_study import small_study
 from servers import ThreadServer
 
@@ -177,7 +177,7 @@ def test_correction_mouse_touch_and_screen_readers(shared: Any, study: Study, se
     assert title
     from sqlalchemy import select
 
-    from bench.study import tables as t
+    from facesr.bench.study import tables as t
 
     with study.engine.connect() as connection:
         inputs = (

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from bench.study import Study, load, store
-from bench.study import tables as t
-from bench.study.create import create
+from facesr.bench.study import Study, load, store
+from facesr.bench.study import tables as t
+from facesr.bench.study.create import create
 from fake_study import fake_run, small_study
 from servers import Server, new_database, postgres  # noqa: F401 - a fixture
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from bench.study import Study, reading, store
-from bench.study.simulate import simulate
+from facesr.bench.study import Study, reading, store
+from facesr.bench.study.simulate import simulate
 from fake_study import small_study
 
 PAGE = Path(__file__).parents[2] / "dashboard" / "rating" / "watch.py"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.dataset import find
-from bench.errors import WeightsMissing
-from bench.imaging import read_rgb, resize, to_tensor
-from bench.method import Method, Restored
-from bench.registry import installed, method_specs
+from facesr.bench.data.dataset import find
+from facesr.bench.errors import WeightsMissing
+from facesr.bench.imaging import read_rgb, resize, to_tensor
+from facesr.bench.method import Method, Restored
+from facesr.bench.registry import installed, method_specs
 
 QUICK = {"pulse": ("pulse.steps=3",)}
 """Settings that keep a search short here."""

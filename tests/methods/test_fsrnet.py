@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench.errors import FaceSRError, WeightsMissing
-from methods.fsrnet import checkpoint
-from methods.fsrnet.checkpoint import from_cydiachen, from_state, sizes_of, to_cydiachen
-from methods.fsrnet.method import FSRGAN, FSRNet
-from methods.fsrnet.net import FSRNetwork, HourGlass, Sizes
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.methods.fsrnet import checkpoint
+from facesr.methods.fsrnet.checkpoint import from_cydiachen, from_state, sizes_of, to_cydiachen
+from facesr.methods.fsrnet.method import FSRGAN, FSRNet
+from facesr.methods.fsrnet.net import FSRNetwork, HourGlass, Sizes
 
 TINY = Sizes(
     width=8,

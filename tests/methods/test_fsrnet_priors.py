@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import FaceSRError
-from bench.imaging import write_png
-from methods.fsrnet.gan import Discriminator, FSRGANObjective, VGG16Loss
-from methods.fsrnet.net import Sizes
-from methods.fsrnet.parsing import CLASSES, BiSeNet
-from methods.fsrnet.priors import (
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import write_png
+from facesr.methods.fsrnet.gan import Discriminator, FSRGANObjective, VGG16Loss
+from facesr.methods.fsrnet.net import Sizes
+from facesr.methods.fsrnet.parsing import CLASSES, BiSeNet
+from facesr.methods.fsrnet.priors import (
     MAPS,
     MIRROR_FIVE,
     LabelPrior,
@@ -27,9 +27,9 @@ from methods.fsrnet.priors import (
     make_prior,
     parsing_maps,
 )
-from methods.fsrnet.training import FSRNetObjective, Losses
-from methods.training import FaceBatches, Faces, Loop, Machine, Trainer
-from methods.training.data import Augment
+from facesr.methods.fsrnet.training import FSRNetObjective, Losses
+from facesr.methods.training import FaceBatches, Faces, Loop, Machine, Trainer
+from facesr.methods.training.data import Augment
 
 TINY = Sizes(
     width=8,

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.errors import FaceSRError
-from methods.fsrnet import nngraph
-from methods.fsrnet.method import FSRNet
-from methods.fsrnet.torch7 import Instance, Table, load
+from facesr.bench.errors import FaceSRError
+from facesr.methods.fsrnet import nngraph
+from facesr.methods.fsrnet.method import FSRNet
+from facesr.methods.fsrnet.torch7 import Instance, Table, load
 
 
 class Writer:

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.imaging import read_rgb, to_tensor
-from bench.weights import find
-from methods.generators import MobileStyleGAN
-from methods.generators.demo import CHOSEN, FOLDER, styles
-from methods.generators.mobilestylegan import IR_WEIGHTS, inverse_haar
-from methods.generators.mobilestylegan_ir import Graph
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.imaging import read_rgb, to_tensor
+from facesr.bench.weights import find
+from facesr.methods.generators import MobileStyleGAN
+from facesr.methods.generators.demo import CHOSEN, FOLDER, styles
+from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, inverse_haar
+from facesr.methods.generators.mobilestylegan_ir import Graph
 
 
 @pytest.fixture(scope="module")

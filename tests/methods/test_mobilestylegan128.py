@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.imaging import read_rgb, to_tensor
-from bench.weights import find
-from methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
-from methods.generators.mobilestylegan128 import MobileStyleGAN128
-from methods.generators.synthetic import SyntheticFaces
-from methods.generators.training import relative_rates
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.imaging import read_rgb, to_tensor
+from facesr.bench.weights import find
+from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
+from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
+from facesr.methods.generators.synthetic import SyntheticFaces
+from facesr.methods.generators.training import relative_rates
 
 
 @pytest.fixture(scope="module")

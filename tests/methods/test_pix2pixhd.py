@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from methods.pix2pixhd import checkpoint
-from methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
-from methods.pix2pixhd.method import DEFAULT, Pix2PixHD, tensor2im
-from methods.pix2pixhd.net import (
+from facesr.bench.errors import FaceSRError
+from facesr.methods.pix2pixhd import checkpoint
+from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
+from facesr.methods.pix2pixhd.method import DEFAULT, Pix2PixHD, tensor2im
+from facesr.methods.pix2pixhd.net import (
     Encoder,
     GlobalGenerator,
     LocalEnhancer,

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.networks.irse import Backbone
-from methods.losses.identity import IDLoss
-from methods.losses.psp import PSPLoss, PSPWeights, crop, w_norm
-from methods.losses.ranger import Ranger
+from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.irse import Backbone
+from facesr.methods.losses.identity import IDLoss
+from facesr.methods.losses.psp import PSPLoss, PSPWeights, crop, w_norm
+from facesr.methods.losses.ranger import Ranger
 
 Oracle = Callable[[str], dict[str, Any]]
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.imaging import resize
-from bench.method import Restored
-from methods.generators.stylegan2 import StyleGAN2
-from methods.psp import PSP, method
-from methods.psp.checkpoint import published
-from methods.psp.encoders import EncoderConfig, build
-from methods.psp.net import PSPNet
-from methods.psp.refine import refine
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.imaging import resize
+from facesr.bench.method import Restored
+from facesr.methods.generators.stylegan2 import StyleGAN2
+from facesr.methods.psp import PSP, method
+from facesr.methods.psp.checkpoint import published
+from facesr.methods.psp.encoders import EncoderConfig, build
+from facesr.methods.psp.net import PSPNet
+from facesr.methods.psp.refine import refine
 
 SMALL = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)
 

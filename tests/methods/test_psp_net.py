@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.imaging import to_tensor
-from methods.generators.stylegan2 import StyleGAN2
-from methods.psp.checkpoint import assemble, published, read
-from methods.psp.encoders import ENCODERS, EncoderConfig, GradualStyleBlock, build, describe, upsample_add
-from methods.psp.net import PSPNet
-from methods.psp.preprocess import as_script, degrade, enlarge, from_lr
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import to_tensor
+from facesr.methods.generators.stylegan2 import StyleGAN2
+from facesr.methods.psp.checkpoint import assemble, published, read
+from facesr.methods.psp.encoders import ENCODERS, EncoderConfig, GradualStyleBlock, build, describe, upsample_add
+from facesr.methods.psp.net import PSPNet
+from facesr.methods.psp.preprocess import as_script, degrade, enlarge, from_lr
 
 Oracle = Callable[[str], dict[str, Any]]
 SMALL = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.errors import FaceSRError
-from methods.generators.base import Generator
-from methods.generators.mobilestylegan128 import MobileStyleGAN128
-from methods.psp import recombine
-from methods.psp.encoders import EncoderConfig, GradualStyleEncoder, build
-from methods.psp.faces import PSPFaces
-from methods.psp.linear import Descent, LinearLosses, Quadratic
-from methods.psp.preprocess import from_lr
-from methods.psp.start import linear_start
-from methods.psp.training import PSPObjective, StyleDistance, prepare, style_maps
-from methods.training.recipe import Loop, Recipe, read
+from facesr.bench.errors import FaceSRError
+from facesr.methods.generators.base import Generator
+from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
+from facesr.methods.psp import recombine
+from facesr.methods.psp.encoders import EncoderConfig, GradualStyleEncoder, build
+from facesr.methods.psp.faces import PSPFaces
+from facesr.methods.psp.linear import Descent, LinearLosses, Quadratic
+from facesr.methods.psp.preprocess import from_lr
+from facesr.methods.psp.start import linear_start
+from facesr.methods.psp.training import PSPObjective, StyleDistance, prepare, style_maps
+from facesr.methods.training.recipe import Loop, Recipe, read
 
 TINY = EncoderConfig(
     n_styles=3, input_size=32, coarse=1, middle=2, channels=(4, 16, 32, 48), depths=(1, 1, 2, 1), width=32, head=32, style_dim=16
@@ -122,7 +122,7 @@ def test_a_loss_without_a_weight_is_not_computed_and_the_crop_is_the_published_o
 
 
 def test_a_stage_begins_with_the_weights_of_the_one_before(recipe: Recipe, tmp_path: Path) -> None:
-    from methods.training import export
+    from facesr.methods.training import export
 
     first = prepare(recipe)
     export.write(tmp_path / "first.safetensors", *first.objective.export(), half=False)
@@ -153,8 +153,8 @@ def test_updates_lower_the_loss_and_leave_the_generator_alone(recipe: Recipe) ->
 
 
 def test_the_weight_file_is_one_the_method_reads(recipe: Recipe, tmp_path: Path) -> None:
-    from methods.psp.checkpoint import read as read_psp
-    from methods.training import export
+    from facesr.methods.psp.checkpoint import read as read_psp
+    from facesr.methods.training import export
 
     job = prepare(recipe)
     tensors, told = job.objective.export()

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError
-from methods.pulse.fit import GaussianFit
-from methods.pulse.loss import Loss, geocross
-from methods.pulse.settings import Settings, parse
-from methods.pulse.sphere import SphericalOptimizer, lr_factor, radius
+from facesr.bench.errors import FaceSRError
+from facesr.methods.pulse.fit import GaussianFit
+from facesr.methods.pulse.loss import Loss, geocross
+from facesr.methods.pulse.settings import Settings, parse
+from facesr.methods.pulse.sphere import SphericalOptimizer, lr_factor, radius
 
 Oracle = Callable[[str], dict[str, Any]]
 

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.errors import FaceSRError, WeightsMissing
-from bench.imaging import resize
-from bench.method import Restored
-from methods.generators.stylegan1 import StyleGAN1
-from methods.generators.stylegan2 import StyleGAN2
-from methods.pulse import PULSE
-from methods.pulse.fit import GaussianFit
-from methods.pulse.net import PULSENet, find_fit
-from methods.pulse.search import draw
-from methods.pulse.settings import Settings
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.imaging import resize
+from facesr.bench.method import Restored
+from facesr.methods.generators.stylegan1 import StyleGAN1
+from facesr.methods.generators.stylegan2 import StyleGAN2
+from facesr.methods.pulse import PULSE
+from facesr.methods.pulse.fit import GaussianFit
+from facesr.methods.pulse.net import PULSENet, find_fit
+from facesr.methods.pulse.search import draw
+from facesr.methods.pulse.settings import Settings
 
 NARROW = {4: 16, 8: 16, 16: 16, 32: 16}
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.errors import FaceSRError, WeightsMissing
-from methods.generators import StyleGAN1
-from methods.generators.stylegan1 import Conv, ConvUp
-from methods.generators.stylegan1_keys import LAYOUTS, to_layout
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.methods.generators import StyleGAN1
+from facesr.methods.generators.stylegan1 import Conv, ConvUp
+from facesr.methods.generators.stylegan1_keys import LAYOUTS, to_layout
 
 TOLERANCE = 1e-4
 """Of the oracles (their README)."""
@@ -104,7 +104,7 @@ def test_doubling_equals_nearest_then_convolution_and_fused_form() -> None:
 
 @pytest.mark.parametrize("alone_from", [8, 128])
 def test_a_batch_equals_its_faces_and_gradients_agree(alone_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("methods.generators.stylegan1.ALONE_FROM", alone_from)
+    monkeypatch.setattr("facesr.methods.generators.stylegan1.ALONE_FROM", alone_from)
     net = small(16, mapped=False).double()
     w = torch.randn(2, net.n_styles, 512, dtype=torch.float64)
     noise = [n.double() for n in net.random_noise(2, torch.Generator().manual_seed(1))]

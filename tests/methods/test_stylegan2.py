@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench.errors import FaceSRError
-from methods.generators import StyleGAN2
-from methods.generators.ops import double, fused_leaky_relu, make_kernel, upfirdn2d
-from methods.generators.stylegan2_discriminator import Discriminator
-from methods.generators.stylegan2_keys import LAYOUTS, to_layout
+from facesr.bench.errors import FaceSRError
+from facesr.methods.generators import StyleGAN2
+from facesr.methods.generators.ops import double, fused_leaky_relu, make_kernel, upfirdn2d
+from facesr.methods.generators.stylegan2_discriminator import Discriminator
+from facesr.methods.generators.stylegan2_keys import LAYOUTS, to_layout
 
 TOLERANCE = 1e-4
 """Of the oracles (their README)."""

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import facesr
-from bench.errors import FaceSRError
-from bench.imaging import resize8, write_png
-from methods.fsrnet.method import FSRNet
-from methods.pix2pixhd.method import Pix2PixHD
-from methods.training import (
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import resize8, write_png
+from facesr.cli import main
+from facesr.methods.fsrnet.method import FSRNet
+from facesr.methods.pix2pixhd.method import Pix2PixHD
+from facesr.methods.training import (
     Batch,
     DivergedError,
     FaceBatches,
@@ -33,9 +33,9 @@ from methods.training import (
     load,
     read,
 )
-from methods.training.data import Augment, expand
-from methods.training.job import prepare, run
-from methods.training.recipe import fill
+from facesr.methods.training.data import Augment, expand
+from facesr.methods.training.job import prepare, run
+from facesr.methods.training.recipe import fill
 
 FSRNET = """
 method = "fsrnet"
@@ -331,15 +331,15 @@ def test_checkpoints_hold_no_code_and_appear_whole(tmp_path: Path) -> None:
 def test_the_command_trains_resumes_and_reports(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path, out = recipe(tmp_path, FSRNET, folder), tmp_path / "out"
     words = ["train", "fsrnet", "--recipe", str(path), "--out", str(out), "--set", "loop.steps=4"]
-    assert facesr.main([*words, "--max-minutes", "1e-9"]) == 1
-    assert facesr.main([*words, "--resume", "--best"]) == 0
+    assert main([*words, "--max-minutes", "1e-9"]) == 1
+    assert main([*words, "--resume", "--best"]) == 0
     printed = capfd.readouterr()
     assert "fsrnet: step 4 of 4" in printed.out
     assert "ETA" in printed.err
-    assert facesr.main(words) == 2
-    assert facesr.main(["train", "fsrnett", "--out", str(out)]) == 2
-    assert facesr.main(["train", "pix2pixhd", "--recipe", str(path), "--out", str(out)]) == 2
-    assert facesr.main([*words, "--set", "loop.steps"]) == 2
+    assert main(words) == 2
+    assert main(["train", "fsrnett", "--out", str(out)]) == 2
+    assert main(["train", "pix2pixhd", "--recipe", str(path), "--out", str(out)]) == 2
+    assert main([*words, "--set", "loop.steps"]) == 2
     errors = capfd.readouterr().err
     assert "--resume" in errors
     assert "did you mean 'fsrnet'" in errors
@@ -347,7 +347,7 @@ def test_the_command_trains_resumes_and_reports(tmp_path: Path, folder: Path, ca
 
 
 def test_every_shipped_recipe_is_read() -> None:
-    import methods
+    from facesr import methods
 
     found = sorted(Path(methods.__file__).parent.glob("*/recipes/*.toml"))
     assert {"fsrnet", "pix2pixhd"} <= {p.parent.parent.name for p in found}

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.errors import FaceSRError
-from bench.imaging import resize8, to_tensor, write_png
-from methods.training import FaceBatches, degrade, load
-from methods.training.data import Augment, paths
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import resize8, to_tensor, write_png
+from facesr.methods.training import FaceBatches, degrade, load
+from facesr.methods.training.data import Augment, paths
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_pat
 
 
 def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.data.dataset import from_folder
+    from facesr.bench.data.dataset import from_folder
 
     asked = []
 
@@ -97,7 +97,7 @@ def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: py
         asked.append((dataset, split, size))
         return from_folder(folder)
 
-    monkeypatch.setattr("bench.data.dataset.find", find)
+    monkeypatch.setattr("facesr.bench.data.dataset.find", find)
     faces = load([{"dataset": "celeba-hq", "split": "train", "first": 2}], 32)
     assert asked == [("celeba-hq", "train", 32)]
     assert list(faces.names) == [f"{i:02d}" for i in range(2, 10)]

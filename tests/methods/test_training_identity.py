@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.imaging import to_tensor
+from facesr.bench.imaging import to_tensor
 
 
 def test_mobilefacenet_equals_its_onnx_export(fixtures: Path) -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
-    from methods.training.identity import IdentityLoss
+    from facesr.methods.training.identity import IdentityLoss
 
     loss = IdentityLoss(torch.load(fixtures / "weights" / "mobilefacenet.pt", map_location="cpu", weights_only=True))
     session = onnxruntime.InferenceSession(str(fixtures / "weights" / "MobileFaceNet.onnx"), providers=["CPUExecutionProvider"])
@@ -26,9 +26,9 @@ def test_mobilefacenet_equals_its_onnx_export(fixtures: Path) -> None:
 
 
 def test_identity_crops_equal_the_aligners(fixtures: Path) -> None:
-    from bench.align import similarity, warp
-    from bench.imaging import read_rgb
-    from methods.training.identity import FRAME, IdentityLoss, crop
+    from facesr.bench.align import similarity, warp
+    from facesr.bench.imaging import read_rgb
+    from facesr.methods.training.identity import FRAME, IdentityLoss, crop
 
     image = read_rgb(sorted((fixtures / "faces" / "synthetic128").glob("*.jpg"))[0]).copy()
     ours = crop(to_tensor(image[None]), torch.tensor([FRAME]))[0].permute(1, 2, 0).numpy() * 255

@@ -1,4 +1,4 @@
-"""A run folder made up as bench.results documents it: random pictures, scores with failures of every kind."""
+"""A run folder made up as facesr.bench.results documents it: random pictures, scores with failures of every kind."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.imaging import write_png
-from bench.results import FORMAT
+from facesr.bench.imaging import write_png
+from facesr.bench.results import FORMAT
 
 METHODS = ("bicubic", "nearest", "fsrnet", "pix2pixhd", "pulse", "psp")
 METRICS: dict[str, dict[str, Any]] = {

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from fake_run import make_run, make_study
 
-import facesr
-from bench.errors import FaceSRError
-from bench.study import load
-from reports.choose import print_table, table_of
-from reports.gather import gather
-from reports.mos import against_people, agreement_table, mos_table, open_study, pairs_table, stimuli
-from reports.page import page
-from reports.scores import open_runs
-from reports.table import Table
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import load
+from facesr.cli import main
+from facesr.reports.choose import print_table, table_of
+from facesr.reports.gather import gather
+from facesr.reports.mos import against_people, agreement_table, mos_table, open_study, pairs_table, stimuli
+from facesr.reports.page import page
+from facesr.reports.scores import open_runs
+from facesr.reports.table import Table
 
 
 def words(table: Table, row: str, column: str) -> str:
@@ -43,7 +43,7 @@ def test_a_real_study_shows_the_flip_that_pooled_tests_hide(
         "--out",
         str(tmp_path / "avt"),
     ]
-    assert facesr.main(arguments) == 0
+    assert main(arguments) == 0
     ratings_file = tmp_path / "avt" / "ratings.parquet"
     import pandas as pd
 
@@ -81,15 +81,15 @@ def made_study(tmp_path: Path, *more: str) -> tuple[Path, Path]:
         "--out",
         str(study),
     ]
-    assert facesr.main([*asked, *more]) == 0
-    assert facesr.main(["study", "simulate", str(study)]) == 0
+    assert main([*asked, *more]) == 0
+    assert main(["study", "simulate", str(study)]) == 0
     return run, study
 
 
 def test_means_stay_hidden_until_the_stopping_rule_and_a_peek_is_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, study = made_study(tmp_path, "--anchors", "2")
     capsys.readouterr()
-    assert facesr.main(["table", str(study)]) == 2
+    assert main(["table", str(study)]) == 2
     assert "0 of 4 raters have finished" in capsys.readouterr().err
     with pytest.raises(FaceSRError, match="stay hidden"):
         open_study(study)
@@ -122,7 +122,7 @@ def test_a_paired_comparison_has_its_own_table(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(FaceSRError, match="prints it alone"):
         table_of([run], study=study)
     assert (
-        facesr.main(
+        main(
             [
                 "report",
                 str(run),

@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 from fake_run import make_run, make_study, picture
 
-import facesr
-from bench.errors import FaceSRError
-from bench.imaging import read_rgb
-from reports import build
-from reports.choose import table_of
-from reports.figures import Drawing, Look, grid
-from reports.figures import mos as mos_figures
-from reports.figures import scores as score_figures
-from reports.figures.style import OKABE_ITO
-from reports.gather import Report, gather
-from reports.mos import open_study
-from reports.page import page
-from reports.paper import compile_paper, document, numbers, write_paper
-from reports.scores import open_runs
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import read_rgb
+from facesr.cli import main
+from facesr.reports import build
+from facesr.reports.choose import table_of
+from facesr.reports.figures import Drawing, Look, grid
+from facesr.reports.figures import mos as mos_figures
+from facesr.reports.figures import scores as score_figures
+from facesr.reports.figures.style import OKABE_ITO
+from facesr.reports.gather import Report, gather
+from facesr.reports.mos import open_study
+from facesr.reports.page import page
+from facesr.reports.paper import compile_paper, document, numbers, write_paper
+from facesr.reports.scores import open_runs
 
 EVIL = "<i>&_%$#{}~^'"
 METHODS = ("bicubic", "pulse", EVIL)
@@ -316,11 +316,11 @@ def test_the_command_writes_page_and_paper(run: Path, tmp_path: Path, capsys: py
         "--metrics",
         "psnr",
     ]
-    assert facesr.main(arguments) == 0
+    assert main(arguments) == 0
     assert (tmp_path / "report.html").stat().st_size > 20_000 and (tmp_path / "paper" / "paper.tex").is_file()
     assert {p.suffix for p in (tmp_path / "paper" / "figures").iterdir()} == {".pdf", ".svg", ".png"}
     assert str(tmp_path / "report.html") in capsys.readouterr().out
-    assert facesr.main(["report", str(run), "--zoom", "a,b"]) == 2
+    assert main(["report", str(run), "--zoom", "a,b"]) == 2
     assert "left,top,side" in capsys.readouterr().err
 
 

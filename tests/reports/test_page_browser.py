@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fake_run import make_run, make_study
 
-from reports.gather import gather
-from reports.mos import open_study
-from reports.page import page
-from reports.scores import open_runs
+from facesr.reports.gather import gather
+from facesr.reports.mos import open_study
+from facesr.reports.page import page
+from facesr.reports.scores import open_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")]

@@ -19,17 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-import facesr
-from bench.errors import FaceSRError
-from bench.stats.intervals import mean_interval
-from bench.stats.many import mean_intervals
-from reports import build
-from reports.choose import print_table, table_of
-from reports.html import failures_html, to_html
-from reports.latex import command, macros, tex, to_latex
-from reports.scores import open_runs
-from reports.table import Cell, Column, Row, Table, fixed, ranked
-from reports.text import to_csv, to_markdown
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.intervals import mean_interval
+from facesr.bench.stats.many import mean_intervals
+from facesr.cli import main
+from facesr.reports import build
+from facesr.reports.choose import print_table, table_of
+from facesr.reports.html import failures_html, to_html
+from facesr.reports.latex import command, macros, tex, to_latex
+from facesr.reports.scores import open_runs
+from facesr.reports.table import Cell, Column, Row, Table, fixed, ranked
+from facesr.reports.text import to_csv, to_markdown
 
 EVIL = "<b>&_%$#{}~^\\|x`*\"' é"
 
@@ -287,17 +287,17 @@ def test_intervals_print_three_ways_and_small_numbers_keep_digits() -> None:
 
 def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for form, head in (("md", "**celebahq"), ("latex", "% needs"), ("csv", "method,metric"), ("html", "<table")):
-        assert facesr.main(["table", str(run), "--format", form, "--draws", "200"]) == 0
+        assert main(["table", str(run), "--format", form, "--draws", "200"]) == 0
         assert capsys.readouterr().out.startswith(head)
-    assert facesr.main(["table", str(run), "--methods", "ps", "--metrics", "psn,ssim", "--scale", "4"]) == 2
+    assert main(["table", str(run), "--methods", "ps", "--metrics", "psn,ssim", "--scale", "4"]) == 2
     error = capsys.readouterr().err
     assert "did you mean 'psp'?" in error and "did you mean 'psnr'?" in error and "no scale 4" in error
-    assert facesr.main(["table", str(run), "--where", "gender=femal"]) == 2
+    assert main(["table", str(run), "--where", "gender=femal"]) == 2
     assert "did you mean 'female'?" in capsys.readouterr().err
-    assert facesr.main(["table", str(tmp_path)]) == 2
+    assert main(["table", str(tmp_path)]) == 2
     assert "has no run.json" in capsys.readouterr().err
     out = tmp_path / "deep" / "t.tex"
-    assert facesr.main(["table", str(run), "--format", "latex", "--out", str(out), "--methods", "psp,bicubic"]) == 0
+    assert main(["table", str(run), "--format", "latex", "--out", str(out), "--methods", "psp,bicubic"]) == 0
     assert out.read_text().index("psp &") < out.read_text().index("bicubic &")
 
 

@@ -1,1 +1,1 @@
-"""Alembic migrations of a study's database, run by ``bench.study.database.migrate``."""
+"""Alembic migrations of a study's database, run by ``facesr.bench.study.database.migrate``."""

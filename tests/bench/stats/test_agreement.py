@@ -6,8 +6,8 @@ import krippendorff
 import numpy as np
 import pytest
 
-from bench.stats.agreement import alpha_value, icc, intra_rater, krippendorff_alpha
-from bench.stats.mos import sos
+from facesr.bench.stats.agreement import alpha_value, icc, intra_rater, krippendorff_alpha
+from facesr.bench.stats.mos import sos
 
 RNG = np.random.default_rng(0)
 

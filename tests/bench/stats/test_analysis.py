@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.errors import FaceSRError
-from bench.stats.analysis import analyse_mos
-from bench.stats.guards import (
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.analysis import analyse_mos
+from facesr.bench.stats.guards import (
     equality_guards,
     guard_pair,
     noise_guard,
@@ -21,8 +21,8 @@ from bench.stats.guards import (
     printed_guard,
     screening_guard,
 )
-from bench.stats.mos import condition_mos, difference_scores
-from bench.stats.pairwise import compare_conditions
+from facesr.bench.stats.mos import condition_mos, difference_scores
+from facesr.bench.stats.pairwise import compare_conditions
 
 
 def _ratings(effects: dict[str, float], raters: int = 16, faces: int = 12, interaction: float = 0.0, seed: int = 0) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def test_mistakes_are_refused(ratings: pd.DataFrame) -> None:
 
 
 def test_dmos_of_the_reference_itself_is_the_top_and_may_be_crushed() -> None:
-    from bench.stats.cube import cube
+    from facesr.bench.stats.cube import cube
 
     study = cube(_ratings({"hr": -1.0, "sr": 1.0}))
     plain = difference_scores(study, "hr")
@@ -110,7 +110,7 @@ def test_dmos_of_the_reference_itself_is_the_top_and_may_be_crushed() -> None:
 
 def test_guard_for_a_difference_only_mann_whitney_sees() -> None:
     """A face x method interaction and no true difference: the pooled test is fooled, the guard says so."""
-    from bench.stats.cube import cube
+    from facesr.bench.stats.cube import cube
 
     frames = (cube(_ratings({"a": 0.0, "b": 0.0}, 20, 8, interaction=0.8, seed=s)) for s in range(12))
     kinds = [{g.kind for g in guard_pair(compare_conditions(study)[0])} for study in frames]
@@ -119,7 +119,7 @@ def test_guard_for_a_difference_only_mann_whitney_sees() -> None:
 
 
 def test_every_guard_speaks() -> None:
-    from bench.stats.cube import cube
+    from facesr.bench.stats.cube import cube
 
     pair = compare_conditions(cube(_ratings({"a": 0.0, "b": 0.3})))[0]
     paper = replace(pair.paper, p=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.stats.clustered import Components, clustered_difference, clustered_mean, components, residual_variance
+from facesr.bench.stats.clustered import Components, clustered_difference, clustered_mean, components, residual_variance
 
 RNG = np.random.default_rng(0)
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.stats import screening
-from bench.stats.agreement import intra_rater
-from bench.stats.clustered import clustered_mean, components
-from bench.stats.cube import Cube, cube
-from bench.stats.mos import crowdmos_interval
-from bench.stats.pairwise import compare_pair
-from bench.stats.recovery import recover, remove_bias, table_means, table_sd
+from facesr.bench.stats import screening
+from facesr.bench.stats.agreement import intra_rater
+from facesr.bench.stats.clustered import clustered_mean, components
+from facesr.bench.stats.cube import Cube, cube
+from facesr.bench.stats.mos import crowdmos_interval
+from facesr.bench.stats.pairwise import compare_pair
+from facesr.bench.stats.recovery import recover, remove_bias, table_means, table_sd
 
 TOLERANCE = 1e-9
 SUREAL = ["NFLX_dataset_public_raw", "NFLX_dataset_public_raw_last4outliers", "VQEGHD3_dataset_raw"]

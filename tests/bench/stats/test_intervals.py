@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from bench.errors import FaceSRError
-from bench.stats.clustered import clustered_mean
-from bench.stats.intervals import bootstrap_interval, bootstrap_means, mean_interval, pigeonhole_interval, pigeonhole_means
-from bench.stats.many import mean_intervals
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.clustered import clustered_mean
+from facesr.bench.stats.intervals import bootstrap_interval, bootstrap_means, mean_interval, pigeonhole_interval, pigeonhole_means
+from facesr.bench.stats.many import mean_intervals
 
 
 def test_mean_interval_matches_normal_theory() -> None:
@@ -98,6 +98,6 @@ def test_many_means_at_once_match_one_by_one() -> None:
 
 
 def test_import_is_light() -> None:
-    code = "import bench.stats.intervals, sys; print([m for m in ('scipy', 'pandas', 'torch', 'statsmodels') if m in sys.modules])"
+    code = "import facesr.bench.stats.intervals, sys; print([m for m in ('scipy', 'pandas', 'torch', 'statsmodels') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import FaceSRError
-from bench.stats.clustered import clustered_mean
-from bench.stats.correction import benjamini_hochberg, holm
-from bench.stats.correction import significance_letters as letters_of
-from bench.stats.cube import Cube, cube
-from bench.stats.effect import cliffs_delta, magnitude, matched_rank_biserial, superiority
-from bench.stats.equivalence import tost
-from bench.stats.pairwise import compare_conditions, compare_methods, significance_letters
-from bench.stats.rank_tests import friedman, mann_whitney, signed_rank
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.clustered import clustered_mean
+from facesr.bench.stats.correction import benjamini_hochberg, holm
+from facesr.bench.stats.correction import significance_letters as letters_of
+from facesr.bench.stats.cube import Cube, cube
+from facesr.bench.stats.effect import cliffs_delta, magnitude, matched_rank_biserial, superiority
+from facesr.bench.stats.equivalence import tost
+from facesr.bench.stats.pairwise import compare_conditions, compare_methods, significance_letters
+from facesr.bench.stats.rank_tests import friedman, mann_whitney, signed_rank
 
 RNG = np.random.default_rng(0)
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.errors import FaceSRError
-from bench.stats.correlation import metrics_against_people, monotone_cubic
-from bench.stats.cube import Cube
-from bench.stats.ordinal import ordinal_model
-from bench.stats.paired_comparison import bradley_terry
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.correlation import metrics_against_people, monotone_cubic
+from facesr.bench.stats.cube import Cube
+from facesr.bench.stats.ordinal import ordinal_model
+from facesr.bench.stats.paired_comparison import bradley_terry
 
 
 def _stimuli(seed: int = 0, faces: int = 30) -> tuple[Any, Any, list[str]]:

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from bench.errors import FaceSRError
-from bench.stats.claims import check_claims, check_pair, expected_mann_whitney, plausible_distribution, rating_distribution
-from bench.stats.clustered import Components, clustered_mean
-from bench.stats.power import (
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.claims import check_claims, check_pair, expected_mann_whitney, plausible_distribution, rating_distribution
+from facesr.bench.stats.clustered import Components, clustered_mean
+from facesr.bench.stats.power import (
     TYPICAL,
     Design,
     power_grid,
@@ -20,7 +20,7 @@ from bench.stats.power import (
     subjects_needed,
     t_test_power,
 )
-from facesr import main as facesr
+from facesr.cli import main as facesr
 
 REALISM = Components(0.55, 0.33, 0.24, 0.60, 0.30, 0.86)
 

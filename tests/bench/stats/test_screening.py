@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bench.errors import FaceSRError
-from bench.stats import screening
-from bench.stats.recovery import recover, remove_bias, table_means
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats import screening
+from facesr.bench.stats.recovery import recover, remove_bias, table_means
 
 
 def _panel(stimuli: int = 60, raters: int = 24, seed: int = 0, noise: float = 0.7) -> np.ndarray:

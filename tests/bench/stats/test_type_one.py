@@ -12,15 +12,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.stats.agreement import krippendorff_alpha
-from bench.stats.clustered import clustered_difference, clustered_mean
-from bench.stats.correction import holm
-from bench.stats.correlation import metrics_against_people
-from bench.stats.equivalence import tost
-from bench.stats.intervals import mean_interval, pigeonhole_interval
-from bench.stats.paired_comparison import bradley_terry
-from bench.stats.pairwise import compare_methods
-from bench.stats.rank_tests import friedman, mann_whitney, signed_rank
+from facesr.bench.stats.agreement import krippendorff_alpha
+from facesr.bench.stats.clustered import clustered_difference, clustered_mean
+from facesr.bench.stats.correction import holm
+from facesr.bench.stats.correlation import metrics_against_people
+from facesr.bench.stats.equivalence import tost
+from facesr.bench.stats.intervals import mean_interval, pigeonhole_interval
+from facesr.bench.stats.paired_comparison import bradley_terry
+from facesr.bench.stats.pairwise import compare_methods
+from facesr.bench.stats.rank_tests import friedman, mann_whitney, signed_rank
 
 pytestmark = pytest.mark.slow
 ALPHA = 0.05

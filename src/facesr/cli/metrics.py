@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a line for each metric, or one in full."""
-    from bench import registry
+    from facesr.bench import registry
 
     names = [args.name] if args.name else list(registry.installed("facesr.metrics"))
     for name in names:

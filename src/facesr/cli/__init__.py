@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bench import __version__
-from bench.errors import FaceSRError, suggest
+from facesr import __version__
+from facesr.bench.errors import FaceSRError, suggest
 
 COMMANDS: dict[str, str] = {
     "run": "compare methods on a protocol's faces",
@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "weights": "list, fetch, verify and find weight files",
     "train": "train pSp, pix2pixHD, FSRNet or the 128-pixel generator from a recipe",
 }
-"""Each is ``facesr/<name>.py`` ('-' becomes '_') with ``arguments(parser)`` and ``main(args) -> int``."""
+"""Each is ``facesr/cli/<name>.py`` ('-' becomes '_') with ``arguments(parser)`` and ``main(args) -> int``."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if name in NETWORKS:
         _keep_memory()
-    module = importlib.import_module(f"facesr.{name.replace('-', '_')}")
+    module = importlib.import_module(f"facesr.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
         prog=f"facesr {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -12,9 +12,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a line for each method, or one in full."""
-    from bench import registry
-    from bench.errors import FaceSRError, suggest
-    from bench.method import Method
+    from facesr.bench import registry
+    from facesr.bench.errors import FaceSRError, suggest
+    from facesr.bench.method import Method
 
     known = registry.installed("facesr.methods")
     if args.name is None:
@@ -35,9 +35,9 @@ def _first(text: str | None) -> str:
 def _show(name: str, target: str) -> int:
     import inspect
 
-    from bench import registry
-    from bench.errors import FaceSRError
-    from bench.method import Method
+    from facesr.bench import registry
+    from facesr.bench.errors import FaceSRError
+    from facesr.bench.method import Method
 
     cls = registry.load_class(target, Method, "method")
     print(f"{name} ({target})\n\n{inspect.getdoc(cls)}\n")

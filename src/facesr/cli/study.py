@@ -162,5 +162,5 @@ def _power(p: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run an act; its module is imported only now."""
-    made: Any = importlib.import_module("facesr.study_acts")
+    made: Any = importlib.import_module("facesr.cli.study_acts")
     return int(made.ACTS[args.act](args))

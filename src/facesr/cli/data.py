@@ -43,8 +43,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from bench.data.dataset import DEMO, MANIFEST, home, read_manifest
-    from bench.data.prepare import KNOWN
+    from facesr.bench.data.dataset import DEMO, MANIFEST, home, read_manifest
+    from facesr.bench.data.prepare import KNOWN
 
     for name, what in KNOWN.items():
         print(f"{name:<10} {what}")
@@ -59,10 +59,10 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from bench.data.prepare import Request, prepare
-    from bench.errors import FaceSRError
-    from bench.imaging.resample import matrix
-    from facesr.progress import Bar
+    from facesr.bench.data.prepare import Request, prepare
+    from facesr.bench.errors import FaceSRError
+    from facesr.bench.imaging.resample import matrix
+    from facesr.cli.progress import Bar
 
     matrix(args.reduce, 16, 8)  # an unknown kernel is told before any work
     if not 8 <= args.size <= 4096:
@@ -92,7 +92,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from bench.data.verify import verify
+    from facesr.bench.data.verify import verify
 
     verdict = verify(args.folder)
     for line in verdict.lines():

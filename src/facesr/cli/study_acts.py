@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 if TYPE_CHECKING:
-    from bench.study import Study
+    from facesr.bench.study import Study
 
 OPTIONS = (
     *("method", "raters", "images", "faces_per_rater", "pairs_per_face", "ties", "scale_factor", "seed"),
@@ -26,9 +26,9 @@ OPTIONS = (
 
 def create(args: argparse.Namespace) -> int:
     """Make a study and say what its order guarantees."""
-    from bench.results import load as load_run
-    from bench.study.create import create as make
-    from bench.study.order import order_figures
+    from facesr.bench.results import load as load_run
+    from facesr.bench.study.create import create as make
+    from facesr.bench.study.order import order_figures
 
     run = load_run(args.run)
     options: dict[str, Any] = {name: getattr(args, name) for name in OPTIONS}
@@ -66,9 +66,9 @@ def create(args: argparse.Namespace) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Serve until stopped."""
-    from bench.study.check import changed_files
-    from dashboard.serve import serve as run_server
-    from dashboard.serve import study_app
+    from facesr.bench.study.check import changed_files
+    from facesr.dashboard.serve import serve as run_server
+    from facesr.dashboard.serve import study_app
 
     study = _study(args)
     _ = study.engine
@@ -94,7 +94,7 @@ def serve(args: argparse.Namespace) -> int:
 
 def invite(args: argparse.Namespace) -> int:
     """Add raters; the links are shown this once."""
-    from bench.study import reading, store
+    from facesr.bench.study import reading, store
 
     study = _study(args)
     people = reading.raters(study)
@@ -115,7 +115,7 @@ def _link(url: str, name: str, token: str) -> str:
 
 def link(args: argparse.Namespace) -> int:
     """A new link; the old one stops working."""
-    from bench.study import store
+    from facesr.bench.study import store
 
     print(_link(args.url, args.rater, store.fresh_link(_study(args).engine, args.rater)))
     return 0
@@ -132,7 +132,7 @@ def resume(args: argparse.Namespace) -> int:
 
 
 def _set(args: argparse.Namespace, status: str, reason: str) -> int:
-    from bench.study import reading, store
+    from facesr.bench.study import reading, store
 
     study = _study(args)
     names = [args.rater]
@@ -148,7 +148,7 @@ def _set(args: argparse.Namespace, status: str, reason: str) -> int:
 
 def replace(args: argparse.Namespace) -> int:
     """A new rater on the same row of the design."""
-    from bench.study import store
+    from facesr.bench.study import store
 
     study = _study(args)
     rater, token = store.replace(study.engine, args.rater, study.design.raters, args.reason)
@@ -158,7 +158,7 @@ def replace(args: argparse.Namespace) -> int:
 
 def exclude(args: argparse.Namespace) -> int:
     """Exclude from the analysis; the ratings stay."""
-    from bench.study import store
+    from facesr.bench.study import store
 
     store.exclude(_study(args).engine, args.rater, args.rule, args.reason)
     print(f"{args.rater} is left out by the rule {args.rule!r}; the ratings stay in the database and in exports")
@@ -167,7 +167,7 @@ def exclude(args: argparse.Namespace) -> int:
 
 def delete_rater(args: argparse.Namespace) -> int:
     """Delete for good."""
-    from bench.study import store
+    from facesr.bench.study import store
 
     if not args.yes:
         raise FaceSRError(f"this removes every rating and event of {args.rater} for good: repeat with --yes")
@@ -177,7 +177,7 @@ def delete_rater(args: argparse.Namespace) -> int:
 
 def status(args: argparse.Namespace) -> int:
     """Who is where."""
-    from bench.study.watching import overview
+    from facesr.bench.study.watching import overview
 
     study = _study(args)
     found = overview(study)
@@ -197,7 +197,7 @@ def status(args: argparse.Namespace) -> int:
 
 def simulate(args: argparse.Namespace) -> int:
     """Simulated raters, labelled as such."""
-    from bench.study.simulate import simulate as add
+    from facesr.bench.study.simulate import simulate as add
 
     study = _study(args)
     means = {}
@@ -216,13 +216,13 @@ def simulate(args: argparse.Namespace) -> int:
 
 def power(args: argparse.Namespace) -> int:
     """Detectable differences, by simulation."""
-    from bench.stats.power import TYPICAL, power_grid
+    from facesr.bench.stats.power import TYPICAL, power_grid
 
     parts, source = TYPICAL, "measured on 19 raters x 27 prompts x 5 image generators (AVT AI images)"
     if args.study:
-        from bench.stats.clustered import components
-        from bench.stats.cube import cube
-        from bench.study import load
+        from facesr.bench.stats.clustered import components
+        from facesr.bench.stats.cube import cube
+        from facesr.bench.study import load
 
         study = load(args.study)
         parts = components(cube(study.ratings(simulated=args.simulated)).values)
@@ -241,7 +241,7 @@ def power(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write CSV, Parquet, manifest and dictionary."""
-    from bench.study.export import export as write
+    from facesr.bench.study.export import export as write
 
     study = _study(args)
     if not args.simulated and not study.may_show_means():
@@ -258,7 +258,7 @@ def export(args: argparse.Namespace) -> int:
 
 def bring_in(args: argparse.Namespace) -> int:
     """Import."""
-    from bench.study.imports import into_study
+    from facesr.bench.study.imports import into_study
 
     scale = (args.scale[0], args.scale[1]) if args.scale else None
     study = into_study(args.file, args.out, scale=scale, rating_type=args.rating_type, pattern=args.pattern)
@@ -270,7 +270,7 @@ def bring_in(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Print the findings; 1 where ratings are double, missing or impossible."""
-    from bench.study.check import check as look
+    from facesr.bench.study.check import check as look
 
     findings = look(args.path, rating_type=args.rating_type, pattern=args.pattern)
     for finding in findings:
@@ -282,13 +282,13 @@ def check(args: argparse.Namespace) -> int:
 
 def analyse(args: argparse.Namespace) -> int:
     """MOS, intervals and tests; Bradley-Terry scores for paired comparisons."""
-    from bench.study import load
+    from facesr.bench.study import load
 
     study = load(args.study, args.database)
     if study.method == "pair":
         return _analyse_pairs(study, args)
-    from reports.choose import print_table
-    from reports.mos import mos_table, open_study, pairs_table
+    from facesr.reports.choose import print_table
+    from facesr.reports.mos import mos_table, open_study, pairs_table
 
     result = open_study(args.study, peek=args.peek, simulated=args.simulated)
     if result.label:
@@ -301,8 +301,8 @@ def analyse(args: argparse.Namespace) -> int:
 
 
 def _analyse_pairs(study: Study, args: argparse.Namespace) -> int:
-    from bench.stats.paired_comparison import bradley_terry
-    from bench.study.pairs import wins
+    from facesr.bench.stats.paired_comparison import bradley_terry
+    from facesr.bench.study.pairs import wins
 
     if not args.simulated and not study.may_show_means():
         if not args.peek:
@@ -324,7 +324,7 @@ def _analyse_pairs(study: Study, args: argparse.Namespace) -> int:
 
 
 def _study(args: argparse.Namespace) -> Study:
-    from bench.study import load
+    from facesr.bench.study import load
 
     study = load(args.study, args.database)
     if study.imported and args.act not in {"export", "check", "analyse"}:

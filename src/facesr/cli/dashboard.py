@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     listener = _listen(args.host, args.port)
     port = int(listener.getsockname()[1])
     _environment(args)
-    from dashboard.host import dashboard_app, serve_on
+    from facesr.dashboard.host import dashboard_app, serve_on
 
     where = args.url or f"http://{'localhost' if args.host in {'127.0.0.1', '::1', 'localhost'} else args.host}:{port}"
     print(f"results  {where.rstrip('/')}/", flush=True)

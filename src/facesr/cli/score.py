@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from facesr.run import carry_out, common
+from facesr.cli.run import carry_out, common
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

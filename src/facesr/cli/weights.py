@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import weights
-from bench.errors import FaceSRError
+from facesr.bench import weights
+from facesr.bench.errors import FaceSRError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +30,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the training; 0 when the recipe's last step was reached, 1 when it was stopped before."""
-    from methods.training import Machine, read
-    from methods.training.job import TRAINABLE, run
+    from facesr.methods.training import Machine, read
+    from facesr.methods.training.job import TRAINABLE, run
 
     method: str = args.method
     if method not in TRAINABLE:
-        from bench.errors import suggest
+        from facesr.bench.errors import suggest
 
         raise FaceSRError(f"no training for {method!r}: {suggest(method, TRAINABLE)}")
     changes = dict(_pair(text) for text in args.set)
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
 
 def default_recipe(method: str) -> Path:
     """The recipe of a method's default weights."""
-    import methods
+    from facesr import methods
 
     folder = {"generator": "generators"}.get(method, method)
     path = Path(methods.__file__).parent / folder / "recipes" / "default.toml"

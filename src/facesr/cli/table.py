@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Build the table and print it; 1 where the table has no number at all."""
-    from reports.choose import print_table, table_of
+    from facesr.reports.choose import print_table, table_of
 
     table = table_of(
         args.paths,
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     )
     text = print_table(table, args.format, args.intervals, macros=not args.no_macros)
     if args.out:
-        from bench.imaging import write_whole
+        from facesr.bench.imaging import write_whole
 
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(args.out, text)

@@ -50,9 +50,9 @@ def main(args: argparse.Namespace) -> int:
 
 def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str]) -> int:
     """Plan, run, and print one line a method."""
-    from bench import protocol, registry
-    from bench.run import plan, start
-    from facesr.progress import Bar
+    from facesr.bench import protocol, registry
+    from facesr.bench.run import plan, start
+    from facesr.cli.progress import Bar
 
     request = plan(
         protocol.load(args.protocol, registry.installed("facesr.metrics")),

@@ -1,5 +1,5 @@
 import sys
 
-from facesr import main
+from facesr.cli import main
 
 sys.exit(main())

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a line for each, or one in full."""
-    from bench import protocol, registry
+    from facesr.bench import protocol, registry
 
     known = registry.installed("facesr.metrics")
     if args.name is None:

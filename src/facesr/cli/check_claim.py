@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from bench.stats.claims import SPREADS, Claim, check_claims
+from facesr.bench.stats.claims import SPREADS, Claim, check_claims
 
 MEANING = {
     "expected": "such figures do give p < {alpha:g}",
