@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facesr.bench.config import from_table
 from facesr.bench.imaging import resize
 from facesr.methods.fsrnet.net import FSRNetwork, Output, Sizes
 from facesr.methods.fsrnet.priors import PriorBatches, PriorOptions, make_prior
 from facesr.methods.training.data import expand
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y
-from facesr.methods.training.recipe import Recipe, fill
+from facesr.methods.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,13 @@ class FSRNetObjective(Objective):
 
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of an ``fsrnet`` recipe."""
-    sizes, losses = fill(Sizes, recipe.net, "[net]"), fill(Losses, recipe.loss, "[loss]")
+    sizes, losses = from_table(Sizes, recipe.net, "[net]"), from_table(Losses, recipe.loss, "[loss]")
     objective = _objective(sizes, losses, recipe.optimiser)
     prior = recipe.data.get("prior")
     source, validation = face_batches(dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k != "prior"}))
     if prior is None:
         return Job(objective, source, validation)
-    options = fill(PriorOptions, prior, "[data.prior]")
+    options = from_table(PriorOptions, prior, "[data.prior]")
     stride = sizes.stride
     return Job(
         objective,

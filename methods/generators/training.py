@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from facesr.bench.config import from_table
 from facesr.bench.networks.lpips import LPIPS
 from facesr.bench.weights import load_tensors
 from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN
@@ -17,7 +18,7 @@ from facesr.methods.generators.synthetic import SyntheticFaces
 from facesr.methods.training import data as faces
 from facesr.methods.training.job import Job
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser
-from facesr.methods.training.recipe import Recipe, fill
+from facesr.methods.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,13 @@ def box(full: MobileStyleGAN, codes: Tensor) -> Tensor:
 
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of a ``generator`` recipe; the 1024² generator must be at hand (``facesr weights fetch``)."""
-    data = fill(Data, recipe.data, "[data]")
+    data = from_table(Data, recipe.data, "[data]")
     full = MobileStyleGAN.from_checkpoint()
     endless = SyntheticFaces(full, lambda w: box(full, w), sources=[], latents="", size=128, psi=data.psi)
     source = endless
     if data.synthetic:
         source = SyntheticFaces(full, endless.render, sources=data.synthetic, latents=data.latents, size=128)
-    objective = GeneratorObjective(full, fill(Losses, recipe.loss, "[loss]"), recipe.optimiser)
+    objective = GeneratorObjective(full, from_table(Losses, recipe.loss, "[loss]"), recipe.optimiser)
     validation = []
     if data.held_out:
         random = torch.Generator().manual_seed(recipe.loop.seed + 1)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import resize
 from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
@@ -20,7 +21,7 @@ from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, Multisc
 from facesr.methods.training.data import expand
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
-from facesr.methods.training.recipe import Recipe, fill
+from facesr.methods.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,9 @@ def prepare(recipe: Recipe) -> Job:
         raise FaceSRError(
             f"a pix2pixhd recipe needs the table [optimiser.{missing[0]}], e.g. name = 'adam', lr = 2e-4, betas = [0.5, 0.999]"
         )
-    objective = Pix2PixHDObjective(fill(Sizes, recipe.net, "[net]"), fill(Losses, recipe.loss, "[loss]"), recipe.optimiser)
+    objective = Pix2PixHDObjective(
+        from_table(Sizes, recipe.net, "[net]"), from_table(Losses, recipe.loss, "[loss]"), recipe.optimiser
+    )
     source, validation = face_batches(recipe)
     return Job(objective, source, validation)
 

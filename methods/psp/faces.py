@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_tensor
 from facesr.methods.generators.base import Generator
@@ -16,7 +17,6 @@ from facesr.methods.psp.preprocess import from_lr
 from facesr.methods.psp.recombine import Recombined
 from facesr.methods.training import data as faces
 from facesr.methods.training.objective import Batch
-from facesr.methods.training.recipe import fill
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class PSPFaces:
     def __init__(self, data: Data, loop_batch: int, seed: int, images_from: int, generator: Generator, side: int) -> None:
         self.data, self.batch_size, self.seed, self.images_from, self.side = data, loop_batch, seed, images_from, side
         self.rows = generator.n_styles
-        self.recombination = fill(Recombination, data.recombined, "[data.recombined]") if data.recombined else None
+        self.recombination = from_table(Recombination, data.recombined, "[data.recombined]") if data.recombined else None
         self.real = faces.load(data.train, data.size) if data.real or self.recombination else None
         self.recombined: Recombined | None = None
         """Set by ``facesr.methods.psp.training.prepare``: making it takes the losses, too."""
         self.synthetic = SyntheticFaces(
             generator, generator.synthesize, sources=data.synthetic, latents=data.latents, size=data.size, psi=data.psi
         )
-        self.augment = fill(faces.Augment, data.augment, "[data.augment]")
+        self.augment = from_table(faces.Augment, data.augment, "[data.augment]")
         taken = data.real + (self.recombination.batch + self.recombination.found if self.recombination else 0)
         if taken > loop_batch:
             raise FaceSRError(f"[data]: {taken} real and recombined faces do not fit a batch of {loop_batch}")

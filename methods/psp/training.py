@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize
 from facesr.bench.networks.irse import load_strictly
@@ -36,7 +37,7 @@ from facesr.methods.training import data as faces
 from facesr.methods.training.identity import IdentityLoss
 from facesr.methods.training.job import Job, fixed_batches
 from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser
-from facesr.methods.training.recipe import Recipe, fill
+from facesr.methods.training.recipe import Recipe
 
 OPTIMISERS.setdefault("ranger", Ranger)
 PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -232,11 +233,11 @@ def _groups(encoder: Encoder, optimiser: dict[str, Any]) -> list[dict[str, Any]]
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of a ``psp`` recipe."""
     table = dict(recipe.net)
-    net = fill(Net, {f.name: table.pop(f.name) for f in fields(Net) if f.name in table}, "[net]")
+    net = from_table(Net, {f.name: table.pop(f.name) for f in fields(Net) if f.name in table}, "[net]")
     generator = open_generator(net.generator)
-    config = fill(EncoderConfig, {"n_styles": generator.n_styles, **table}, "[net]")
-    losses = fill(Losses, recipe.loss, "[loss]")
-    data = fill(Data, recipe.data, "[data]")
+    config = from_table(EncoderConfig, {"n_styles": generator.n_styles, **table}, "[net]")
+    losses = from_table(Losses, recipe.loss, "[loss]")
+    data = from_table(Data, recipe.data, "[data]")
     wrong = [factor for factor in data.factors if data.size % factor]
     if wrong:
         raise FaceSRError(f"[data]: factor {wrong[0]} does not divide {data.size}: give powers of two up to {data.size}")

@@ -3,7 +3,7 @@
 from facesr.methods.training.data import Augment, FaceBatches, Faces, Source, degrade, load
 from facesr.methods.training.loop import DivergedError, Machine, Trainer
 from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
-from facesr.methods.training.recipe import Loop, Recipe, fill, read
+from facesr.methods.training.recipe import Loop, Recipe, read
 
 __all__ = [
     "OPTIMISERS",

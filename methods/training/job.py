@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 
+from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.methods.training import data as faces
 from facesr.methods.training import export
 from facesr.methods.training.loop import Machine, Trainer
 from facesr.methods.training.objective import Batch, Objective
-from facesr.methods.training.recipe import Recipe, fill
+from facesr.methods.training.recipe import Recipe
 
 TRAINABLE: dict[str, str] = {
     "fsrnet": "facesr.methods.fsrnet.training",
@@ -56,7 +57,7 @@ def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches, list[Batch]]:
             f"[data]: no option {unknown[0]!r}: {suggest(unknown[0], ('size', 'scale', 'train', 'validation', 'augment'))}"
         )
     size, scale = int(table.get("size", 128)), int(table.get("scale", 8))
-    augment = fill(faces.Augment, table.get("augment", {}), "[data.augment]")
+    augment = from_table(faces.Augment, table.get("augment", {}), "[data.augment]")
     train = faces.load(table.get("train", []), size)
     held_out = faces.load(table["validation"], size) if table.get("validation") else None
     if held_out is not None and (both := set(held_out.names) & set(train.names)):

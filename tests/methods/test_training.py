@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize8, write_png
 from facesr.cli import main
@@ -35,7 +36,6 @@ from facesr.methods.training import (
 )
 from facesr.methods.training.data import Augment, expand
 from facesr.methods.training.job import prepare, run
-from facesr.methods.training.recipe import fill
 
 FSRNET = """
 method = "fsrnet"
@@ -281,14 +281,14 @@ def test_the_average_is_polyaks_and_the_trained_weights_come_back(tmp_path: Path
     ("old", "new", "words"),
     [
         ("clip = 1.0", "clipp = 1.0", "did you mean 'clip'"),
-        ("width = 8", 'width = "8"', "must be of type int"),
-        ("steps = 6", "steps = 0", "steps 0"),
+        ("width = 8", 'width = "8"', "must be a whole number"),
+        ("steps = 6", "steps = 0", "steps. is 0"),
         ('name = "adamw"', 'name = "adamx"', "did you mean"),
         ("lr = 2e-3", "learning = 2e-3", "adamw cannot take"),
         ("scale = 4", "scales = 4", "did you mean 'scale'"),
         ("first = 8", "first = 7", "1 faces are in training and validation"),
         ("log_every = 1", 'precision = "16-mixed"', "bf16-mixed"),
-        ("residual = true", "residual = tru", "not TOML"),
+        ("residual = true", "residual = tru", "not valid TOML"),
         ('method = "fsrnet"', 'method = "fsrnett"', "did you mean 'fsrnet'"),
     ],
 )
@@ -358,8 +358,8 @@ def test_every_shipped_recipe_is_read() -> None:
 
 
 def test_loops_values_are_typed() -> None:
-    with pytest.raises(FaceSRError, match="steps is True"):
-        fill(Loop, {"steps": True}, "[loop]")
+    with pytest.raises(FaceSRError, match="steps. is true"):
+        from_table(Loop, {"steps": True}, "[loop]")
     with pytest.raises(FaceSRError, match=r"average 1\.5"):
         Loop(steps=1, average=1.5)
     assert expand("~/x").is_absolute()
