@@ -358,8 +358,8 @@ def test_every_shipped_recipe_is_read() -> None:
 
 
 def test_loops_values_are_typed() -> None:
-    with pytest.raises(FaceSRError, match="steps. is true"):
+    with pytest.raises(FaceSRError, match=r"steps. is true"):
         from_table(Loop, {"steps": True}, "[loop]")
-    with pytest.raises(FaceSRError, match=r"average 1\.5"):
-        Loop(steps=1, average=1.5)
+    with pytest.raises(FaceSRError, match=r"average. is 1\.5"):
+        from_table(Loop, {"steps": 1, "average": 1.5}, "[loop]")
     assert expand("~/x").is_absolute()
