@@ -1,3 +1,48 @@
-"""FaceSR-Bench: compare face super-resolution methods, run human MOS studies, print the tables of a paper."""
+"""FaceSR-Bench: compare face super-resolution methods, run human MOS studies, print the tables of a paper.
+
+The public API; everything below is documented where it is defined, and stable from one minor version to the next:
+
+- ``score``, ``metric``: finished images against HR
+- ``method``: one method on images
+- ``Method``, ``Metric``, ``SetMetric``, ``resize``: to write a method or a metric of one's own
+
+Nothing heavy is imported until one of them is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from facesr.bench.errors import FaceSRError, WeightsMissing
+    from facesr.bench.faces import Batch, Face
+    from facesr.bench.imaging import resize
+    from facesr.bench.method import Method, Outcome, Restored
+    from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
+    from facesr.restoring import method
+    from facesr.scoring import metric, score
+
+__all__ = [
+    "Batch", "Face", "FaceSRError", "Method", "Metric", "NoScore", "Outcome", "Restored", "SetMetric", "SetScore",
+    "WeightsMissing", "method", "metric", "resize", "score",
+]  # fmt: skip
+
+_HOMES = {
+    "Batch": "bench.faces", "Face": "bench.faces", "FaceSRError": "bench.errors", "WeightsMissing": "bench.errors",
+    "Method": "bench.method", "Outcome": "bench.method", "Restored": "bench.method",
+    "Metric": "bench.metrics.base", "NoScore": "bench.metrics.base", "SetMetric": "bench.metrics.base", "SetScore": "bench.metrics.base",
+    "resize": "bench.imaging", "method": "restoring", "metric": "scoring", "score": "scoring",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facesr' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"facesr.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

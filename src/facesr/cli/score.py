@@ -1,24 +1,71 @@
-"""Score a folder of finished images against a protocol's faces; images are paired by file name.
+"""Score finished images: against a folder of HR images, or as a method of a protocol's comparison. Images are paired by file name.
 
-facesr score their_pngs --protocol london-x8-128 --data FOLDER --out runs/theirs
+facesr score their_pngs --hr hr_pngs --metrics psnr,ssim          any square size, no protocol; prints the means
+facesr score their_pngs --hr hr_pngs --lr lr_pngs --metrics consistency --out cells.csv
+facesr score their_pngs --protocol london-x8-128 --data FOLDER --out runs/theirs     a run folder, with tables and report
 """
 
 from __future__ import annotations
 
 import argparse
 
+from facesr.bench.errors import FaceSRError
 from facesr.cli.run import carry_out, common
+
+OF_A_RUN = {"data": None, "limit": None, "seed": 0, "device": "cpu", "label": None}
+"""Options that mean nothing without a protocol, with their defaults."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("folder", help="finished images, 8-bit RGB, of the protocol's size or a larger square")
-    parser.add_argument("--protocol", required=True, help="name of a protocol, or a TOML file")
-    parser.add_argument("--label", help="name of the method in tables; default: the folder's name")
+    parser.add_argument("folder", help="finished images, 8-bit RGB; with a protocol, of its size or a larger square")
+    against = parser.add_mutually_exclusive_group(required=True)
+    against.add_argument("--hr", metavar="FOLDER", help="HR images of the same names and sizes")
+    against.add_argument("--protocol", help="name of a protocol, or a TOML file")
+    parser.add_argument("--lr", metavar="FOLDER", help="LR images of the same names, for metrics that need them; with --hr only")
+    parser.add_argument("--label", help="name of the method in tables; default: the folder's name; with --protocol only")
     common(parser)
+    for action in parser._actions:
+        if action.dest == "out":
+            action.required, action.help = False, "the run folder (with --protocol), or a CSV file of all cells (with --hr)"
 
 
 def main(args: argparse.Namespace) -> int:
     """Score the folder."""
+    if args.hr:
+        return _against_folder(args)
+    if not args.out:
+        raise FaceSRError("--out is missing: name the run folder")
+    if args.lr:
+        raise FaceSRError("--lr goes with --hr: a protocol makes its own LR images")
     label = f"{args.label}=" if args.label else ""
     return carry_out(args, [f"{label}folder:{args.folder}"], [])
+
+
+def _against_folder(args: argparse.Namespace) -> int:
+    import facesr
+    from facesr.bench.imaging import write_whole
+    from facesr.cli.progress import Bar
+    from facesr.scoring import DEFAULT
+
+    if given := [f"--{name}" for name, default in OF_A_RUN.items() if getattr(args, name) != default]:
+        raise FaceSRError(f"{', '.join(given)} cannot be used with --hr: give --protocol in its place")
+    names = [name.strip() for name in args.metrics.split(",") if name.strip()]
+    with Bar() as bar:
+        found = facesr.score(
+            args.folder, args.hr, names or DEFAULT, lr=args.lr, progress=lambda done, total: bar("images", done, total)
+        )
+    print(found.table().to_string(float_format="{:.4f}".format))
+    causes = found.frame[found.frame["status"] != "ok"].groupby("reason")["image"]
+    for reason, images in causes:
+        print(f"{images.nunique()} without a score: {reason}")
+    if found.unused:
+        print(
+            f"{len(found.unused)} images without a partner: {', '.join(found.unused[:5])}{', …' if len(found.unused) > 5 else ''}"
+        )
+    if args.out:
+        from pathlib import Path
+
+        write_whole(Path(args.out), found.frame.to_csv(index=False))
+        print(f"cells -> {args.out}")
+    return 0 if (found.frame["status"] == "ok").all() else 1

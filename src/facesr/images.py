@@ -1,0 +1,106 @@
+"""Images as callers of the public API hold them: files, PIL images, arrays and tensors, as 8-bit RGB and back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import U8
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from torch import Tensor
+
+    AnyImage = str | PathLike[str] | Image | NDArray[Any] | Tensor
+    """A file, a PIL image, an array (H, W, 3) or (N, H, W, 3), or a tensor (3, H, W) or (N, 3, H, W); uint8, or float in [0, 1]."""
+    AnyImages = AnyImage | Sequence[AnyImage]
+
+Form = Literal["pil", "uint8", "float", "tensor"]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """``values``: (N, H, W, 3), RGB, uint8. ``single``: one image came without a batch axis. ``form``: what it came as."""
+
+    values: U8
+    single: bool
+    form: Form
+
+    def like(self, values: U8) -> Any:
+        """Other images (N, H, W, 3) uint8 in the form these came in."""
+        if self.form == "pil":
+            from PIL import Image
+
+            made = [Image.fromarray(v) for v in values]
+            return made[0] if self.single else made
+        shown: Any = values
+        if self.form == "float":
+            shown = values.astype(np.float32) / 255
+        elif self.form == "tensor":
+            from facesr.bench.imaging import to_tensor
+
+            shown = to_tensor(values)
+        return shown[0] if self.single else shown
+
+
+def pixels(images: AnyImages, what: str) -> Pixels:
+    """8-bit RGB of ``images``; floats are rounded to the nearest of 256 levels, as a file would hold them.
+
+    ``what`` names them in errors: a wrong shape, a range that is neither 8-bit nor [0, 1], images of different sizes.
+    """
+    if isinstance(images, list | tuple):
+        if not images:
+            raise FaceSRError(f"{what}: no image")
+        parts = [pixels(image, what) for image in images]
+        sizes = sorted({p.values.shape[1:3] for p in parts})
+        if len(sizes) > 1:
+            raise FaceSRError(f"{what}: images of one batch must be of one size, not of {sizes[0]} and {sizes[-1]} (rows, columns)")
+        return Pixels(np.concatenate([p.values for p in parts]), False, parts[0].form)
+    if isinstance(images, str | PathLike):
+        from facesr.bench.imaging import read_rgb
+
+        return Pixels(read_rgb(Path(images))[None], True, "pil")
+    if hasattr(images, "getbands"):  # PIL, without importing it
+        return Pixels(_from_pil(images, what)[None], True, "pil")
+    tensor = hasattr(images, "detach")
+    array = images.detach().cpu().float().numpy() if tensor and images.dtype.is_floating_point else np.asarray(images)  # type: ignore[union-attr]
+    if tensor and array.ndim >= 3:
+        array = np.moveaxis(array, -3, -1)
+    if array.ndim not in (3, 4) or array.shape[-1] != 3 or 0 in array.shape:
+        want = "(3, H, W) or (N, 3, H, W)" if tensor else "(H, W, 3) or (N, H, W, 3)"
+        got = tuple(images.shape) if hasattr(images, "shape") else type(images).__name__
+        raise FaceSRError(f"{what}: give RGB images as {want}, not {got}")
+    form: Form = "tensor" if tensor else "uint8" if array.dtype == np.uint8 else "float"
+    values = np.ascontiguousarray(_levels(array, what))
+    return Pixels(values if values.ndim == 4 else values[None], values.ndim == 3, form)
+
+
+def _from_pil(image: Any, what: str) -> U8:
+    """By way of a PNG in memory, so that orientation, profile, transparency and depth mean what they mean in a file."""
+    from facesr.bench.imaging.files import read_bytes
+
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, "PNG", exif=image.getexif(), compress_level=0)
+    except (OSError, ValueError) as error:
+        raise FaceSRError(f"{what}: a PIL image of mode {image.mode} is not 8-bit RGB ({error})") from None
+    return read_bytes(buffer.getvalue(), what)
+
+
+def _levels(array: NDArray[Any], what: str) -> U8:
+    if array.dtype == np.uint8:
+        return np.asarray(array, np.uint8)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise FaceSRError(f"{what}: values are {array.dtype}; give uint8, or float in [0, 1]")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # rounding of a network's last layer is let through; NaN is not
+        raise FaceSRError(f"{what}: values run from {low:g} to {high:g}; give uint8, or float in [0, 1]")
+    return np.floor(np.clip(array, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,270 @@
+"""``facesr.metric`` and ``facesr.score``: the bench's metrics on a caller's own images and folders, without a protocol or a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import U8, Batch, Face
+from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
+from facesr.images import pixels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facesr.images import AnyImages
+
+DEFAULT = ("psnr", "psnr-y", "ssim", "st-lpips-alex", "identity-sface")
+"""The metrics that ``score`` takes unless told otherwise: those that need no download."""
+CHUNK = 16
+"""Images in memory at once."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A metric, ready to be called; made by ``facesr.metric``."""
+
+    metric: Metric
+
+    def __call__(self, sr: AnyImages, hr: AnyImages, *, lr: AnyImages | None = None) -> Any:
+        """Score ``sr`` against ``hr``: one float for one image, an array (N,) for a batch, one float for a metric of a whole set.
+
+        Images may be files, PIL images, arrays or tensors: uint8, or float in [0, 1], of equal size. ``lr``: what ``sr`` was made from, for
+        metrics that ask for it (consistency). An image without a score (no face found) is NaN in a batch; alone it raises
+        ``FaceSRError`` with the reason.
+        """
+        got, want = pixels(sr, "sr"), pixels(hr, "hr")
+        if got.values.shape != want.values.shape:
+            raise FaceSRError(
+                f"{self.metric.name}: sr is {got.values.shape[:3]} and hr {want.values.shape[:3]} (images, rows, columns): they must agree"
+            )
+        values = score_images(self.metric, got.values, want.values, None if lr is None else pixels(lr, "lr").values)
+        if isinstance(values, SetScore):
+            return values.value
+        if got.single and isinstance(values[0], NoScore):
+            raise FaceSRError(f"{self.metric.name}: {values[0].reason}")
+        numbers = np.array([np.nan if isinstance(v, NoScore) else v for v in values])
+        return float(numbers[0]) if got.single else numbers
+
+
+def metric(name: str, **conventions: Any) -> Scorer:
+    """One metric by name (``facesr metrics`` lists them), or ``my_file.py:MyMetric``; ``conventions`` as a protocol would set them.
+
+    Raises ``FaceSRError`` for an unknown name or convention, and ``WeightsMissing`` where its network is not on this machine.
+    """
+    from facesr.bench.registry import build_metric
+    from facesr.bench.weights import with_fetch
+
+    made = build_metric(name, conventions)
+    with_fetch(lambda: made.weights)
+    return Scorer(made)
+
+
+def score_images(metric: Metric, sr: U8, hr: U8, lr: U8 | None = None) -> Sequence[float | NoScore] | SetScore:
+    """Values of ``sr`` (N, H, W, 3) uint8 against ``hr`` of the same shape; ``lr`` (N, h, w, 3) where the metric needs it."""
+    if metric.needs_lr and lr is None:
+        raise FaceSRError(f"{metric.name} compares with LR: give lr as well")
+    if reason := metric.skip(hr.shape[1]):
+        raise FaceSRError(f"{metric.name}: {reason}")
+    batch = Batch(tuple(Face(str(i), Path(), "") for i in range(len(hr))), hr, lr)
+    reference = metric.reference(batch)
+    if not isinstance(metric, SetMetric):
+        return metric.score(sr, batch, reference)
+    both = [
+        (a, b, face)
+        for a, b, face in zip(metric.features(sr, batch), reference, batch.faces, strict=True)
+        if not isinstance(a, NoScore) and not isinstance(b, NoScore)
+    ]
+    found = metric.compare([t[0] for t in both], [t[1] for t in both], [t[2] for t in both])
+    if isinstance(found, NoScore):
+        raise FaceSRError(f"{metric.name}: {found.reason}")
+    return found
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What ``score`` found.
+
+    ``frame``: one row per image and metric (``*`` for a metric of the whole set): image, metric, value (NaN without one), status
+    (``ok``, ``no_face``, ``failed``, ``weights_missing``, ``skipped``), reason. ``metrics``: by the names asked for.
+    ``unused``: images of either side without a partner.
+    """
+
+    frame: pd.DataFrame
+    metrics: dict[str, Metric]
+    unused: tuple[str, ...] = field(default=())
+
+    def table(self, level: float = 0.95) -> pd.DataFrame:
+        """One row per metric: mean, low and high of its interval over images, n, and how many images have no value."""
+        import pandas as pd
+
+        from facesr.bench.stats.intervals import mean_interval
+
+        rows = []
+        for metric, part in self.frame.groupby("metric", sort=False):
+            good = part[part["status"] == "ok"]["value"].to_numpy()
+            found = mean_interval(good, level=level)
+            rows.append((metric, found.mean, found.low, found.high, len(good), len(part) - len(good)))
+        return pd.DataFrame(rows, columns=["metric", "mean", "low", "high", "n", "failed"]).set_index("metric")
+
+    def _repr_html_(self) -> str:
+        html: str = self.table().to_html(float_format="{:.4g}".format)
+        return html
+
+
+def score(
+    sr: AnyImages, hr: AnyImages, metrics: Sequence[str] = DEFAULT, *, lr: AnyImages | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Scores:  # fmt: skip
+    """Score finished images against HR: two folders (paired by file name), or two batches of images of any square size.
+
+    ``sr`` and ``hr`` are folders, or images as ``facesr.metric`` takes them. ``metrics``: names, with conventions as in
+    ``psnr?border=4``. ``lr``: LR images, for metrics that ask for them. Raises ``FaceSRError`` where nothing can be scored; what one
+    image costs is a row with its reason.
+    """
+    import pandas as pd
+
+    made = {text: _metric_of(text) for text in metrics}  # by name and conventions: psnr and psnr?border=4 are two
+    if not made:
+        raise FaceSRError(f"no metrics: name some, such as {', '.join(DEFAULT)}")
+    if problems := [f"{name} compares with LR: give lr as well" for name, m in made.items() if m.needs_lr and lr is None]:
+        raise FaceSRError("; ".join(problems))
+    source = _Folders(sr, hr, lr) if _is_folder(sr) else _Arrays(sr, hr, lr)
+    rows: dict[str, list[tuple[str, str, float, str, str]]] = {name: [] for name in made}
+    kept: dict[str, list[tuple[Any, Any, Face]]] = {name: [] for name, m in made.items() if isinstance(m, SetMetric)}
+    done = 0
+    for batch, images, broken in source.chunks():
+        for name, m in made.items():
+            if isinstance(m, SetMetric):
+                kept[name] += zip(m.features(images, batch), m.reference(batch), batch.faces, strict=True) if len(batch) else ()
+                continue
+            rows[name] += [(image, name, np.nan, "failed", why) for image, why in broken.items()]
+            rows[name] += [(face.name, name, *_cell(v)) for face, v in zip(batch.faces, _values(m, images, batch), strict=True)]
+        done += len(batch) + len(broken)
+        progress(done, source.total)
+    for name, m in made.items():
+        if isinstance(m, SetMetric):
+            rows[name].append(("*", name, *_whole_set(m, kept[name])))
+    frame = pd.DataFrame([row for part in rows.values() for row in part], columns=["image", "metric", "value", "status", "reason"])
+    return Scores(frame, made, source.unused)
+
+
+def _metric_of(text: str) -> Metric:
+    from facesr.bench.registry import build_metric, parse_value
+
+    name, _, query = text.partition("?")
+    pairs = (part.partition("=") for part in filter(None, query.split("&")))
+    return build_metric(name, {key: parse_value(value) for key, _, value in pairs})
+
+
+def _cell(value: float | NoScore) -> tuple[float, str, str]:
+    return (np.nan, value.status, value.reason) if isinstance(value, NoScore) else (float(value), "ok", "")
+
+
+def _values(metric: Metric, sr: U8, batch: Batch) -> Sequence[float | NoScore]:
+    """Values of a batch; one image that breaks the metric does not cost the others theirs."""
+    if not len(batch):
+        return []
+    if reason := metric.skip(batch.hr.shape[1]):
+        return [NoScore("skipped", reason)] * len(batch)
+    try:
+        return metric.score(sr, batch, metric.reference(batch))
+    except WeightsMissing as error:
+        return [NoScore("weights_missing", str(error))] * len(batch)
+    except Exception as error:
+        if len(batch) == 1:
+            return [NoScore("failed", f"{type(error).__name__}: {error}")]
+        return [v for i in range(len(batch)) for v in _values(metric, sr[i : i + 1], _part(batch, i))]
+
+
+def _part(batch: Batch, i: int) -> Batch:
+    return Batch(batch.faces[i : i + 1], batch.hr[i : i + 1], None if batch.lr is None else batch.lr[i : i + 1])
+
+
+def _whole_set(metric: SetMetric, kept: list[tuple[Any, Any, Face]]) -> tuple[float, str, str]:
+    both = [t for t in kept if not isinstance(t[0], NoScore) and not isinstance(t[1], NoScore)]
+    found = (
+        metric.compare([t[0] for t in both], [t[1] for t in both], [t[2] for t in both])
+        if both
+        else NoScore("failed", "no image has features")
+    )
+    return _cell(found.value if isinstance(found, SetScore) else found)
+
+
+def _is_folder(images: AnyImages) -> bool:
+    return isinstance(images, str | PathLike) and Path(images).is_dir()
+
+
+Chunk = tuple[Batch, U8, dict[str, str]]
+"""Images that can be scored together, SR beside them, and the names of those that cannot be read, with the reason."""
+
+
+class _Arrays:
+    """Two batches of images that the caller holds."""
+
+    unused: tuple[str, ...] = ()
+
+    def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None) -> None:
+        self.sr, self.hr = pixels(sr, "sr").values, pixels(hr, "hr").values
+        self.lr = None if lr is None else pixels(lr, "lr").values
+        self.total = len(self.sr)
+        counts = [len(x) for x in (self.sr, self.hr, self.lr) if x is not None]
+        if self.sr.shape != self.hr.shape or len(set(counts)) > 1:
+            raise FaceSRError(f"sr {self.sr.shape[:3]}, hr {self.hr.shape[:3]}: give as many images of the same size on each side")
+
+    def chunks(self) -> Iterator[Chunk]:
+        for start in range(0, self.total, CHUNK):
+            part = slice(start, start + CHUNK)
+            faces = tuple(Face(str(i), Path(), "") for i in range(start, min(start + CHUNK, self.total)))
+            yield Batch(faces, self.hr[part], None if self.lr is None else self.lr[part]), self.sr[part], {}
+
+
+class _Folders:
+    """Two folders, paired by file name, and a third of LR images where metrics ask for it; decoded a few at a time."""
+
+    def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None) -> None:
+        from facesr.bench.data.dataset import from_folder
+
+        folders = {"sr": sr, "hr": hr} if lr is None else {"sr": sr, "hr": hr, "lr": lr}
+        for what, folder in folders.items():
+            if not _is_folder(folder):
+                raise FaceSRError(f"{what} is not a folder: give folders on each side, or images on each side")
+        self.files = {what: {f.name: f for f in from_folder(Path(str(folder))).faces} for what, folder in folders.items()}
+        everywhere = set.intersection(*(set(found) for found in self.files.values()))
+        self.names = sorted(everywhere)
+        self.total = len(self.names)
+        self.unused = tuple(f"{what}/{name}" for what, found in self.files.items() for name in sorted(set(found) - everywhere))
+        if not self.names:
+            examples = ", ".join(f"{what}/{min(found)}" for what, found in self.files.items())
+            raise FaceSRError(f"no image of {sr} and {hr} has the same name (such as {examples}): images are paired by file name")
+
+    def chunks(self) -> Iterator[Chunk]:
+        for start in range(0, self.total, CHUNK):
+            broken: dict[str, str] = {}
+            groups: dict[tuple[tuple[int, ...], ...], list[tuple[Face, list[U8]]]] = {}
+            for name in self.names[start : start + CHUNK]:
+                try:
+                    images = self._read(name)
+                except FaceSRError as error:
+                    broken[name] = str(error)
+                else:
+                    groups.setdefault(tuple(i.shape for i in images), []).append((self.files["hr"][name], images))
+            for group in groups.values():
+                sr, hr, *lr = (np.stack(side) for side in zip(*(images for _, images in group), strict=True))
+                yield Batch(tuple(face for face, _ in group), hr, *lr), sr, {}
+            yield Batch((), np.zeros((0, 1, 1, 3), np.uint8)), np.zeros((0, 1, 1, 3), np.uint8), broken
+
+    def _read(self, name: str) -> list[U8]:
+        from facesr.bench.imaging import read_rgb
+
+        images = [read_rgb(found[name].path) for found in self.files.values()]
+        if images[0].shape != images[1].shape:
+            sizes = " and ".join(f"{i.shape[1]} x {i.shape[0]}" for i in images[:2])
+            raise FaceSRError(f"{name}: sr and hr are {sizes} pixels; they must be of one size")
+        return images
