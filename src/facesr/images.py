@@ -103,4 +103,5 @@ def _levels(array: NDArray[Any], what: str) -> U8:
     low, high = float(array.min()), float(array.max())
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # rounding of a network's last layer is let through; NaN is not
         raise FaceSRError(f"{what}: values run from {low:g} to {high:g}; give uint8, or float in [0, 1]")
-    return np.floor(np.clip(array, 0, 1) * 255 + 0.5).astype(np.uint8)
+    levels: U8 = np.floor(np.clip(array, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return levels
