@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 
 from facesr.bench.study import Study
 from facesr.dashboard.rating.api import Limits, rating_api
+from facesr.dashboard.rating.limits import Bounded
 from facesr.dashboard.rating.login import Login
 from facesr.dashboard.rating.pages import rating_routes
 
@@ -47,7 +48,7 @@ def study_app(
     if not streamlit:
         from starlette.applications import Starlette
 
-        return Starlette(routes=routes)
+        return Bounded(Starlette(routes=routes))
     os.environ["FACESR_STUDIES"] = str(study.path.resolve())
     os.environ["FACESR_RUNS"] = os.pathsep.join(str(Path(r).resolve()) for r in runs)
     import streamlit as st
@@ -59,7 +60,7 @@ def study_app(
     app = st.App(SCRIPT, routes=[*routes, *pictures()])
     settle({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})
     warm.start()
-    return Login(app, password, study.secret)
+    return Bounded(Login(app, password, study.secret))
 
 
 def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> None:
@@ -68,7 +69,20 @@ def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> 
 
     import uvicorn
 
+    from facesr.dashboard.rating.patience import MOST_CONNECTIONS, Patient
+
     # access_log=False is not enough: Streamlit sets up logging anew when it starts, and addresses would be in the log again.
     for name in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", forwarded_allow_ips=proxies, server_header=False)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        forwarded_allow_ips=proxies,
+        server_header=False,
+        http=Patient,
+        limit_concurrency=MOST_CONNECTIONS,
+        ws_max_size=1024 * 1024,
+    )

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import reading
 from facesr.bench.study import tables as t
+from facesr.bench.study.closing import changed_since
 from facesr.bench.study.design import plan_digest
 from facesr.bench.study.imports import read
 from facesr.bench.study.order import Trial
@@ -62,7 +63,7 @@ def _check_study(study: Study) -> list[Finding]:
         return check_table(study.ratings(), study.scale)
     table = study.ratings(excluded=True)
     findings = check_table(table, study.scale if study.method != "pair" else (min(study.scores), max(study.scores)), designed=True)
-    return findings + _files(study) + _order(study) + _plan(study, table)
+    return findings + _files(study) + _order(study) + _plan(study, table) + _closing(study)
 
 
 def _check_export(folder: Path) -> list[Finding]:
@@ -184,7 +185,8 @@ def _plan(study: Study, table: pd.DataFrame) -> list[Finding]:
     """What the plan demands and the database lacks: holes in a session, finished raters who are not, cells without enough ratings."""
     found = []
     people = reading.raters(study)
-    people = people[~people["simulated"].astype(bool) & (people["excluded"] == "") & (people["status"] != "deleted")]
+    out = study.excluded()
+    people = people[~people["simulated"].astype(bool) & ~people["name"].isin(list(out)) & (people["status"] != "deleted")]
     last = table.groupby("rater")["position"].agg(["max", "nunique"])
     holes = last[last["max"] != last["nunique"]]
     if len(holes):
@@ -220,6 +222,11 @@ def _order(study: Study) -> list[Finding]:
                 rows[r.row].append(Trial(r.kind, r.face, r.condition, r.other, r.low, r.high))
     same = plan_digest(rows) == study.info["plan_sha256"]
     return [] if same else [Finding("impossible", "order of trials that is not the frozen one", 1)]
+
+
+def _closing(study: Study) -> list[Finding]:
+    changed = changed_since(study)
+    return [Finding("impossible", "change after the study was closed", 1, [changed])] if changed else []
 
 
 def changed_files(study: Study) -> list[str]:

@@ -6,52 +6,64 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
+from annotated_types import Interval
 from sqlalchemy import Engine, insert, select
 
+from facesr.bench.config import Natural, from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.results import Run
 from facesr.bench.study import tables as t
-from facesr.bench.study.database import connect, migrate, now, sqlite_url, writing
-from facesr.bench.study.design import ANALYSIS, Design, Stimulus, plan_digest, to_json
+from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
+from facesr.bench.study.design import Design, PastStudy, Stimulus, plan_digest, to_json
 from facesr.bench.study.order import Trial
+from facesr.bench.study.past import past_json, past_study
+from facesr.bench.study.plan import Plan, read_plan
 from facesr.bench.study.study import Study, load
+from facesr.bench.study.wording import freeze
 
 if TYPE_CHECKING:
     from facesr.bench.faces import U8
 
-DIRECT = frozenset(f.name for f in fields(Design)) - {
-    "faces",
-    "stimuli",
-    "run",
-    "low_faces",
-    "high_faces",
-    "gold_faces",
-    "created",
-    "name",
-}
-"""Options handed straight to the design."""
+T = TypeVar("T")
+MADE = frozenset(
+    {"faces", "stimuli", "run", "low_faces", "high_faces", "gold_faces", "created", "name", "texts", "past", "analysis"}
+)
+DIRECT = frozenset(f.name for f in fields(Design)) - MADE
+"""Options handed straight to the design; the others are made from options."""
+
+ELSE = frozenset({"images", "anchors", "face_names", "scale_factor", "analysis", "texts", "languages", "past"})
+"""Options that decide what the design holds."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What must be known before faces are drawn; ``images`` and ``anchors`` are numbers of faces."""
+
+    images: Annotated[int, Interval(ge=1, le=100_000)] = 40
+    anchors: Annotated[int, Interval(ge=0, le=1000)] = 20
+    scale_factor: Natural = 0
+    face_names: list[str] = field(default_factory=list)
 
 
 def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str | None = None) -> Study:
     """Make a study of ``run`` in ``folder`` and return it, frozen.
 
     ``options``: fields of ``Design``, and ``images`` (faces in the main set), ``anchors`` (of each kind), ``face_names`` (the main set by
-    name), ``scale_factor`` (which downscaling of a run with several). What is not given comes from the protocol's [study] section.
-    Raises one ``FaceSRError`` naming every problem; then nothing is left on disk.
+    name), ``scale_factor`` (which downscaling of a run with several), ``analysis`` (entries of the plan), ``texts`` (a folder of own wording),
+    ``languages`` (those to offer), ``past`` (folders of studies whose raters are sent away). What is not given comes from the protocol's
+    [study] section. Raises one ``FaceSRError`` naming every problem; then nothing is left on disk.
     """
     if folder.exists():
         raise FaceSRError(f"{folder} exists already: a study is never overwritten; choose another --out, or remove it yourself")
     given = {k: v for k, v in options.items() if v is not None}
-    scale_factor = int(given.get("scale_factor", run.scales[0]))
-    if scale_factor not in run.scales:
-        raise FaceSRError(f"the run has no images at x{scale_factor}: choose from {', '.join(f'x{s}' for s in run.scales)}")
-    design = _design(run, folder.name, given, scale_factor)
+    past = [past_study(Path(p)) for p in given.get("past") or ()]
+    scale_factor, design = _design(run, folder.name, given, [known.study for known in past])
     part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
         (part / "stimuli").mkdir(parents=True)
@@ -65,9 +77,9 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
         finally:
             engine.dispose()
         if database:
-            note = part / "database.url"
-            note.write_text(database + "\n", encoding="utf-8")
-            note.chmod(0o600)  # it may hold a password
+            private(part / "database.url", database + "\n")  # it may hold a password
+        if past:
+            private(part / "past.json", past_json(past))
         (part / "study.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         part.rename(folder)
     finally:
@@ -75,56 +87,91 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
     return load(folder)
 
 
-def _design(run: Run, name: str, given: Mapping[str, Any], scale_factor: int) -> Design:
+def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]) -> tuple[int, Design]:
+    """The scale factor and the design without its images. Whatever does not depend on the run's faces is checked first, all of it at once."""
     spec = {k: v for k, v in dict(run.protocol.get("study") or {}).items() if v is not None}
-    rule: dict[str, Any] = dict(run.protocol.get("consistency") or {})
     asked = {**spec, **given}
-    conditions = [str(c) for c in (asked.get("conditions") or ["hr", *run.methods])]
+    values = _values(run, asked)
+    problems: list[str] = []
+
+    def tried(make: Callable[[], T], instead: T) -> T:
+        try:
+            return make()
+        except FaceSRError as error:
+            problems.append(str(error))
+            return instead
+
+    drawing = tried(lambda: from_table(Drawing, {k: v for k, v in asked.items() if k in _names(Drawing)}, "faces"), Drawing())
+    scale_factor = drawing.scale_factor or run.scales[0]
+    if scale_factor not in run.scales:
+        problems.append(f"the run has no images at x{scale_factor}: choose from {', '.join(f'x{s}' for s in run.scales)}")
     there = ["hr", *run.methods]
-    if unknown := [c for c in conditions if c not in there]:
+    if unknown := [c for c in values["conditions"] if c not in there]:
         hint = (
             suggest(unknown[0], there)
             if len(unknown) == 1
             else f"choose --conditions from: {', '.join(there)}, or add them to the run"
         )
-        raise FaceSRError(f"the run has no method {', '.join(map(repr, unknown))}: {hint}")
-    seed = int(asked.get("seed", 0))
-    method = str(asked.get("method", "acr"))
-    anchors = 0 if method == "pair" else int(asked.get("anchors", 20))
-    main, rest = _choose_faces(run, conditions, asked, scale_factor, seed)
-    low, high, gold = _outside(rest, anchors, int(asked.get("gold", 0)))
-    values = {k: v for k, v in asked.items() if k in DIRECT}
+        problems.append(f"the run has no method {', '.join(map(repr, unknown))}: {hint}")
+    method, join = str(values["method"]), str(values.get("join", "invited"))
+    plain = read_plan({}, "analysis plan", method=method if method == "pair" else "acr")
+    analysis = tried(lambda: read_plan(dict(asked.get("analysis") or {}), "analysis plan", method=method, join=join), plain)
+    texts = tried(lambda: freeze(Path(asked["texts"]) if asked.get("texts") else None, asked.get("languages")), {"en": {"": ""}})
     values |= {
-        "conditions": conditions,
-        "seed": seed,
-        "method": method,
-        "raters": int(asked.get("raters", 40)),
-        "scale": list(asked.get("scale", [1, 5])),
-    }
-    values["epsilon"] = float(asked.get("epsilon", rule.get("epsilon", 1e-3)))
-    values["outside_epsilon"] = str(asked.get("outside_epsilon", rule.get("study", "flag")))
+        "name": name, "created": now(), "texts": texts, "past": [asdict(p) for p in past], "analysis": asdict(analysis),
+        "run": {"digest": run.digest, "protocol": run.protocol.get("name", ""), "version": run.protocol.get("version"), "scale": scale_factor},
+    }  # fmt: skip
     # Twelve trials between two views of a face, or all that few faces allow; a gap asked for is kept or refused.
-    values.setdefault("gap", min(12, (int(asked.get("faces_per_rater", 0)) or len(main)) - 1))
-    values["analysis"] = {**ANALYSIS, **dict(asked.get("analysis") or {})}
-    source = {
-        "digest": run.digest,
-        "protocol": run.protocol.get("name", ""),
-        "version": run.protocol.get("version"),
-        "scale": scale_factor,
+    few = len(drawing.face_names) or drawing.images
+    per_rater = values.get("faces_per_rater")
+    values.setdefault("gap", max(0, min(12, (per_rater if isinstance(per_rater, int) and per_rater > 0 else few) - 1)))
+    stand_in = [str(k) for k in range(few)]
+    problems += [f"no option {k!r}: {suggest(k, DIRECT | ELSE)}" for k in given if k not in DIRECT | ELSE]
+    problems += _plan_problems(analysis, values)
+    faces = {"faces": stand_in, "low_faces": [], "high_faces": [], "gold_faces": stand_in[:1]}
+    design = from_table(Design, {**values, **faces}, "the study", problems)
+    main, rest = _choose_faces(run, values["conditions"], drawing, scale_factor, design.seed)
+    low, high, gold = _outside(rest, 0 if design.method == "pair" else drawing.anchors, design.gold)
+    return scale_factor, replace(design, faces=main, low_faces=low, high_faces=high, gold_faces=gold)
+
+
+def _plan_problems(plan: Plan, values: Mapping[str, Any]) -> list[str]:
+    """What of the plan does not fit the design; values that are wrong themselves are reported by the design."""
+
+    def number(name: str, instead: int) -> int:
+        value = values.get(name, instead)
+        return value if isinstance(value, int) else instead
+
+    counts = {name: number(name, 0) for name in ("gold", "repeats", "attention")}
+    scale = values["scale"]
+    ends = (scale[0], scale[1]) if len(scale) == 2 and all(isinstance(v, int) for v in scale) else (0, 9)
+    return plan.problems(str(values["method"]), ends, number("raters", 40), counts)
+
+
+def _names(kind: Any) -> set[str]:
+    return {f.name for f in fields(kind)}
+
+
+def _values(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the design that were asked for, or follow from the run."""
+    rule: dict[str, Any] = dict(run.protocol.get("consistency") or {})
+    values = {k: v for k, v in asked.items() if k in DIRECT}
+    return values | {
+        "conditions": [str(c) for c in (asked.get("conditions") or ["hr", *run.methods])],
+        "seed": asked.get("seed", 0),
+        "method": asked.get("method", "acr"),
+        "raters": asked.get("raters", 40),
+        "scale": list(asked.get("scale", [1, 5])),
+        "epsilon": asked.get("epsilon", rule.get("epsilon", 1e-3)),
+        "outside_epsilon": asked.get("outside_epsilon", rule.get("study", "flag")),
     }
-    design = Design(name=name, faces=main, low_faces=low, high_faces=high, gold_faces=gold, created=now(), run=source, **values)
-    if problems := design.problems():
-        raise FaceSRError("; ".join(problems))
-    return design
 
 
-def _choose_faces(
-    run: Run, conditions: Sequence[str], asked: Mapping[str, Any], scale: int, seed: int
-) -> tuple[list[str], list[str]]:
+def _choose_faces(run: Run, conditions: Sequence[str], drawing: Drawing, scale: int, seed: int) -> tuple[list[str], list[str]]:
     """The main set, and the faces left for anchors and gold items: complete faces only, drawn by the seed or given by name."""
     names = [str(f["name"]) for f in run.faces]
     lacking = {n: [c for c in conditions if not _source(run, c, n, scale).is_file()] for n in names}
-    wanted = [str(n) for n in asked.get("face_names") or []]
+    wanted = drawing.face_names
     if wanted:
         strange = [n for n in wanted if n not in lacking]
         broken = [f"{n} ({', '.join(lacking[n])})" for n in wanted if lacking.get(n)]
@@ -136,7 +183,7 @@ def _choose_faces(
             )
         return wanted, [n for n in names if n not in wanted]
     complete = [n for n in names if not lacking[n]]
-    images = int(asked.get("images", 40))
+    images = drawing.images
     if len(complete) < images:
         raise FaceSRError(
             f"{images} images asked for, but only {len(complete)} of the run's {len(names)} faces have an image in every condition: "
@@ -231,12 +278,11 @@ def fill(engine: Engine, design: Design, rows: Sequence[Sequence[Trial]], digest
             raise FaceSRError(f"this database already holds the study {there!r}: one study, one database; create another one")
         connection.execute(insert(t.study).values(id=1, name=design.name, digest=digest, created=design.created))
         connection.execute(insert(t.stimulus), [{f.name: getattr(s, f.name) for f in fields(Stimulus)} for s in design.stimuli])
-        connection.execute(
-            insert(t.plan), [_plan_row(design, r, p, trial) for r, row in enumerate(rows) for p, trial in enumerate(row, 1)]
-        )
+        if trials := [plan_row(design, r, p, trial) for r, row in enumerate(rows) for p, trial in enumerate(row, 1)]:
+            connection.execute(insert(t.plan), trials)
 
 
-def _plan_row(design: Design, row: int, position: int, trial: Trial) -> dict[str, Any]:
+def plan_row(design: Design, row: int, position: int, trial: Trial) -> dict[str, Any]:
     left = design.stimulus(trial.face, trial.condition)
     right = design.stimulus(trial.face, trial.other) if trial.other else None
     return {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,41 @@ from facesr.bench.errors import FaceSRError
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
+clock: Callable[[], datetime] = _wall
+"""Where ``now`` reads the time; a simulation of many days sets its own."""
+
+
 def now() -> str:
     """The time in UTC, ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _text(clock())
+
+
+def later(minutes: float) -> str:
+    """The time so many minutes from now."""
+    return _text(clock() + timedelta(minutes=minutes))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file."""
     return f"sqlite:///{path}"
+
+
+def private(file: Path, text: str | None = None) -> None:
+    """Write a file that its owner alone may read, from the first byte on; without ``text`` it is only made, or its rights are set."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if text is not None else 0)
+    handle = os.open(file, flags, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as opened:
+        if text is not None:
+            opened.write(text)
+    file.chmod(0o600)
 
 
 def connect(url: str) -> Engine:
@@ -41,12 +69,23 @@ def connect(url: str) -> Engine:
     try:
         if kind == "postgresql":
             return create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True)
+        if file := make_url(url).database:
+            _own(Path(file))
         engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 60}, pool_size=8, max_overflow=32)
     except ModuleNotFoundError:
         raise FaceSRError("PostgreSQL needs the extra 'postgresql': pip install 'facesr-bench[postgresql]'") from None
     event.listen(engine, "connect", _pragmas)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _own(file: Path) -> None:
+    """Make the database's file readable by its owner alone; SQLite gives its log files the same rights."""
+    if file.exists() and not file.is_file():
+        raise FaceSRError(f"{file} is not a file, so it cannot be a study's database")
+    if file.parent.is_dir():
+        with suppress(OSError):  # a read-only disk: an archive can still be read
+            private(file)
 
 
 def _pragmas(connection: Any, _record: Any) -> None:

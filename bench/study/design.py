@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
+from annotated_types import Ge, Interval, Len
 
-from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.config import BadValue, Natural, Text, from_table
+from facesr.bench.errors import FaceSRError
 from facesr.bench.study.order import Carry, Trial, condition_sequences, insert_repeats, pair_sequences, scatter, subsets, weave
+from facesr.bench.study.plan import Plan, read_frozen
+from facesr.bench.study.wording import Texts
 
-FORMAT = 1
-METHODS = ("acr", "acr-hr", "pair")
-ANCHORS = ("anchor_low", "anchor_high")
-RATED = ("main", "repeat", "gold", "attention")
-KINDS = ("main", "anchor_low", "anchor_high", "repeat", "gold", "attention")
+FORMAT = 2
+FORMATS = (1, FORMAT)
+"""Layouts of ``study.json`` that can be read; the newest is written. Layout 1 had no texts, and its plan was partly sentences."""
 
-ANALYSIS: dict[str, Any] = {
-    "primary": "two-way clustered t-test of MOS differences, over raters and faces",
-    "also": [
-        "Mann-Whitney U on pooled ratings (as published papers do; not valid for new raters or faces)",
-        "Wilcoxon on rater means",
-    ],
-    "alpha": 0.01,
-    "correction": "holm",
-    "screening": "none",
-    "equivalence_margin": 0.1,
-    "exclude_raters": "more than half of the attention items wrong",
-}
-"""What will be computed, written down before the first rating. ``--analysis FILE.toml`` replaces entries."""
+MOST_TRIALS = 2_000_000
+"""Trials of a whole plan: a larger number is a slip of the pen."""
+
+Few = Annotated[int, Interval(ge=0, le=1000)]
+Minutes = Annotated[float, Interval(ge=0, le=1440)]
+Address = Annotated[str, Len(0, 500)]
 
 
 @dataclass(frozen=True)
@@ -50,46 +47,68 @@ class Stimulus:
 
 
 @dataclass(frozen=True)
+class PastStudy:
+    """An earlier study whose raters may not take part in this one."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Design:
     """A study's design. Frozen when the study is made: any later change of a value changes the digest and is refused.
 
-    ``faces_per_rater``: 0 means all. ``pairs_per_face`` counts for paired comparison only. ``zoom``: CSS pixels an image pixel should
-    cover; on the screen it becomes the nearest whole number of device pixels. ``session_minutes``: work without a rest, 0 for no limit.
+    ``faces_per_rater``: 0 means all. ``pairs`` and ``pairs_per_face`` count for paired comparison only. ``zoom``: CSS pixels an image pixel
+    should cover; on the screen it becomes the nearest whole number of device pixels. ``session_minutes``: work without a rest, 0 for no limit.
+    ``reserve_minutes``: how long a crowd worker's place is kept without an answer. ``spares``: how many finished raters, left out by the
+    plan's rules, may be replaced by new ones. ``texts``: everything raters read, by language. ``past``: studies whose raters are sent away.
     """
 
-    name: str
-    method: str
+    name: Text
+    method: Literal["acr", "acr-hr", "pair"]
     conditions: list[str]
     faces: list[str]
     low_faces: list[str]
     high_faces: list[str]
     gold_faces: list[str]
-    raters: int
-    seed: int
+    raters: Annotated[int, Interval(ge=1, le=100_000)]
+    seed: Annotated[int, Interval(ge=0, le=2**53)]
     created: str
-    faces_per_rater: int = 0
-    pairs_per_face: int = 3
+    faces_per_rater: Natural = 0
+    pairs: Literal["balanced", "adaptive"] = "balanced"
+    pairs_per_face: Annotated[int, Interval(ge=1, le=1000)] = 3
     ties: bool = False
     scale: list[int] = field(default_factory=lambda: [1, 5])
-    repeats: int = 0
-    gold: int = 0
-    attention: int = 0
-    gap: int = 12
-    break_every: int = 60
-    session_minutes: float = 30.0
-    rest_minutes: float = 5.0
-    zoom: float = 2.0
-    fractional: str = "record"
-    epsilon: float = 1e-3
-    outside_epsilon: str = "flag"
-    join: str = "invited"
-    completion_url: str = ""
-    completion_code: str = ""
-    contact: str = ""
-    stop_raters: int = 0
+    repeats: Few = 0
+    gold: Few = 0
+    attention: Few = 0
+    gap: Annotated[int, Interval(ge=0, le=10_000)] = 12
+    break_every: Annotated[int, Interval(ge=0, le=100_000)] = 60
+    session_minutes: Minutes = 30.0
+    rest_minutes: Minutes = 5.0
+    zoom: Annotated[float, Interval(ge=0.5, le=32)] = 2.0
+    fractional: Literal["record", "refuse"] = "record"
+    epsilon: Annotated[float, Ge(0)] = 1e-3
+    outside_epsilon: Literal["flag", "refuse"] = "flag"
+    join: Literal["invited", "prolific", "mturk", "open"] = "invited"
+    reserve_minutes: Annotated[float, Interval(ge=1, le=43_200)] = 60.0
+    spares: Annotated[int, Interval(ge=0, le=100_000)] = 0
+    completion_url: Address = ""
+    full_url: Address = ""
+    screened_url: Address = ""
+    already_url: Address = ""
+    completion_code: Annotated[str, Len(0, 64)] = ""
+    contact: Annotated[str, Len(0, 300)] = ""
+    stop_raters: Natural = 0
     run: dict[str, Any] = field(default_factory=dict)
-    analysis: dict[str, Any] = field(default_factory=lambda: dict(ANALYSIS))
+    analysis: Plan = field(default_factory=Plan)
+    texts: Texts = field(default_factory=dict)
+    past: list[PastStudy] = field(default_factory=list)
     stimuli: list[Stimulus] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if found := self.problems():
+            raise BadValue("; ".join(found))
 
     @property
     def per_rater(self) -> int:
@@ -97,40 +116,68 @@ class Design:
         return self.faces_per_rater or len(self.faces)
 
     @property
+    def trials(self) -> int:
+        """Rated trials of a session, repeats, gold and attention items left out."""
+        return self.per_rater * (self.pairs_per_face if self.method == "pair" else len(self.conditions))
+
+    @property
     def raters_to_finish(self) -> int:
         """The stopping rule: means stay hidden until this many people have finished."""
-        return self.stop_raters or self.raters
+        rule = self.analysis.stopping
+        first = rule.looks[0] if rule.looks else min(8, self.raters) if rule.kind == "always-valid" else 0
+        return first or self.stop_raters or self.raters
 
     def problems(self) -> list[str]:
-        """Everything that is wrong with the design, one sentence each; empty when it can be run."""
+        """Everything that does not fit together, one sentence each; empty when the study can be run."""
         found = []
-        choices = {
-            "method": METHODS,
-            "fractional": ("record", "refuse"),
-            "outside_epsilon": ("flag", "refuse"),
-            "join": ("invited", "prolific", "mturk", "open"),
-        }
-        for key, known in choices.items():
-            value = str(getattr(self, key))
-            if value not in known:
-                found.append(f"{key.replace('_', ' ')} {value!r} is unknown: {suggest(value, known)}")
         if self.method == "acr-hr" and "hr" not in self.conditions:
             found.append("ACR with hidden reference needs the condition 'hr': add it to --conditions")
         if len(self.conditions) < 2 or len(set(self.conditions)) < len(self.conditions):
             found.append(f"a study compares at least two different conditions, not {', '.join(self.conditions) or 'none'}")
         if len(self.scale) != 2 or not 0 <= self.scale[0] < self.scale[1] <= 9:
             found.append(f"scale {self.scale} is not of the form [1, 5] with single-digit ends: one key a grade")
-        for key, least in {"raters": 1, "zoom": 0.5, "gap": 0, "repeats": 0, "gold": 0, "attention": 0, "break_every": 0}.items():
-            if getattr(self, key) < least:
-                found.append(f"{key.replace('_', ' ')} {getattr(self, key)} is too small: at least {least}")
-        if not 0 <= self.faces_per_rater <= len(self.faces):
+            return found
+        if self.faces_per_rater > len(self.faces):
             found.append(f"a rater cannot see {self.faces_per_rater} of {len(self.faces)} faces")
         if self.gold and not self.gold_faces:
             found.append("gold items need faces outside the main set, and there are none left")
+        if self.gold + self.attention > self.trials // 2:
+            found.append(
+                f"{self.gold} gold and {self.attention} attention items are more than half of the {self.trials} images a rater rates"
+            )
+        if self.raters * self.trials > MOST_TRIALS:
+            found.append(f"{self.raters:,} raters with {self.trials:,} trials each are more than {MOST_TRIALS:,} trials")
+        if self.stop_raters > self.raters:
+            found.append(
+                f"means cannot wait for {self.stop_raters} raters of {self.raters}: give --stop-raters {self.raters} or fewer"
+            )
+        if self.stop_raters and self.analysis.stopping.kind != "fixed":
+            found.append(
+                "--stop-raters and a sequential stopping rule exclude each other: the plan's looks say when means are shown"
+            )
+        if self.pairs == "adaptive" and self.method != "pair":
+            found.append("adaptive pairs need --method pair")
+        if self.spares and self.join == "invited":
+            found.append("spares are for crowds (--join prolific, mturk or open): invited raters are replaced by hand")
+        if len(self.texts) != len({k for k, v in self.texts.items() if v}):
+            found.append("a language without texts cannot be offered")
+        return found + [p for name in URLS if (p := _bad_address(name, getattr(self, name)))] + self._bad_words()
+
+    def _bad_words(self) -> list[str]:
+        found = []
+        if self.completion_code and not re.fullmatch(r"[A-Za-z0-9_-]+", self.completion_code):
+            found.append(f"completion code {self.completion_code!r} may hold letters, digits, '-' and '_' only")
+        if re.search(r"[\x00-\x1f\x7f]", self.contact):
+            found.append("contact must be one line without control characters")
         return found
 
     def rows(self) -> list[list[Trial]]:
-        """The plan: for each of ``raters`` rows, the trials in order of presentation. A pure function of the design."""
+        """The plan: for each of ``raters`` rows, the trials in order of presentation. A pure function of the design.
+
+        Empty for adaptive pairs, which are chosen when a rater begins (``adaptive.assign``).
+        """
+        if self.pairs == "adaptive":
+            return []
         rng = np.random.default_rng(self.seed)
         carry = Carry()
         partial = self.per_rater < len(self.faces)
@@ -198,6 +245,24 @@ class Design:
         return list(dict.fromkeys(wanted))
 
 
+URLS = ("completion_url", "full_url", "screened_url", "already_url")
+
+
+def _bad_address(name: str, url: str) -> str:
+    """What is wrong with an address raters are sent to; '' where nothing is."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"[\s\x00-\x1f\x7f\"<>\\]", url)
+    except ValueError:
+        good = False
+    braces = set(re.findall(r"\{(.*?)\}", url)) - {"code"}
+    if not good:
+        return f"{name} {url!r} is no web address: write https://host/path"
+    return f"{name} has {{{braces.pop()}}}, which nothing fills in: only {{code}} is" if braces else ""
+
+
 def canonical(value: Any) -> bytes:
     """The bytes a digest is taken over: JSON with sorted keys and no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -210,18 +275,18 @@ def plan_digest(rows: list[list[Trial]]) -> str:
 
 def to_json(design: Design, plan: str) -> dict[str, Any]:
     """The content of ``study.json``: the design, the plan's digest, and a digest over both."""
-    content = {"format": FORMAT, "kind": "study", **asdict(design), "plan_sha256": plan}
+    content = json.loads(json.dumps({"format": FORMAT, "kind": "study", **asdict(design), "plan_sha256": plan}))
     return {**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}
 
 
 def from_json(content: Mapping[str, Any], where: Path) -> Design:
     """Read a design back; a changed design is refused, because its ratings would no longer be ratings of it."""
-    if content.get("format") != FORMAT:
+    if content.get("format") not in FORMATS:
         raise FaceSRError(f"{where} has layout version {content.get('format')}, this facesr reads {FORMAT}: make the study again")
     rest = {k: v for k, v in content.items() if k != "digest"}
     if hashlib.sha256(canonical(rest)).hexdigest() != content.get("digest"):
         raise FaceSRError(f"{where} was changed after it was frozen: its digest no longer fits; put the original back")
-    known = {f.name for f in fields(Design)}
-    values = {k: v for k, v in rest.items() if k in known}
-    values["stimuli"] = [Stimulus(**s) for s in rest["stimuli"]]
-    return Design(**values)
+    values = {k: v for k, v in rest.items() if k not in {"format", "kind", "plan_sha256"}}
+    if content["format"] == 1:
+        values["analysis"] = asdict(read_frozen(dict(values.get("analysis") or {}), str(where), str(values.get("method"))))
+    return from_table(Design, values, str(where))

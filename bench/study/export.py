@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import reading
+from facesr.bench.study.closing import seal_of
 from facesr.bench.study.database import now
 from facesr.bench.study.study import COLUMNS, Study
+from facesr.bench.study.wording import digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,9 @@ RATER_COLUMNS = {
     "locale": "language of the page",
     "invited": "when, ISO 8601, UTC",
     "consent": "when, ISO 8601, UTC",
+    "agreed": "sha256 of the texts the rater agreed to; study.json holds them by language",
     "finished": "when, ISO 8601, UTC",
+    "departed": "why a crowd worker's place was given up: returned | timed_out | screened",
     "done": "positions answered, anchors included",
     "of": "positions of the row",
     "last": "when the last answer arrived",
@@ -78,6 +82,8 @@ def export(study: Study, folder: Path, *, simulated: bool = False) -> list[Path]
     }
     if not study.imported:
         people = reading.raters(study)
+        out = study.excluded(simulated=simulated)
+        people = people.assign(excluded=[out.get(name, "") for name in people["name"]])
         people = people[people["simulated"].astype(bool) == simulated]
         names = set(people["name"])
         shown, events = reading.presentations(study), reading.events(study)
@@ -114,6 +120,9 @@ def _design(study: Study, folder: Path) -> Path:
 def _dictionary(study: Study, folder: Path, tables: dict[str, dict[str, str]]) -> Path:
     about = f"Design digest: `{study.digest}`. `study.json` holds the frozen design and analysis plan."
     lines = [f"# Data dictionary of the study {study.name}", "", about, ""]
+    if not study.imported and study.design.texts:
+        lines += ["What raters read is in `study.json` under `texts`; sha256 by language:", ""]
+        lines += [f"- {language}: `{digest(words)}`" for language, words in study.design.texts.items()] + [""]
     for name, columns in tables.items():
         lines += [f"## {name}.csv, {name}.parquet", "", "| column | meaning |", "|---|---|"]
         lines += [f"| {column} | {meaning.replace('|', '/')} |" for column, meaning in columns.items()]
@@ -132,6 +141,7 @@ def _manifest(study: Study, folder: Path, files: list[Path], rows: dict[str, int
         "exported": now(),
         "facesr": __version__,
         "simulated": simulated,
+        "closed": None if study.imported or (sealed := seal_of(study)) is None else sealed._asdict(),
         "stopping_rule_met": study.may_show_means(),
         "peeks": list(study.peeks()),
         "rows": rows,

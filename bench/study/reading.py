@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import func, select
 
-from facesr.bench.errors import FaceSRError
 from facesr.bench.study import tables as t
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sqlalchemy import Engine
 
-    from facesr.bench.study.study import Study
+COLUMNS: dict[str, str] = {
+    "rater": "name of the rater in this study: r001 for people, s001 for simulated ones, or the id found in an imported file",
+    "face": "name of the face, '' for an attention item",
+    "condition": "method label, 'hr' or 'nearest'; in paired comparison the left image",
+    "other": "the right image in paired comparison, else ''",
+    "score": "grade on the design's scale; in paired comparison 1 left, 2 right, 3 tie; NaN for anchors, which are seen and not rated",
+    "kind": "main | anchor_low | anchor_high | repeat | gold | attention",
+    "position": "place in the rater's session, from 1",
+    "rt_ms": "milliseconds from the moment the image was shown to the answer; NaN where unknown",
+    "at": "when the server stored the answer, ISO 8601, UTC",
+    "simulated": "true for a simulated rater; such rows never meet people's",
+    "correct": "gold and attention items: whether the answer was right; else empty",
+    "first_score": "the first answer, where it was corrected at once; else equal to score",
+    "revisions": "number of corrections",
+    "device_pixels": "screen pixels that one image pixel covered; NaN where unknown",
+    "served_ms": "milliseconds from the moment the server first sent the image to the answer's arrival, by its own clock; NaN where it never did",
+    "hidden_ms": "milliseconds the page was hidden while the item was shown",
+}
+"""Columns of the ratings table, as ``Study.ratings`` returns it and as an export writes it."""
 
 
-def _frame(study: Study, query: Any) -> pd.DataFrame:
+RATER = ("name", "row", "status", "simulated", "source", "locale", "invited", "consent", "finished", "agreed", "departed", "device")
+RATED = ("main", "repeat", "gold", "attention")
+
+
+class Opened(Protocol):
+    """A study with its database open."""
+
+    @property
+    def engine(self) -> Engine:
+        """The database."""
+        ...
+
+
+def _frame(study: Opened, query: Any) -> pd.DataFrame:
     import pandas as pd
 
     with study.engine.connect() as connection:
@@ -23,7 +55,7 @@ def _frame(study: Study, query: Any) -> pd.DataFrame:
         return pd.DataFrame(result.all(), columns=list(result.keys()))
 
 
-def raters(study: Study) -> pd.DataFrame:
+def raters(study: Opened) -> pd.DataFrame:
     """One row a rater: name, row, status, simulated, source, done (positions answered), of, invited, consent, finished, last, excluded."""
     done = (
         select(t.rating.c.rater, func.count().label("done"), func.max(t.rating.c.at).label("last"))
@@ -33,7 +65,7 @@ def raters(study: Study) -> pd.DataFrame:
     length = select(t.plan.c.row, func.count().label("of")).group_by(t.plan.c.row).subquery()
     query = (
         select(
-            *(t.rater.c[c] for c in ("name", "row", "status", "simulated", "source", "locale", "invited", "consent", "finished")),
+            *(t.rater.c[c] for c in RATER),
             func.coalesce(done.c.done, 0).label("done"),
             length.c.of,
             done.c.last,
@@ -44,34 +76,30 @@ def raters(study: Study) -> pd.DataFrame:
         .order_by(t.rater.c.id)
     )
     table = _frame(study, query)
-    left_out = exclusions(study)
+    left_out = {
+        name: "; ".join(f"{r}: {why}" if why else r for r, why in rules.items()) for name, rules in exclusions(study).items()
+    }
     table["excluded"] = [left_out.get(name, "") for name in table["name"]]
     return table
 
 
-def exclusions(study: Study) -> dict[str, str]:
-    """Excluded raters with rule and reason."""
+def exclusions(study: Opened) -> dict[str, dict[str, str]]:
+    """Raters that were left out by hand or when they finished: rule -> reason."""
     query = select(t.rater.c.name, t.exclusion.c.rule, t.exclusion.c.reason).join(t.exclusion, t.exclusion.c.rater == t.rater.c.id)
     with study.engine.connect() as connection:
         rows = connection.execute(query.order_by(t.exclusion.c.id)).all()
-    found: dict[str, str] = {}
+    found: dict[str, dict[str, str]] = {}
     for name, rule, reason in rows:
-        text = f"{rule}: {reason}" if reason else rule
-        found[name] = f"{found[name]}; {text}" if name in found else text
+        found.setdefault(name, {})[rule] = reason
     return found
 
 
-def ratings(study: Study, *, simulated: bool, excluded: bool) -> pd.DataFrame:
-    """See ``Study.ratings``."""
-    import pandas as pd
+def ratings(study: Opened, *, simulated: bool, excluded: bool, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """All ratings of people, or of simulated raters, with the columns of ``COLUMNS``.
 
-    from facesr.bench.study.study import COLUMNS
-
-    if study.imported:
-        if simulated:
-            raise FaceSRError(f"{study.path} holds imported ratings of people, no simulated ones")
-        table: pd.DataFrame = pd.read_parquet(study.path / "ratings.parquet")
-        return table.reindex(columns=list(COLUMNS))
+    ``excluded``: those of raters who were left out as well; ``names``: of these raters only.
+    """
+    first, second = t.served.alias("first"), t.served.alias("second")
     query = (
         select(
             t.rater.c.name.label("rater"),
@@ -79,6 +107,9 @@ def ratings(study: Study, *, simulated: bool, excluded: bool) -> pd.DataFrame:
             *(t.rating.c[c] for c in ("position", "score", "rt_ms", "at")),
             t.rater.c.simulated,
             *(t.presentation.c[c] for c in ("device_pixels", "hidden_ms")),
+            t.plan.c.other_stimulus,
+            first.c.at.label("first_served"),
+            second.c.at.label("second_served"),
         )
         .select_from(t.rating)
         .join(t.rater, t.rater.c.id == t.rating.c.rater)
@@ -89,16 +120,20 @@ def ratings(study: Study, *, simulated: bool, excluded: bool) -> pd.DataFrame:
             & (t.presentation.c.position == t.rating.c.position)
             & (t.presentation.c.revision == 0),
         )
+        .outerjoin(first, (first.c.rater == t.rating.c.rater) & (first.c.stimulus == t.plan.c.stimulus))
+        .outerjoin(second, (second.c.rater == t.rating.c.rater) & (second.c.stimulus == t.plan.c.other_stimulus))
         .where(t.rater.c.simulated == simulated)
         .order_by(t.rating.c.rater, t.rating.c.position)
     )
+    if names is not None:
+        query = query.where(t.rater.c.name.in_(list(names)))
     table = _frame(study, query)
     if not excluded:
         table = table[~table["rater"].isin(list(exclusions(study)))].reset_index(drop=True)
     return _finish(table, _corrections(study))[list(COLUMNS)]
 
 
-def _corrections(study: Study) -> pd.DataFrame:
+def _corrections(study: Opened) -> pd.DataFrame:
     query = select(t.rater.c.name.label("rater"), t.correction.c.position, t.correction.c.revision, t.correction.c.score)
     table = _frame(study, query.join(t.rater, t.rater.c.id == t.correction.c.rater).order_by(t.correction.c.revision))
     grouped = table.groupby(["rater", "position"])
@@ -118,12 +153,28 @@ def _finish(table: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
     judged = table["kind"].isin(["gold", "attention"])
     right = table["score"].between(table["low"], table["high"])
     table["correct"] = right.astype("boolean").where(judged)
+    table["served_ms"] = _served(table)
     table["position"] = table["position"].astype(int)
     table["simulated"] = table["simulated"].astype(bool)
     return table
 
 
-def cells(study: Study, *, simulated: bool = False) -> pd.DataFrame:
+def _served(table: pd.DataFrame) -> pd.Series[float]:
+    """Milliseconds between the sending of the image, of a pair's later one, and the answer; NaN where one was never sent."""
+    import pandas as pd
+
+    def moment(column: str) -> pd.Series[Any]:
+        return pd.to_datetime(table[column], utc=True, format="ISO8601", errors="coerce")
+
+    sent = moment("first_served")
+    paired = table["other_stimulus"].notna()
+    second = moment("second_served")
+    sent = sent.where(~paired, sent.where(second.isna() | (sent > second), second).where(second.notna()))
+    result: pd.Series[float] = (moment("at") - sent).dt.total_seconds() * 1000
+    return result
+
+
+def cells(study: Opened, *, simulated: bool = False) -> pd.DataFrame:
     """For each face and condition of the plan: how many ratings are due (over ``raters`` rows) and how many are there."""
     due = _frame(
         study,
@@ -140,13 +191,13 @@ def cells(study: Study, *, simulated: bool = False) -> pd.DataFrame:
     return merged
 
 
-def events(study: Study) -> pd.DataFrame:
+def events(study: Opened) -> pd.DataFrame:
     """The event log: at, rater, kind, position, detail."""
     query = select(t.event.c.at, t.rater.c.name.label("rater"), t.event.c.kind, t.event.c.position, t.event.c.detail)
     return _frame(study, query.select_from(t.event).outerjoin(t.rater, t.rater.c.id == t.event.c.rater).order_by(t.event.c.id))
 
 
-def presentations(study: Study) -> pd.DataFrame:
+def presentations(study: Opened) -> pd.DataFrame:
     """How each item was shown: every column of the presentation table, with the rater's name."""
     columns = [c for c in t.presentation.c if c.name not in {"id", "rater"}]
     query = select(t.rater.c.name.label("rater"), *columns).join(t.rater, t.rater.c.id == t.presentation.c.rater)

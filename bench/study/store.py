@@ -15,18 +15,22 @@ from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, sel
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import tables as t
-from facesr.bench.study.database import now, writing
+from facesr.bench.study.closing import is_closed
+from facesr.bench.study.database import later, now, writing
 
 OPEN = ("invited", "active")
 """States in which a rater may rate."""
 
 
 class Answer(NamedTuple):
-    """What became of a sent rating. ``stored``: it is new; ``next``: the position to rate now (plan length + 1 when finished)."""
+    """What became of a sent rating. ``stored``: it is new; ``next``: the position to rate now (plan length + 1 when finished);
+    ``finished``: it was the last one.
+    """
 
     stored: bool
     next: int
     problem: str = ""
+    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Rater:
     locale: str | None
     consent: str | None
     simulated: bool
+    departed: str | None = None
+    agreed: str | None = None
 
 
 def hashed(token: str) -> str:
@@ -52,12 +58,12 @@ def pseudonym(secret: bytes, source: str, worker: str) -> str:
     return hmac.new(secret, f"{source}:{worker}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
-def _new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+def add_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert unless the row's unique key is there already; True when it was new."""
     from sqlalchemy.dialects import postgresql, sqlite
 
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    added = make(table).values(**values).on_conflict_do_nothing().returning(table.c.id)
+    added = make(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key)
     return connection.execute(added).one_or_none() is not None
 
 
@@ -80,25 +86,14 @@ def invite(
     Returns the rater and the personal token, which is shown this once and stored hashed.
     """
     with writing(engine) as connection:
-        _serialise(connection)
+        serialise(connection)
+        if is_closed(connection) and not simulated:
+            raise FaceSRError("the study is closed: nobody is invited any more")
         chosen = _emptiest(connection, rows, simulated)[0] if row is None else row
-        return _add(connection, chosen, simulated=simulated, source=source)
+        return add_rater(connection, chosen, simulated=simulated, source=source)
 
 
-def take_place(engine: Engine, *, rows: int, source: str, alias: str | None) -> tuple[Rater, str] | None:
-    """A place for someone who comes by an open link: a returning worker finds the old one; None when all rows are taken."""
-    with writing(engine) as connection:
-        _serialise(connection)
-        if alias is not None:
-            row = connection.execute(select(t.rater).where(t.rater.c.pseudonym == alias)).one_or_none()
-            if row is not None:
-                log(connection, "rejoined", row.id)
-                return _rater(row), _token(connection, row.id)
-        chosen, there = _emptiest(connection, rows, False)
-        return None if there else _add(connection, chosen, simulated=False, source=source, alias=alias)
-
-
-def _serialise(connection: Connection) -> None:
+def serialise(connection: Connection) -> None:
     # Two joins at once must not take the same name or the same row; SQLite's BEGIN IMMEDIATE does this already.
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7061616366)")
@@ -113,17 +108,17 @@ def _emptiest(connection: Connection, rows: int, simulated: bool) -> tuple[int, 
     return row, taken.get(row, 0)
 
 
-def _add(connection: Connection, row: int, *, simulated: bool, source: str, alias: str | None = None) -> tuple[Rater, str]:
+def add_rater(connection: Connection, row: int, *, simulated: bool, source: str, alias: str | None = None) -> tuple[Rater, str]:
     number = connection.execute(select(func.count()).select_from(t.rater).where(t.rater.c.simulated == simulated)).scalar_one()
     name = f"{'s' if simulated else 'r'}{number + 1:03d}"
     values = {"name": name, "row": row, "status": "invited", "simulated": simulated, "source": source, "pseudonym": alias}
     key = connection.execute(insert(t.rater).values(**values, invited=now())).inserted_primary_key
     assert key is not None
     log(connection, "invited", key[0], source=source)
-    return Rater(int(key[0]), name, row, "invited", None, None, simulated), _token(connection, key[0])
+    return Rater(int(key[0]), name, row, "invited", None, None, simulated), new_token(connection, key[0])
 
 
-def _token(connection: Connection, rater: int) -> str:
+def new_token(connection: Connection, rater: int) -> str:
     token = secrets.token_urlsafe(24)
     connection.execute(insert(t.token).values(hash=hashed(token), rater=rater, created=now()))
     return token
@@ -135,7 +130,7 @@ def fresh_link(engine: Engine, name: str) -> str:
         rater = find(connection, name)
         connection.execute(delete(t.token).where(t.token.c.rater == rater.id))
         log(connection, "new link", rater.id)
-        return _token(connection, rater.id)
+        return new_token(connection, rater.id)
 
 
 def find(connection: Connection, name: str) -> Rater:
@@ -146,11 +141,11 @@ def find(connection: Connection, name: str) -> Rater:
 
         known = connection.execute(select(t.rater.c.name)).scalars().all()
         raise FaceSRError(f"no rater {name!r} in this study: {suggest(name, known) if known else 'nobody was invited yet'}")
-    return _rater(row)
+    return rater_of(row)
 
 
-def _rater(row: Row[Any]) -> Rater:
-    return Rater(row.id, row.name, row.row, row.status, row.locale, row.consent, row.simulated)
+def rater_of(row: Row[Any]) -> Rater:
+    return Rater(row.id, row.name, row.row, row.status, row.locale, row.consent, row.simulated, row.departed, row.agreed)
 
 
 def by_token(engine: Engine, token: str) -> Rater | None:
@@ -158,7 +153,7 @@ def by_token(engine: Engine, token: str) -> Rater | None:
     with engine.connect() as connection:
         joined = select(t.rater).join(t.token, t.token.c.rater == t.rater.c.id).where(t.token.c.hash == hashed(token))
         row = connection.execute(joined).one_or_none()
-    return None if row is None else _rater(row)
+    return None if row is None else rater_of(row)
 
 
 def set_status(engine: Engine, name: str, status: str, reason: str = "") -> Rater:
@@ -174,14 +169,21 @@ def set_status(engine: Engine, name: str, status: str, reason: str = "") -> Rate
     return rater
 
 
-def replace(engine: Engine, name: str, rows: int, reason: str) -> tuple[Rater, str]:
-    """Put a new rater in the place of one who left: the same row of the design; the old ratings stay, excluded by the rule 'replaced'."""
+def replace(engine: Engine, name: str, rows: int, reason: str, *, force: bool = False) -> tuple[Rater, str]:
+    """Put a new rater in the place of one who left: the same row of the design; the old ratings stay, excluded by the rule 'replaced'.
+
+    A finished rater is replaced with ``force`` only: those answers are complete, and leaving them out is a choice that must be meant.
+    """
     with writing(engine) as connection:
         rater = find(connection, name)
+        if is_closed(connection):
+            raise FaceSRError("the study is closed: nobody is replaced any more")
         if rater.status in {"replaced", "deleted"}:
             raise FaceSRError(f"rater {name} is {rater.status} already: invite a new one instead")
+        if rater.status == "done" and not force:
+            raise FaceSRError(f"rater {name} has finished: --force replaces a finished rater, whose ratings are then left out")
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(status="replaced"))
-        _new(connection, t.exclusion, {"rater": rater.id, "rule": "replaced", "reason": reason, "at": now()})
+        add_new(connection, t.exclusion, {"rater": rater.id, "rule": "replaced", "reason": reason, "at": now()})
         log(connection, "replaced", rater.id, reason=reason)
     return invite(engine, rows=rows, row=rater.row, simulated=rater.simulated)
 
@@ -190,7 +192,7 @@ def exclude(engine: Engine, name: str, rule: str, reason: str) -> None:
     """Leave a rater out of the analysis: by a rule, with a reason, at a time. The ratings stay in the database."""
     with writing(engine) as connection:
         rater = find(connection, name)
-        _new(connection, t.exclusion, {"rater": rater.id, "rule": rule, "reason": reason, "at": now()})
+        add_new(connection, t.exclusion, {"rater": rater.id, "rule": rule, "reason": reason, "at": now()})
         log(connection, "excluded", rater.id, rule=rule, reason=reason)
 
 
@@ -201,9 +203,17 @@ def delete_rater(engine: Engine, name: str) -> int:
         removed = int(
             connection.execute(select(func.count()).select_from(t.rating).where(t.rating.c.rater == rater.id)).scalar_one()
         )
-        for table in (t.rating, t.correction, t.presentation, t.event, t.token, t.exclusion):
+        for table in (t.rating, t.correction, t.presentation, t.event, t.token, t.exclusion, t.served, t.submission):
             connection.execute(delete(table).where(table.c.rater == rater.id))
-        blank = {"status": "deleted", "pseudonym": None, "locale": None, "consent": None, "finished": None}
+        blank = {
+            "status": "deleted",
+            "pseudonym": None,
+            "locale": None,
+            "consent": None,
+            "finished": None,
+            "device": None,
+            "agreed": None,
+        }
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(**blank))
         log(connection, "deleted", name=name, ratings=removed)
     return removed
@@ -212,15 +222,17 @@ def delete_rater(engine: Engine, name: str) -> int:
 # --- rating -------------------------------------------------------------------------------------------------------------------------
 
 
-def consent(engine: Engine, rater: Rater, locale: str) -> None:
-    """Note that the rater agreed; the first time counts."""
+def consent(engine: Engine, rater: Rater, locale: str, agreed: str = "") -> None:
+    """Note that the rater agreed, and to which texts (their sha256); the first time counts."""
     with writing(engine) as connection:
         changed = connection.execute(
-            update(t.rater).where(t.rater.c.id == rater.id, t.rater.c.consent.is_(None)).values(consent=now(), locale=locale)
+            update(t.rater)
+            .where(t.rater.c.id == rater.id, t.rater.c.consent.is_(None))
+            .values(consent=now(), locale=locale, agreed=agreed)
         )
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id, t.rater.c.status == "invited").values(status="active"))
         if changed.rowcount:
-            log(connection, "consent", rater.id, locale=locale)
+            log(connection, "consent", rater.id, locale=locale, texts_sha256=agreed)
 
 
 def plan_length(connection: Connection, row: int) -> int:
@@ -251,34 +263,42 @@ def rate(
     input: str = "",
     shown: Mapping[str, Any] | None = None,
     at: str | None = None,
+    keep_minutes: float = 0.0,
 ) -> Answer:
     """Store the answer at a position: once, however often it is sent.
 
-    ``revision`` 0 is the first answer; 1, 2, … correct it and count only while the next item is unrated. ``shown``: values for the
-    columns of ``presentation``. A position ahead of the current one is refused, so a plan never has holes.
+    ``revision`` 0 is the first answer; 1, 2, … correct it and count only while the next item is unrated and the rater has not finished.
+    ``shown``: values for the columns of ``presentation``. ``keep_minutes``: a crowd worker's place is kept that much longer. A position ahead
+    of the current one is refused, so a plan never has holes.
     """
     with writing(engine) as connection:
         # The rater's row is the lock: two devices of one rater take turns, two raters never wait for each other.
         status = connection.execute(select(t.rater.c.status).where(t.rater.c.id == rater.id).with_for_update()).scalar_one()
         current = next_position(connection, rater.id)
         problem = _refuse(connection, rater, status, position, score, revision, current)
+        if not problem and (revision or position == current) and is_closed(connection):
+            problem = "the study is closed"
         if problem or (revision == 0 and position < current):
             return Answer(False, current, problem)
         values = {"rater": rater.id, "position": position, "score": score, "rt_ms": rt_ms, "input": input, "at": at or now()}
+        finished = False
         if revision:
-            stored = _new(connection, t.correction, {**values, "revision": revision})
+            stored = add_new(connection, t.correction, {**values, "revision": revision})
         else:
-            stored = _new(connection, t.rating, values)
+            stored = add_new(connection, t.rating, values)
             current += 1
-            if current > plan_length(connection, rater.row):
+            finished = current > plan_length(connection, rater.row)
+            if finished:
                 connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(status="done", finished=now()))
+            elif keep_minutes:
+                connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(reserved_until=later(keep_minutes)))
         if stored and shown:
-            _new(
+            add_new(
                 connection,
                 t.presentation,
                 {"rater": rater.id, "position": position, "revision": revision, "at": at or now(), **shown},
             )
-        return Answer(stored, current)
+        return Answer(stored, current, finished=finished)
 
 
 def _refuse(
@@ -296,9 +316,28 @@ def _refuse(
         return "anchors are seen, not rated" if score is not None else "a score is missing"
     if position > current or (revision and position == current):
         return "ahead of the current item"
+    if revision and status not in OPEN:
+        return "finished answers are not changed" if status == "done" else status
     if revision and (position < current - 1 or score is None):
         return "too late to correct"
     return ""
+
+
+def note_sent(engine: Engine, rater: Rater, stimulus: str) -> None:
+    """Note when the server first sent an image to a rater."""
+    with engine.connect() as connection:
+        where = (t.served.c.rater == rater.id) & (t.served.c.stimulus == stimulus)
+        if connection.execute(select(t.served.c.at).where(where)).first() is not None:
+            return
+    with writing(engine) as connection:
+        add_new(connection, t.served, {"rater": rater.id, "stimulus": stimulus, "at": now()})
+
+
+def set_joining(engine: Engine, *, paused: bool, reason: str = "") -> None:
+    """Let nobody join for now, or let people join again."""
+    with writing(engine) as connection:
+        connection.execute(update(t.study).values(paused=now() if paused else None))
+        log(connection, "joining paused" if paused else "joining open", reason=reason)
 
 
 # --- rests --------------------------------------------------------------------------------------------------------------------------

@@ -5,37 +5,27 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.reading import read_json, read_text
+from facesr.bench.study import closing, reading, wording
+from facesr.bench.study.database import private
 from facesr.bench.study.design import Design, from_json
+from facesr.bench.study.plan import Plan
+from facesr.bench.study.reading import COLUMNS
+from facesr.bench.study.rules import violations
+from facesr.bench.study.stopping import level_now
+
+__all__ = ["COLUMNS", "Study", "load"]
 
 if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy import Engine
-
-COLUMNS: dict[str, str] = {
-    "rater": "name of the rater in this study: r001 for people, s001 for simulated ones, or the id found in an imported file",
-    "face": "name of the face, '' for an attention item",
-    "condition": "method label, 'hr' or 'nearest'; in paired comparison the left image",
-    "other": "the right image in paired comparison, else ''",
-    "score": "grade on the design's scale; in paired comparison 1 left, 2 right, 3 tie; NaN for anchors, which are seen and not rated",
-    "kind": "main | anchor_low | anchor_high | repeat | gold | attention",
-    "position": "place in the rater's session, from 1",
-    "rt_ms": "milliseconds from the moment the image was shown to the answer; NaN where unknown",
-    "at": "when the server stored the answer, ISO 8601, UTC",
-    "simulated": "true for a simulated rater; such rows never meet people's",
-    "correct": "gold and attention items: whether the answer was right; else empty",
-    "first_score": "the first answer, where it was corrected at once; else equal to score",
-    "revisions": "number of corrections",
-    "device_pixels": "screen pixels that one image pixel covered; NaN where unknown",
-    "hidden_ms": "milliseconds the page was hidden while the item was shown",
-}
-"""Columns of the ratings table, as ``Study.ratings`` returns it and as an export writes it."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +70,24 @@ class Study:
         low, high = self.info["scale"]
         return int(low), int(high)
 
+    @cached_property
+    def plan(self) -> Plan:
+        """The analysis plan that was frozen with the design; for imported ratings, which have none, the default one."""
+        return Plan() if self.imported else self.design.analysis
+
     @property
     def analysis(self) -> dict[str, Any]:
-        """The analysis plan that was frozen with the design; empty for imported ratings."""
-        return dict(self.info.get("analysis", {}))
+        """The plan's entries as a table; empty for imported ratings."""
+        return {} if self.imported else asdict(self.plan)
+
+    @property
+    def alpha(self) -> float:
+        """The level that holds now, before correction over pairs: the plan's, or the nominal one of the latest look of a sequential plan."""
+        rule = self.plan.stopping
+        if rule.kind == "fixed":
+            return self.plan.alpha
+        conditions = len(self.design.conditions)
+        return level_now(rule, self.plan.alpha, self.raters_looked_at(), self.design.raters, conditions * (conditions - 1) // 2)
 
     @property
     def engine(self) -> Engine:
@@ -102,7 +106,7 @@ class Study:
         engine = connect(self.url)
         migrate(engine)
         with engine.connect() as connection:
-            digest = connection.execute(select(tables.study.c.digest)).scalar_one_or_none()
+            digest = connection.execute(select(tables.study.c.digest)).scalars().first()
         if digest is None:
             raise FaceSRError(f"the database of {self.path} is empty: it is not the one the study was created with")
         if digest != self.digest:
@@ -117,10 +121,12 @@ class Study:
         file = self.path / "secret.key"
         if not file.exists():
             temporary = self.path / f".secret.{os.getpid()}"
-            temporary.write_text(secrets.token_hex(32), encoding="ascii")
-            temporary.chmod(0o600)
+            private(temporary, secrets.token_hex(32))
             temporary.replace(file)
-        return file.read_text(encoding="ascii").strip().encode()
+        key = read_text(file).strip()
+        if len(key) < 32:
+            raise FaceSRError(f"{file} is damaged: it must hold the key the study was begun with; put it back from a copy")
+        return key.encode()
 
     def stimulus_path(self, name: str) -> Path:
         """The PNG of an opaque name."""
@@ -136,22 +142,89 @@ class Study:
     def ratings(self, *, simulated: bool = False, excluded: bool = False) -> pd.DataFrame:
         """The ratings with the columns of ``COLUMNS``: people's, or with ``simulated`` the simulated ones, never both.
 
-        Raters who were replaced or excluded are left out unless ``excluded`` is set.
+        Raters who were replaced, or left out by the plan's rules or by hand, are missing unless ``excluded`` is set; so are those who
+        finished after the latest look of a group-sequential plan. Closed ratings that were changed since are refused.
         """
-        from facesr.bench.study.reading import ratings
+        if self.imported:
+            return self._imported(simulated)
+        if not excluded and not simulated and (changed := closing.changed_since(self)):
+            raise FaceSRError(f"{self.path}: {changed}")
+        table = reading.ratings(self, simulated=simulated, excluded=True)
+        if excluded:
+            return table
+        out = set(self._excluded(table, simulated))
+        if not simulated and self.plan.stopping.kind == "group-sequential":
+            out |= set(table["rater"]) - set(self._finishers(out)[: self.raters_looked_at()])
+        return table[~table["rater"].isin(out)].reset_index(drop=True)
 
-        return ratings(self, simulated=simulated, excluded=excluded)
+    def _imported(self, simulated: bool) -> pd.DataFrame:
+
+        from facesr.bench.reading import open_parquet
+
+        if simulated:
+            raise FaceSRError(f"{self.path} holds imported ratings of people, no simulated ones")
+        with open_parquet(self.path / "ratings.parquet") as file:
+            table: pd.DataFrame = file.read().to_pandas()
+        return table.reindex(columns=list(COLUMNS))
+
+    def excluded(self, *, simulated: bool = False) -> dict[str, str]:
+        """Raters who are left out, with the reasons: by the plan's rules, which are carried out here, or by hand."""
+        return {} if self.imported else self._excluded(reading.ratings(self, simulated=simulated, excluded=True), simulated)
+
+    def _excluded(self, table: pd.DataFrame, simulated: bool) -> dict[str, str]:
+        people = reading.raters(self)
+        people = people[people["simulated"].astype(bool) == simulated]
+        found = {n: dict(v) for n, v in reading.exclusions(self).items() if n in set(people["name"])}
+        for name, broken in violations(self.plan.exclude_raters, table, people).items():
+            found[name] = {**broken, **found.get(name, {})}
+        return {name: "; ".join(f"{rule}: {why}" if why else rule for rule, why in rules.items()) for name, rules in found.items()}
+
+    def _finishers(self, out: Collection[str]) -> list[str]:
+        """People who finished and count, in the order of finishing."""
+        people = reading.raters(self)
+        done = people[(people["status"] == "done") & ~people["simulated"].astype(bool) & ~people["name"].isin(list(out))]
+        return [str(n) for n in done.sort_values(["finished", "name"])["name"]]
 
     def finished(self, *, simulated: bool = False) -> int:
-        """How many raters count towards the stopping rule: they finished and are not excluded."""
-        from facesr.bench.study.reading import raters
+        """How many raters count towards the stopping rule: they finished and are not left out."""
+        if self.imported:
+            return int(self.ratings()["rater"].nunique())
+        table, out = reading.raters(self), self.excluded(simulated=simulated)
+        done = (table["status"] == "done") & (table["simulated"].astype(bool) == simulated) & ~table["name"].isin(list(out))
+        return int(done.sum())
 
-        table = raters(self)
-        return int(((table["status"] == "done") & (table["simulated"] == simulated) & (table["excluded"] == "")).sum())
+    def raters_looked_at(self) -> int:
+        """Raters at the latest look of a group-sequential plan, 0 before the first; under any other plan all who finished."""
+        finished = self.finished()
+        rule = self.plan.stopping
+        return max((n for n in rule.looks if n <= finished), default=0) if rule.kind == "group-sequential" else finished
+
+    @property
+    def citation(self) -> str:
+        """What a table cites: the design's digest and, once the study is closed, the sha256 of its ratings."""
+        sealed = None if self.imported else closing.seal_of(self)
+        closed = f"closed {sealed.at[:10]}, sha256 of the ratings {sealed.ratings_sha256[:12]}" if sealed else "not closed"
+        return f"digest {self.digest[:12]}, {closed}"
+
+    def words(self, locale: str) -> tuple[str, dict[str, str]]:
+        """The language offered that fits ``locale`` best, and its texts; what a newer page needs beyond them is built in."""
+        texts = self.design.texts or wording.freeze(self.path / "texts" if (self.path / "texts").is_dir() else None, None)
+        chosen = wording.fitting(locale, list(texts))
+        return chosen, {**wording.builtin("en"), **wording.builtin(chosen), **texts[chosen]}
 
     def may_show_means(self) -> bool:
-        """The stopping rule: True once as many people as the design demands have finished. Imported studies are finished ones."""
-        return self.imported or self.finished() >= self.design.raters_to_finish
+        """The stopping rule: True once as many people as the plan demands have finished, or the study was closed. Imports are finished."""
+        return self.imported or self.finished() >= self.design.raters_to_finish or closing.seal_of(self) is not None
+
+    def end(self, reason: str = "") -> closing.Seal:
+        """End the collection for good and freeze ratings and texts. Before the stopping rule is met a reason is demanded, which reports print."""
+        if closing.seal_of(self):
+            raise FaceSRError(f"{self.path} was closed already; a closed study is not opened again")
+        if not self.may_show_means() and not reason.strip():
+            raise FaceSRError(
+                f"{self.finished()} of {self.design.raters_to_finish} raters have finished: to close now, give --reason, which reports print"
+            )
+        return closing.seal(self, self.design.texts, reason.strip())
 
     def peek(self, who: str, reason: str) -> None:
         """Note that someone looked at means before the stopping rule was met; exports and reports carry the note."""
@@ -195,16 +268,23 @@ def load(path: Path | str, database: str | None = None) -> Study:
     """Open a study folder. ``database``: its URL, where it is neither ``ratings.db`` nor noted in ``database.url``."""
     folder = Path(path)
     file = folder / "study.json"
-    if not file.is_file():
+    if not file.exists():
         raise FaceSRError(f"{folder} is not a study: it has no study.json; 'facesr study create RUN' makes one")
-    try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FaceSRError(f"{file} cannot be read ({error})") from None
-    if not isinstance(info, dict) or info.get("kind") not in {"study", "import"}:
+    info = read_json(file)
+    if info.get("kind") not in {"study", "import"}:
         raise FaceSRError(f"{file} is not a study's description: it lacks kind 'study' or 'import'")
+    _check(info, file)
     note = folder / "database.url"
-    url = database or (
-        note.read_text(encoding="utf-8").strip() if note.is_file() else f"sqlite:///{(folder / 'ratings.db').resolve()}"
-    )
-    return Study(folder, info, url)
+    url = database or (read_text(note).strip() if note.exists() else f"sqlite:///{(folder / 'ratings.db').resolve()}")
+    study = Study(folder, info, url)
+    if not study.imported:
+        _ = study.design  # a damaged or changed design is refused before anything else is done with it
+    return study
+
+
+def _check(info: Mapping[str, Any], file: Path) -> None:
+    """What every reader of a description relies on; the rest of a design is checked by its digest."""
+    scale = info.get("scale")
+    whole = isinstance(scale, list) and len(scale) == 2 and all(isinstance(v, int | float) for v in scale)
+    if not whole or not all(isinstance(info.get(k), str) for k in ("name", "digest")):
+        raise FaceSRError(f"{file} is damaged: a study's description has name, digest and scale; put the original back")

@@ -34,8 +34,9 @@ study = Table(
     Column("name", String(200), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("created", String(32), nullable=False),
+    Column("paused", String(32)),
 )
-"""One row: which frozen design this database belongs to."""
+"""One row: which frozen design this database belongs to, and since when nobody may join."""
 
 stimulus = Table(
     "stimulus",
@@ -81,11 +82,18 @@ rater = Table(
     Column("invited", String(32), nullable=False),
     Column("consent", String(32)),
     Column("finished", String(32)),
+    Column("agreed", String(64)),
+    Column("reserved_until", String(32)),
+    Column("departed", String(20)),
+    Column("device", String(64)),
     UniqueConstraint("name"),
     UniqueConstraint("pseudonym"),
     CheckConstraint("status in ('invited', 'active', 'paused', 'done', 'replaced', 'deleted')", name="status"),
 )
-"""``pseudonym``: keyed hash of a crowd worker's id, so that a returning worker finds the same place; the id itself is not kept."""
+"""``pseudonym``: keyed hash of a crowd worker's id, so that a returning worker finds the same place; the id itself is not kept.
+``agreed``: sha256 of the texts the rater agreed to. ``reserved_until``: how long a crowd worker's place is kept without an answer.
+``departed``: why a place was given up: returned | timed_out | screened. ``device``: keyed hash of a random mark in the browser.
+"""
 
 token = Table(
     "token",
@@ -172,3 +180,35 @@ exclusion = Table(
     Column("at", String(32), nullable=False),
     UniqueConstraint("rater", "rule"),
 )
+
+served = Table(
+    "served",
+    metadata,
+    Column("rater", Integer, ForeignKey("rater.id"), primary_key=True, autoincrement=False),
+    Column("stimulus", String(64), ForeignKey("stimulus.name"), primary_key=True),
+    Column("at", String(32), nullable=False),
+)
+"""When the server first sent an image to a rater: an answer to an image that was never sent, or just then, was not given by eye."""
+
+submission = Table(
+    "submission",
+    metadata,
+    Column("rater", Integer, ForeignKey("rater.id"), primary_key=True, autoincrement=False),
+    Column("sealed", Text),
+    Column("at", String(32), nullable=False),
+    Column("paid", String(32)),
+)
+"""A crowd worker's id and submission, encrypted with the study's key until they are paid; then ``sealed`` is erased."""
+
+closing = Table(
+    "closing",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("raters", Integer, nullable=False),
+    Column("ratings", Integer, nullable=False),
+    Column("ratings_sha256", String(64), nullable=False),
+    Column("texts_sha256", String(64), nullable=False),
+)
+"""The end of collection. A later row is written only where a person had the own ratings deleted afterwards."""

@@ -12,8 +12,6 @@ from facesr.bench.study.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
-RATED = ("main", "repeat", "gold", "attention")
-
 
 @dataclass(frozen=True)
 class Overview:
@@ -81,8 +79,10 @@ def overview(study: Study) -> Overview:
     people = reading.raters(study)
     simulated = int(people["simulated"].astype(bool).sum()) if len(people) else 0
     people = people[~people["simulated"].astype(bool)] if len(people) else people
+    out = study.excluded()
+    people = people.assign(excluded=[out.get(name, "") for name in people["name"]])
     table = study.ratings(excluded=True)
-    rated = table[table["kind"].isin(RATED)]
+    rated = table[table["kind"].isin(reading.RATED)]
     each = rated.groupby("rater")
     checks = rated[rated["correct"].notna()].groupby("rater")["correct"]
     columns = {
@@ -99,7 +99,7 @@ def overview(study: Study) -> Overview:
         people[name] = people[name].fillna(0).astype(int)
     people["hidden_s"] = people["hidden_s"].astype(float).fillna(0.0)
     people["median_s"] = people["median_s"].astype(float)
-    kept = [c for c in people.columns if c not in {"simulated", "source"}]
+    kept = [c for c in people.columns if c not in {"simulated", "source", "agreed", "device"}]
     return Overview(
         study.name,
         people[kept].reset_index(drop=True),

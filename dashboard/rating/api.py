@@ -7,107 +7,38 @@ browser send something (CSRF) sends it without a name. Texts reach the page as J
 from __future__ import annotations
 
 import hashlib
-import hmac
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import OperationalError
 
-from facesr.bench.study import Study, store
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import Study, closing, crowd, store, wording
 from facesr.bench.study import tables as t
 from facesr.bench.study.database import writing
-from facesr.dashboard.rating.limits import Limiter
-from facesr.dashboard.rating.texts import languages, texts
+from facesr.bench.study.payments import completion_code
+from facesr.dashboard.rating.limits import Bounded, Limiter
+from facesr.dashboard.rating.messages import (
+    Consent,
+    Happenings,
+    Join,
+    Leaving,
+    Position,
+    Problem,
+    Rating,
+    Stored,
+    Unfit,
+    fractional,
+)
 
-MAX_BODY = 64 * 1024
 MAX_EVENTS = 5000
 """Events kept of one rater: a page that reports without end cannot fill the disk."""
-
-Number = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=0, le=1_000_000)]
-Position = Annotated[int, Path(ge=1, le=1_000_000)]
-PLAIN = r"^[^\x00-\x1f\x7f]*$"
-
-
-class Shown(BaseModel):
-    """How the item was on the screen when it was answered."""
-
-    model_config = ConfigDict(extra="forbid")
-    shown: Annotated[str, Field(max_length=32, pattern=r"^[0-9T:.Z+-]*$")] | None = None
-    dpr: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
-    device_pixels: Number | None = None
-    css_px: Number | None = None
-    viewport_width: Whole | None = None
-    viewport_height: Whole | None = None
-    pinch: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
-    loaded_ms: Number | None = None
-    hidden_ms: Number | None = None
-    verified: bool | None = None
-
-
-class Rating(BaseModel):
-    """An answer. ``score`` is null for an example that was seen; ``revision`` counts the corrections of this item."""
-
-    model_config = ConfigDict(extra="forbid")
-    score: Annotated[int, Field(ge=0, le=9, strict=True)] | None
-    revision: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
-    rt_ms: Number | None = None
-    input: Literal["key", "mouse", "touch", ""] = ""
-    shown: Shown | None = None
-
-
-class Stored(BaseModel):
-    """``stored``: whether this send was new; ``next``: the position to answer now; ``rest``: seconds to rest before it."""
-
-    stored: bool
-    next: int
-    rest: float = 0.0
-
-
-class Consent(BaseModel):
-    """Agreement to take part."""
-
-    model_config = ConfigDict(extra="forbid")
-    agreed: Literal[True]
-    locale: Annotated[str, Field(max_length=12, pattern=r"^[A-Za-z0-9-]*$")] = "en"
-
-
-class Happening(BaseModel):
-    """Something the page saw: hidden, visible, zoom, resize, offline, online, break, resumed."""
-
-    model_config = ConfigDict(extra="forbid")
-    kind: Literal["hidden", "visible", "zoom", "resize", "offline", "online", "break", "rest", "resumed", "fractional"]
-    position: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    detail: Annotated[str, Field(max_length=200, pattern=PLAIN)] = ""
-    at: Annotated[str, Field(max_length=32, pattern=r"^[0-9T:.Z+-]*$")] = ""
-
-
-class Happenings(BaseModel):
-    """A batch of events."""
-
-    model_config = ConfigDict(extra="forbid")
-    events: Annotated[list[Happening], Field(max_length=200)]
-
-
-class Join(BaseModel):
-    """Taking a place in a study that is open to a crowd. ``worker``: PROLIFIC_PID or workerId; it is stored as a keyed hash only."""
-
-    model_config = ConfigDict(extra="forbid")
-    source: Literal["prolific", "mturk", "open"]
-    worker: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")] = ""
-
-
-class Problem(BaseModel):
-    """Why a request was not taken."""
-
-    detail: str
 
 
 @dataclass
@@ -142,7 +73,8 @@ def _identify(study: Study, limits: Limits) -> Callable[..., store.Rater]:
         rater = store.by_token(study.engine, token.strip()) if scheme.lower() == "bearer" and token.strip() else None
         if rater is None or rater.status == "replaced":
             _limit(limits.wrong, address)
-            raise HTTPException(401, "this personal link is not valid", {"WWW-Authenticate": "Bearer"})
+            why = (rater.departed if rater else None) or "this personal link is not valid"
+            raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
         _limit(limits.rater, str(rater.id))
         return rater
 
@@ -154,20 +86,12 @@ def _limit(limiter: Limiter, key: str) -> None:
         raise HTTPException(429, "too many requests", {"Retry-After": str(max(1, round(wait)))})
 
 
-def _small(request: Request) -> bool:
-    length = request.headers.get("content-length", "0")
-    return length.isdecimal() and int(length) <= MAX_BODY and "transfer-encoding" not in request.headers
-
-
 def _guard(app: FastAPI) -> None:
-    """Refuse large bodies before they are read, and answer 503 where the database is away, so that the page tries again."""
+    """Headers of every answer, one sentence for what cannot be read, and 503 where the database is away, so that the page tries again."""
+    app.add_middleware(Bounded)
 
     @app.middleware("http")
     async def headers(request: Request, call_next: Callable[[Request], Any]) -> Response:
-        if request.method in {"POST", "PUT", "PATCH"} and not _small(request):
-            return Response(
-                '{"detail":"the request is too large, or does not say how large it is"}', 413, media_type="application/json"
-            )
         response: Response = await call_next(request)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -189,29 +113,32 @@ def _guard(app: FastAPI) -> None:
 
 
 def _entry(app: FastAPI, study: Study, limits: Limits) -> None:
-    own = study.path / "texts"
-
     @app.get("/texts", responses=_answers(422))
     def words(locale: Annotated[str, Query(max_length=35)] = "en") -> dict[str, Any]:
-        """The page's words in the language that fits best."""
-        chosen, found = texts(locale, own)
-        return {"locale": chosen, "languages": languages(own), "texts": found, "join": study.design.join}
+        """The page's words in the language offered that fits best; ``sha256`` is what a rater agrees to."""
+        chosen, found = study.words(locale)
+        offered = sorted(study.design.texts) or [chosen]
+        agreed = wording.digest(study.design.texts.get(chosen, found))
+        return {"locale": chosen, "languages": offered, "texts": found, "sha256": agreed, "join": study.design.join}
 
-    @app.post("/join", responses=_answers(403, 409, 422))
-    def join(request: Request, asked: Join) -> dict[str, str]:
-        """Take a place, or find the place of a returning worker; answers with a personal token."""
+    @app.post("/join", responses=_answers(403, 409, 422, 423))
+    def join(request: Request, asked: Join) -> Response:
+        """Take a place, or find the place of a returning worker; answers with a personal token, or with why not and where to go."""
         _limit(limits.join, request.client.host if request.client else "")
         if asked.source != study.design.join:
             raise HTTPException(
                 403, "this study is by personal invitation" if study.design.join == "invited" else "not open this way"
             )
-        if asked.source != "open" and not asked.worker:
-            raise HTTPException(422, "the worker's id is missing")
-        alias = store.pseudonym(study.secret, asked.source, asked.worker) if asked.worker else None
-        found = store.take_place(study.engine, rows=study.design.raters, source=asked.source, alias=alias)
-        if found is None:
-            raise HTTPException(409, "full")
-        return {"token": found[1]}
+        try:
+            worker = crowd.clean_id(asked.source, asked.worker) if asked.source != "open" or asked.worker.strip() else ""
+            submission = crowd.clean_id(asked.source, asked.submission, "submission id") if asked.submission.strip() else ""
+        except FaceSRError as error:
+            raise HTTPException(422, str(error)) from None
+        found = crowd.join(study, worker, submission=submission, device=asked.device)
+        if found.refused:
+            code = 423 if found.refused == "paused" else 409
+            return JSONResponse({"detail": found.refused, "url": found.url}, code)
+        return JSONResponse({"token": found.token})
 
 
 def _session(app: FastAPI, study: Study, identified: Any) -> None:
@@ -227,6 +154,8 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         rules = {k: getattr(design, k) for k in kept}
         return {
             **rules,
+            "study": study.digest[:16],
+            "closed": closing.seal_of(study) is not None,
             "rater": rater.name,
             "status": rater.status,
             "consented": rater.consent is not None,
@@ -236,11 +165,27 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
             "rest": rest,
         }
 
-    @app.post("/consent", responses=_answers(401, 422))
+    @app.post("/consent", responses=_answers(401, 409, 422))
     def consent(given: Consent, rater: store.Rater = identified) -> dict[str, bool]:
-        """Note that the rater agreed to take part."""
-        store.consent(study.engine, rater, given.locale)
+        """Note that the rater agreed to take part, and to which texts."""
+        chosen, found = study.words(given.locale or "en")
+        if given.locale and given.locale != chosen:
+            raise HTTPException(422, f"this study is not offered in the language {given.locale!r}")
+        agreed = wording.digest(study.design.texts.get(chosen, found))
+        if given.sha256 and given.sha256 != agreed:
+            raise HTTPException(409, "these are not the study's texts: please load the page again")
+        store.consent(study.engine, rater, chosen, agreed)
         return {"consented": True}
+
+    @app.post("/withdraw", responses=_answers(401, 409, 422))
+    def withdraw(leaving: Leaving, rater: store.Rater = identified) -> dict[str, str]:
+        """Give the place back, and on request have everything removed; answers with the address to go to."""
+        return {"url": _depart(study, rater, "returned", "the rater withdrew", erase=leaving.erase)}
+
+    @app.post("/screened", responses=_answers(401, 409, 422))
+    def screened(unfit: Unfit, rater: store.Rater = identified) -> dict[str, str]:
+        """Free the place of someone who may not take part; answers with the address to go to."""
+        return {"url": _depart(study, rater, "screened", unfit.reason, erase=False)}
 
     @app.get("/stimuli/{name}", response_class=Response, responses={**_answers(401, 404, 422), 200: {"content": {"image/png": {}}}})
     def stimulus(
@@ -256,6 +201,7 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
             ).scalar_one_or_none()
         if known is None:
             raise HTTPException(404, "no such image")
+        store.note_sent(study.engine, rater, name)
         headers = {"ETag": f'"{known}"', "Cache-Control": "private, max-age=86400, immutable"}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
@@ -272,11 +218,18 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         """The completion code, once every rating has arrived."""
         if rater.status != "done":
             raise HTTPException(409, "there are items left")
-        code = (
-            study.design.completion_code
-            or hmac.new(study.secret, f"done:{rater.id}".encode(), hashlib.sha256).hexdigest()[:8].upper()
-        )
+        code = completion_code(study, rater.id)
         return {"code": code, "url": study.design.completion_url.replace("{code}", code)}
+
+
+def _depart(study: Study, rater: store.Rater, why: str, reason: str, *, erase: bool) -> str:
+    try:
+        url = crowd.depart(study, rater.name, why, reason)
+        if erase:
+            store.delete_rater(study.engine, rater.name)
+    except FaceSRError as error:
+        raise HTTPException(409, str(error)) from None
+    return url
 
 
 def _item(row: Any) -> dict[str, Any]:
@@ -293,7 +246,7 @@ def _item(row: Any) -> dict[str, Any]:
 def _answering(app: FastAPI, study: Study, identified: Any) -> None:
     design = study.design
 
-    @app.put("/ratings/{position}", responses=_answers(401, 403, 404, 409, 422, 423))
+    @app.put("/ratings/{position}", responses=_answers(401, 403, 404, 409, 410, 422, 423))
     def rate(position: Position, rating: Rating, rater: store.Rater = identified) -> Stored:
         """Store an answer. Sending it again, or late, changes nothing and says so."""
         if rater.consent is None:
@@ -311,9 +264,12 @@ def _answering(app: FastAPI, study: Study, identified: Any) -> None:
             rt_ms=rating.rt_ms,
             input=rating.input,
             shown=rating.shown.model_dump() if rating.shown else None,
+            keep_minutes=0.0 if design.join == "invited" else design.reserve_minutes,
         )
         if answer.problem:
             raise HTTPException(_CODES.get(answer.problem, 409), answer.problem)
+        if answer.finished:
+            crowd.carry_out_rules(study, [rater.name])
         rest = 0.0
         if answer.stored and design.session_minutes:
             with study.engine.connect() as connection:
@@ -336,12 +292,7 @@ _CODES = {
     "paused": 423,
     "replaced": 401,
     "deleted": 401,
+    "the study is closed": 410,
     "a score is missing": 422,
     "anchors are seen, not rated": 422,
 }
-
-
-def fractional(shown: Shown) -> bool:
-    """Whether the browser had to interpolate, or may have: a fractional device pixel ratio, or a pinch zoom."""
-    ratio = shown.dpr or 1.0
-    return abs(ratio - round(ratio)) > 0.01 or abs((shown.pinch or 1.0) - 1) > 0.01

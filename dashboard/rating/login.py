@@ -96,8 +96,11 @@ class Login:
             return self._form("Too many tries: wait a minute.", 429)
         if not _same_origin(request):
             return self._form("This form was sent by another page.", 403)
-        body = await request.body() if int(request.headers.get("content-length", "0") or 0) <= 4096 else b""
-        values = parse_qs(body.decode("utf-8", "replace"))
+        body = (await request.body()).decode("utf-8", "replace")  # ``limits.Bounded`` has read it, and bounded it
+        try:
+            values = parse_qs(body, max_num_fields=8)
+        except ValueError:
+            return self._form("The form cannot be read: please try again.", 400)
         cookie = self._cookie(request.scope, "facesr_csrf")
         if not cookie or not hmac.compare_digest(cookie.encode(), values.get("csrf", [""])[0].encode()):
             return self._form("The form was too old: please try again.", 403)
@@ -133,7 +136,10 @@ class Login:
 
 def _same_origin(request: Request) -> bool:
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:  # such as "http://[", which is no address at all
+        return False
 
 
 def guard(app: ASGIApp, password: str, secret: bytes) -> Any:

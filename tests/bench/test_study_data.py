@@ -331,7 +331,8 @@ def test_overview_has_no_scores(study: Study, tmp_path: Path) -> None:
     assert (row["done"], row["of"], row["rated"], row["wrong"], row["checks"]) == (17, 17, 13, 1, 1)
     assert row["median_s"] == 1.5
     assert row["hidden_s"] == pytest.approx(0.13)
-    assert (seen.finished, seen.missing) == (1, 2 * 12)
+    assert (seen.finished, seen.missing) == (0, 2 * 12)  # the plan leaves out who gets every attention item wrong
+    assert row["excluded"] == "attention_wrong: 1 of 1 attention items wrong, more than 50%"
     assert int(seen.rate["ratings"].sum()) == 13
     assert "score" not in seen.raters.columns
     assert "r001" in seen.text()

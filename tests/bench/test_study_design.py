@@ -134,12 +134,12 @@ def test_a_foreign_database_is_refused(run: Run, tmp_path: Path) -> None:
         ({"images": 400}, r"400 images asked for, but only 12 of the run's 12 faces"),
         ({"images": 11, "anchors": 2}, r"2 anchors and 0 gold items need faces outside the main set, and the run has 1 left"),
         ({"method": "acr-hr", "conditions": ["bicubic", "psp"]}, r"hidden reference needs the condition 'hr'"),
-        ({"method": "acrr"}, r"method 'acrr' is unknown: did you mean 'acr'\?"),
+        ({"method": "acrr"}, r"'method' is 'acrr': did you mean 'acr'\?"),
         ({"conditions": ["psp"]}, r"at least two different conditions, not psp"),
         ({"gap": 12}, r"at least 13 faces a rater, here 4"),
         ({"scale_factor": 4}, r"no images at x4: choose from x8"),
         ({"face_names": ["000000", "nobody"]}, r"no face 'nobody'"),
-        ({"raters": 0, "zoom": 0.1}, r"raters 0 is too small.*zoom 0.1 is too small"),
+        ({"raters": 0, "zoom": 0.1}, r"'raters' is 0: must be at least 1[\s\S]*'zoom' is 0.1: must be at least 0.5"),
     ],
 )
 def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, options: dict[str, object], message: str) -> None:

@@ -58,6 +58,7 @@ def attack(described: Any, examples: int, token: str | None) -> set[str]:
 
 OPERATIONS = {
     "GET /texts", "POST /join", "GET /session", "POST /consent", "GET /stimuli/{name}", "GET /done", "PUT /ratings/{position}", "POST /events",
+    "POST /withdraw", "POST /screened",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "dashboard" / "rating" / "watch.py"
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Study]:
     """One rater in the middle, one not begun, two simulated ones; two must finish."""
-    made = small_study(tmp_path, stop_raters=1, attention=1)
+    made = small_study(tmp_path, stop_raters=1, attention=1, analysis={"exclude_raters": {"attention_wrong": 1.0}})
     simulate(made, 2)
     rater, _ = store.invite(made.engine, rows=3)
     store.invite(made.engine, rows=3)
