@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import F64, U8
+from facesr.bench.imaging.resample import KERNELS, resize8
 
 ARCFACE_TEMPLATE: F64 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -125,13 +126,14 @@ def align_ffhq(image: U8, landmarks5: ArrayLike, size: int, *, oversample: int =
     """Cut the FFHQ frame out of a photo (H, W, 3) uint8 RGB and bring it to ``size``.
 
     As the published scripts: reduce by a whole factor where the photo is much larger, reflect and blur what lies outside, sample
-    bilinearly at ``oversample`` times the size (FFHQ renders 4096 for 1024), then reduce: ``lanczos`` (theirs) or ``box``.
+    bilinearly at ``oversample`` times the size (FFHQ renders 4096 for 1024), then reduce: ``lanczos`` (theirs), or a kernel of
+    ``facesr.bench.imaging.KERNELS``.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 4:
         raise FaceSRError(f"a photo must be uint8 RGB (H, W, 3) of at least 4 pixels a side, not {image.dtype} {image.shape}")
-    if size < 1 or oversample < 1 or reduce not in ("lanczos", "box"):
+    if size < 1 or oversample < 1 or reduce not in ("lanczos", *KERNELS):
         raise FaceSRError(
-            f"size {size}, oversample {oversample}, reduce {reduce!r}: sides from 1 up, and lanczos or box, are needed"
+            f"size {size}, oversample {oversample}, reduce {reduce!r}: sides from 1 up, and lanczos or a known kernel, are needed"
         )
     from PIL import Image
 
@@ -149,10 +151,17 @@ def align_ffhq(image: U8, landmarks5: ArrayLike, size: int, *, oversample: int =
     # Pillow's QUAD counts from pixel corners.
     corners = tuple((quad + 0.5).ravel())
     sampled = Image.fromarray(pixels).transform((render, render), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
-    if oversample > 1:
-        sampled = sampled.resize((size, size), Image.Resampling.LANCZOS if reduce == "lanczos" else Image.Resampling.BOX)
+    if oversample > 1 and reduce == "lanczos":
+        sampled = sampled.resize((size, size), Image.Resampling.LANCZOS)
+    made = np.array(sampled)
     scale = size / frame.side
-    return Aligned(np.array(sampled), frame, scale, outside, _reasons(scale, outside, size, frame.side))
+    return Aligned(
+        made if len(made) == size else resize8(made, size, reduce),
+        frame,
+        scale,
+        outside,
+        _reasons(scale, outside, size, frame.side),
+    )
 
 
 def _reasons(scale: float, outside: float, size: int, side: float) -> tuple[str, ...]:

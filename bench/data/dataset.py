@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from facesr.bench import reading
+from facesr.bench.data import manifest
+from facesr.bench.data.manifest import MANIFEST
+from facesr.bench.data.names import same
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import SUFFIXES
 
 DEMO = Path(__file__).parent / "demo"
-MANIFEST = "manifest.json"
+UNREADABLE = "unreadable"
+"""Stands for the sha256 of a file that cannot be read: the face stays in the set, and its cells say why they have no value."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """``total``: faces in the whole split, so that a table can say "2,790 of 2,824"; ``note``: what a table must say of the data."""
+    """``total``: faces in the whole split, so that a table can say "2,790 of 2,824"; ``note``: what a table must say of the data.
+
+    ``unused``: files of the folder that are no faces, by name; who starts a run is shown them.
+    """
 
     name: str
     faces: tuple[Face, ...]
     total: int
     note: str = ""
+    unused: tuple[str, ...] = ()
 
 
 def sha256(path: Path) -> str:
-    """sha256 of a file's bytes."""
+    """sha256 of a regular file's bytes."""
+    reading.check_regular(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -60,51 +68,67 @@ def find(dataset: str, split: str, size: int) -> Dataset:
     )
 
 
+def image_files(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The images of a folder by name (its stem), and the names of what else lies there. Two of one name are an error: pairing is by name."""
+    try:
+        entries = sorted(folder.iterdir())
+    except FileNotFoundError:
+        raise FaceSRError(f"no folder {folder}") from None
+    except OSError as error:
+        raise FaceSRError(f"{folder} cannot be listed ({error.strerror})") from None
+    found: dict[str, Path] = {}
+    alike: dict[str, list[str]] = defaultdict(list)
+    other = []
+    for file in entries:
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and not file.is_dir():
+            found[file.stem] = file
+            alike[same(file.stem)].append(file.name)
+        else:
+            other.append(file.name)
+    if twice := [names for names in alike.values() if len(names) > 1]:
+        raise FaceSRError(
+            f"{folder} has several images named {Path(twice[0][0]).stem!r} ({', '.join(twice[0])}): faces are told apart by name"
+        )
+    return found, tuple(other)
+
+
 def from_folder(folder: Path, split: str = "all") -> Dataset:
-    """All images of a folder (or of its manifest); pairing is by stem, so two files of one stem are an error."""
-    if not folder.is_dir():
-        raise FaceSRError(f"no folder {folder}")
+    """All images of a folder (or of its manifest). An image that cannot be read stays in the set; its cells will say so."""
     if (folder / MANIFEST).is_file():
         return from_manifest(folder, split)
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    files, unused = image_files(folder)
     if not files:
         raise FaceSRError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
-    twice = [stem for stem, count in Counter(f.stem for f in files).items() if count > 1]
-    if twice:
-        raise FaceSRError(f"{folder} has several images named {twice[0]!r}: faces are told apart by name")
-    faces = tuple(Face(f.stem, f.resolve(), sha256(f)) for f in files)
-    return Dataset(folder.name, faces, len(faces), f"folder {folder.name}")
+    if split != "all":
+        raise FaceSRError(f"{folder} has no manifest, and so no split {split!r}: use split 'all', or prepare the data")
+    return Dataset(
+        folder.name, tuple(_face(name, files[name]) for name in sorted(files)), len(files), f"folder {folder.name}", unused
+    )
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a prepared folder."""
-    file = folder / MANIFEST
+def _face(name: str, file: Path) -> Face:
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FaceSRError(f"{file}: cannot be read ({error}); prepare the data again") from None
-    return manifest
+        return Face(name, file.parent.resolve() / file.name, sha256(file))
+    except FaceSRError:
+        return Face(name, file.absolute(), UNREADABLE)
 
 
 def from_manifest(folder: Path, split: str = "all") -> Dataset:
     """The faces of one split, with attributes and landmarks. Every file is hashed; one that changed since is an error."""
-    manifest = read_manifest(folder)
-    rows = [row for row in manifest["faces"] if split == "all" or row.get("split", split) == split]
+    found = manifest.read(folder)
+    rows = found.of(split)
     if not rows:
         raise FaceSRError(f"{folder} has no faces of split {split!r}")
     faces, changed = [], []
     for row in rows:
-        file = (folder / row["file"]).resolve()
+        file = folder.resolve() / row.file
         digest = sha256(file) if file.is_file() else "missing"
-        if digest != row["sha256"]:
-            changed.append(row["file"])
-        marks = row.get("landmarks")
-        landmarks = tuple((float(x), float(y)) for x, y in marks) if marks else None
-        faces.append(Face(file.stem, file, digest, {k: str(v) for k, v in row.get("attributes", {}).items()}, landmarks))
+        if digest != row.sha256:
+            changed.append(row.file)
+        landmarks = tuple((float(x), float(y)) for x, y in row.landmarks) if row.landmarks else None
+        faces.append(Face(row.name, file, digest, {k: str(v) for k, v in row.attributes.items()}, landmarks))
     if changed:
         raise FaceSRError(
             f"{folder}: {len(changed)} images are missing or not what was prepared, such as {changed[0]}: see 'facesr data verify {folder}'"
         )
-    total = manifest.get("total", len(rows))
-    count = total.get(split, len(rows)) if isinstance(total, dict) else total
-    return Dataset(str(manifest["name"]), tuple(sorted(faces, key=lambda f: f.name)), int(count), str(manifest.get("note", "")))
+    return Dataset(found.name, tuple(sorted(faces, key=lambda f: f.name)), found.count(split), found.note)

@@ -1,36 +1,45 @@
-"""Preparing faces: align where asked, reduce by one declared filter, save as PNG, and hash everything in a manifest."""
+"""Preparing faces: align where asked, reduce by one declared filter, save as PNG, and list everything of the source in a manifest."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from facesr import __version__
-from facesr.bench.data import celebahq, london
-from facesr.bench.data.dataset import MANIFEST, prepared_folder, read_manifest
-from facesr.bench.data.sources import Item, items, read_landmark_file
-from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.data import celebahq, london, manifest
+from facesr.bench.data.dataset import prepared_folder
+from facesr.bench.data.landmarks import LandmarkFile, Points, implausible
+from facesr.bench.data.manifest import MANIFEST, Manifest, Rejected, Row
+from facesr.bench.data.names import unique_names
+from facesr.bench.data.sources import Item, Source
+from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.faces import U8
-from facesr.bench.imaging.files import write_png, write_whole
+from facesr.bench.imaging.decode import decode, header_size
+from facesr.bench.imaging.files import write_png
 from facesr.bench.imaging.resample import resize8
 from facesr.bench.weights import with_fetch
 
-Points = tuple[tuple[float, float], ...]
 MAX_OUTSIDE = 0.25
 """A frame that lies further outside its photo than this share is rejected; below it, the share is noted."""
+LARGE = 12_000_000
+"""Images of more pixels are worked on one at a time, so that memory stays flat."""
+IN_FLIGHT = 256 << 20
+"""Bytes of undecoded images that wait in memory at once."""
 KNOWN = {
     "celeba-hq": "CelebA-HQ (Karras 2018): 30,000 faces, 1024 px; non-commercial research; split by CelebA's official partition",
     "ffhq": "FFHQ (Karras 2019): 70,000 faces, 1024 px, images1024x1024/00000/00000.png; CC BY-NC-SA and per image",
     "london": "Face Research Lab London Set (DeBruine and Jones 2017): 102 adults, 1350 px, with landmarks; CC BY 4.0",
     "demo": "eight faces sampled from a generator, 128 px, part of this project; nobody's portrait",
 }
+Progress = Callable[[str, int, int], None]
 
 
 class RejectedError(Exception):
@@ -39,7 +48,8 @@ class RejectedError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What to prepare. ``align``: bring unaligned photos to the CelebA-HQ/FFHQ frame; ``landmarks``: a CSV of five points an image."""
+    """What to prepare. ``align``: bring unaligned photos to the CelebA-HQ/FFHQ frame; ``landmarks``: a CSV of five points per image;
+    ``column``: the image column of parquet shards that have several."""
 
     dataset: str
     source: Path
@@ -51,124 +61,188 @@ class Request:
     landmarks: Path | None = None
     out: Path | None = None
     workers: int = 4
+    column: str = ""
 
     @property
     def folder(self) -> Path:
         """Where it goes."""
         return self.out or prepared_folder(self.dataset, self.size)
 
+    def check(self) -> None:
+        """Refuse options that would do nothing; every problem at once."""
+        hq, placed = self.dataset == "celeba-hq", self.dataset == "london"
+        problems = []
+        if self.dataset == "demo":
+            problems.append("the demo faces come with the project: there is nothing to prepare")
+        if not self.source.exists():
+            problems.append(f"no folder or archive {self.source}")
+        if hq and self.split not in celebahq.TOTALS:
+            problems.append(f"CelebA-HQ has no split {self.split!r}: {suggest(self.split, celebahq.TOTALS)}")
+        if not hq and self.split != "all":
+            problems.append(
+                f"--split {self.split}: only celeba-hq has splits; prepare the folder of one split, under a name of its own"
+            )
+        if not hq and self.mapping:
+            problems.append("--mapping: only celeba-hq has a mapping file")
+        if (hq or placed) and self.landmarks:
+            problems.append(f"--landmarks: the faces of {self.dataset} are placed already")
+        if placed and self.align:
+            problems.append("--align: the London set is aligned by its own landmarks")
+        if problems:
+            raise FaceSRError("; ".join(problems))
+
 
 @dataclass(frozen=True)
 class Job:
-    """One image on its way: the name it will have, and what is known of it."""
+    """One item on its way: the name it will have and what is known of it, or the reason why it is no face."""
 
     item: Item
-    name: str
+    name: str = ""
     split: str = "all"
     attributes: Mapping[str, str] = field(default_factory=dict)
     points: Points | None = None
+    reason: str = ""
 
 
-def prepare(request: Request, progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> dict[str, Any]:
-    """Prepare a data set; returns its manifest. A face that cannot be used is listed with its reason, never dropped silently."""
-    if not request.source.exists():
-        raise FaceSRError(f"no folder or archive {request.source}")
-    jobs, rejected, total = _jobs(request)
-    folder = request.folder
+@dataclass(frozen=True)
+class Work:
+    """The jobs of a request, in order; what each split has in all ('' where that is what comes out); images of other splits; remarks."""
+
+    jobs: Iterator[Job]
+    count: int
+    total: Mapping[str, int] = field(default_factory=dict)
+    not_asked: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def prepare(request: Request, progress: Progress = lambda what, done, total: None) -> Manifest:
+    """Prepare a data set; returns its manifest. What cannot be used is listed with its reason; nothing is dropped."""
+    request.check()
+    work = _work(request)
+    if not work.count:
+        raise FaceSRError(f"{request.source} holds no images{'' if request.split == 'all' else f' of split {request.split!r}'}")
     try:
-        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (request.folder / "images").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FaceSRError(f"{folder}: cannot be written ({error.strerror})") from None
-    rows: list[dict[str, Any]] = []
+        raise FaceSRError(f"{request.folder}: cannot be written ({error.strerror})") from None
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
     seen: dict[str, str] = {}
-    for done, (job, result) in enumerate(_in_order(request, jobs), 1):
-        progress("prepare", done, total.get(request.split, total["all"]))
-        if isinstance(result, str):
-            rejected.append({"source": job.item.name, "reason": result})
-        elif result["sha256"] in seen:
-            rejected.append({"source": job.item.name, "reason": f"the same image as {seen[result['sha256']]}"})
-            if job.name != seen[result["sha256"]]:
-                (folder / result["file"]).unlink(missing_ok=True)
-        else:
-            seen[result["sha256"]] = job.name
+    images = 0
+    for done, (job, result) in enumerate(_in_order(request, work.jobs), 1):
+        progress("prepare", min(done, work.count), work.count)
+        images += job.item.image
+        if isinstance(result, Row) and result.sha256 in seen:
+            (request.folder / result.file).unlink(missing_ok=True)
+            result = f"the same image as {seen[result.sha256]}"
+        if isinstance(result, Row):
+            seen[result.sha256] = job.name
             rows.append(result)
+        else:
+            rejected.append(Rejected(job.item.name, result))
     if not rows:
-        reasons = "; ".join(f"{r['source']}: {r['reason']}" for r in rejected[:3])
+        reasons = "; ".join(f"{r.source}: {r.reason}" for r in rejected[:3])
         raise FaceSRError(f"{request.source}: no usable face ({len(rejected)} rejected: {reasons})")
-    manifest = _manifest(request, rows, rejected, total)
-    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
-    return manifest
+    made = _manifest(request, work, rows, rejected, images)
+    manifest.write(request.folder, made)
+    return made
 
 
-def _manifest(
-    request: Request, rows: list[dict[str, Any]], rejected: list[dict[str, str]], total: dict[str, int]
-) -> dict[str, Any]:
-    """The manifest; splits prepared earlier into the same folder stay."""
+def _manifest(request: Request, work: Work, rows: list[Row], rejected: list[Rejected], images: int) -> Manifest:
+    """The manifest; splits of the same set prepared earlier into the same folder stay, and what does not stay is said."""
+    notes = list(work.notes)
     if (request.folder / MANIFEST).is_file():
-        old = read_manifest(request.folder)
-        new = {row["file"] for row in rows}
-        if old.get("size") == request.size and old.get("reduce") == request.reduce:
-            splits = {row["split"] for row in rows}
-            rows += [row for row in old["faces"] if row.get("split") not in splits and row["file"] not in new]
-    fixed = total if request.dataset == "celeba-hq" else {"all": len(rows) + len(rejected)}
-    return {
-        "name": request.dataset,
-        "size": request.size,
-        "reduce": request.reduce,
-        "aligned_here": request.align or request.dataset == "london",
-        "made_by": f"facesr {__version__}",
-        "total": fixed,
-        "faces": sorted(rows, key=lambda r: str(r["file"])),
-        "rejected": rejected,
-    }
+        old = manifest.read(request.folder)
+        files, splits = {row.file for row in rows}, {row.split for row in rows}
+        alike = (old.name, old.size, old.reduce) == (request.dataset, request.size, request.reduce)
+        kept = [row for row in old.faces if alike and row.split not in splits and row.file not in files]
+        lost = len([row for row in old.faces if row.file not in files]) - len(kept)
+        rows = rows + kept
+        sources = {row.source for row in rows} | {r.source for r in rejected}
+        rejected = rejected + [r for r in old.rejected if kept and r.source not in sources]
+        if lost:
+            notes.append(
+                f"{lost} faces of an earlier preparation of this folder are no longer in the manifest; their images are still there"
+            )
+    return Manifest(
+        name=request.dataset,
+        size=request.size,
+        reduce=request.reduce,
+        aligned_here=request.align or request.landmarks is not None or request.dataset == "london",
+        made_by=f"facesr {__version__}",
+        total=work.total or {"all": images},
+        not_asked=work.not_asked,
+        faces=tuple(sorted(rows, key=lambda r: r.file)),
+        rejected=tuple(rejected),
+        notes=tuple(notes),
+    )
 
 
-def _in_order(request: Request, jobs: Iterator[Job]) -> Iterator[tuple[Job, dict[str, Any] | str]]:
+# -- one image -------------------------------------------------------------------------------------------------------------------
+
+
+def _in_order(request: Request, jobs: Iterator[Job]) -> Iterator[tuple[Job, Row | str]]:
     """Work in threads on a few images at a time, so that memory stays flat; results come in order."""
+    large = threading.Lock()
     with ThreadPoolExecutor(request.workers) as pool:
-        waiting: list[tuple[Job, Future[dict[str, Any] | str]]] = []
+        waiting: list[tuple[Job, Future[Row | str]]] = []
         for job in jobs:
-            waiting.append((job, pool.submit(_one, request, job)))
-            if len(waiting) >= 2 * request.workers:
+            waiting.append((job, pool.submit(_one, request, job, large)))
+            while len(waiting) >= 2 * request.workers or sum(len(j.item.data) for j, _ in waiting) > IN_FLIGHT:
                 first, future = waiting.pop(0)
                 yield first, future.result()
         for job, future in waiting:
             yield job, future.result()
 
 
-def _one(request: Request, job: Job) -> dict[str, Any] | str:
+def _one(request: Request, job: Job, large: threading.Lock) -> Row | str:
+    if job.reason:
+        return job.reason
+    item = job.item
     try:
-        image, points, note = _bring(request, job, job.item.decode())
+        data = item.read()
+        width, height = header_size(data, item.name)
+        with large if width * height > LARGE else nullcontext():
+            picture = decode(data, item.name)
+            image, points, note = _bring(request, job, picture.pixels)
     except WeightsMissing:
         raise  # no detector on this machine: that is not the face's fault
     except (RejectedError, FaceSRError) as error:
-        return str(error).removeprefix(f"{job.item.file}: ").removeprefix(f"{job.item.name}: ")
+        return str(error).removeprefix(f"{item.file}: ").removeprefix(f"{item.name}: ")
     file = f"images/{job.name}.png"
-    data = write_png(request.folder / file, image)
-    row: dict[str, Any] = {"file": file, "sha256": hashlib.sha256(data).hexdigest(), "source": job.item.name, "split": job.split}
-    row |= {"attributes": dict(job.attributes), "landmarks": points and [[round(x, 2), round(y, 2)] for x, y in points]}
-    return row | ({"note": note} if note else {})
+    saved = write_png(request.folder / file, image)
+    return Row(
+        file=file,
+        sha256=hashlib.sha256(saved).hexdigest(),
+        source=item.name,
+        split=job.split,
+        attributes=dict(job.attributes),
+        landmarks=points and tuple((round(x, 2), round(y, 2)) for x, y in points),
+        note="; ".join((*picture.notes, *note)),
+    )
 
 
-def _bring(request: Request, job: Job, image: U8) -> tuple[U8, Points | None, str]:
+def _bring(request: Request, job: Job, image: U8) -> tuple[U8, Points | None, tuple[str, ...]]:
     """An image at the target size, its landmarks there, and what should be noted of it."""
     size = request.size
-    if not (request.align or job.points):
+    if not (request.align or request.landmarks or job.points):
         height, width, _ = image.shape
         if height != width:
             raise RejectedError(f"{width} x {height} pixels is not square: not an aligned face (use --align)")
         if height < size:
             raise RejectedError(f"{width} x {height} pixels: too small, would need enlarging to {size}")
-        return resize8(image, size, request.reduce), None, ""
+        return resize8(image, size, request.reduce), None, ()
     from facesr.bench.align import align_ffhq, map_points
 
     points = job.points or _detect(image)
-    aligned = align_ffhq(image, np.asarray(points), size, reduce="box" if request.reduce == "box" else "lanczos")
+    if problem := implausible(points):
+        raise RejectedError(f"its landmarks cannot be an upright face's: {problem}")
+    aligned = align_ffhq(image, np.asarray(points), size, reduce=request.reduce)
     if aligned.scale > 1:
         raise RejectedError(f"the face's frame has {aligned.frame.side:.0f} pixels: too small, would need enlarging to {size}")
     if aligned.out_of_frame > MAX_OUTSIDE:
         raise RejectedError(f"{aligned.out_of_frame:.0%} of the face's frame lies outside the photo")
-    return aligned.image, map_points(points, aligned.frame, size), "; ".join(aligned.reasons)
+    return aligned.image, map_points(points, aligned.frame, size), aligned.reasons
 
 
 def _detect(image: U8) -> Points:
@@ -180,74 +254,77 @@ def _detect(image: U8) -> Points:
     return face.points
 
 
-def _jobs(request: Request) -> tuple[Iterator[Job], list[dict[str, str]], dict[str, int]]:
-    """The images to prepare, those refused before decoding, and how many faces each split has in all."""
+# -- the jobs of each kind of set --------------------------------------------------------------------------------------------------
+
+
+def _work(request: Request) -> Work:
+    own = [request.folder / "images", request.folder / MANIFEST, request.mapping, request.landmarks]
+    source = Source(request.source, {p.resolve() for p in own if p is not None}, request.column)
     if request.dataset == "celeba-hq":
-        return _celebahq(request)
+        return _celebahq(request, source)
     if request.dataset == "london":
-        return _london(request)
-    if request.dataset == "demo":
-        raise FaceSRError("the demo faces come with the project: there is nothing to prepare")
-    points = read_landmark_file(request.landmarks) if request.landmarks else {}
-    listed = list(items(request.source)) if request.source.is_dir() and not points else None
-    count = len(listed) if listed is not None else sum(1 for _ in items(request.source))
-    rejected: list[dict[str, str]] = []
+        return _london(request, source)
+    listed = [item.name for item in source.items(load=False) if not item.reason]
+    names = iter(unique_names(listed))
+    points = LandmarkFile(request.landmarks).match(listed) if request.landmarks else {}
 
     def jobs() -> Iterator[Job]:
-        taken: set[str] = set()
-        for item in listed or items(request.source):
-            name = item.stem if item.stem not in taken else item.name.rpartition(".")[0].replace("/", "-")
-            taken.add(name)
-            if request.landmarks and item.stem not in points:
-                rejected.append({"source": item.name, "reason": f"no landmarks in {request.landmarks.name}"})
+        for item in source.items():
+            if item.reason:
+                yield Job(item, reason=item.reason)
+            elif request.landmarks and item.name not in points:
+                next(names)
+                yield Job(item, reason=f"no landmarks in {request.landmarks.name}")
             else:
-                yield Job(item, name, points=points.get(item.stem))
+                yield Job(item, next(names), points=points.get(item.name))
 
-    return jobs(), rejected, {"all": count}
+    return Work(jobs(), len(listed))
 
 
-def _celebahq(request: Request) -> tuple[Iterator[Job], list[dict[str, str]], dict[str, int]]:
-    if request.split not in celebahq.TOTALS:
-        raise FaceSRError(f"CelebA-HQ has no split {request.split!r}: choose from: {', '.join(celebahq.TOTALS)}")
-    splits = celebahq.read_mapping(celebahq.find_mapping(request.source, request.mapping))
-    names = [(i.stem, i.name) for i in items(request.source)]
-    celebahq.refuse_renumbered(
-        (s for s, _ in names), {part for _, n in names for part in n.split("/")[:-1]} | {request.source.name}
-    )
-    rejected: list[dict[str, str]] = []
+def _celebahq(request: Request, source: Source) -> Work:
+    mapping = celebahq.find_mapping(request.source, request.mapping)
+    splits = celebahq.read_mapping(mapping)
+    source = Source(source.path, {*source.skip, mapping.resolve()}, source.column)
+    names = [item.name for item in source.items(load=False) if not item.reason]
+    note = celebahq.refuse_renumbered(names, request.source.name, splits)
+    counts = Counter(splits[index] for name in names if (index := celebahq.index_of(Item(name).stem)) is not None)
 
     def jobs() -> Iterator[Job]:
-        seen: set[int] = set()
-        for item in items(request.source):
+        for item in source.items():
             index = celebahq.index_of(item.stem)
-            if index is None:
-                rejected.append({"source": item.name, "reason": "its name holds no CelebA-HQ index from 0 to 29999"})
+            if item.reason or index is None:
+                yield Job(item, reason=item.reason or "its name holds no CelebA-HQ index from 0 to 29999")
             elif request.split in ("all", splits[index]):
-                if index in seen:
-                    rejected.append({"source": item.name, "reason": f"CelebA-HQ index {index} is there twice"})
-                    continue
-                seen.add(index)
                 yield Job(item, f"{index:05d}", splits[index])
 
-    return jobs(), rejected, dict(celebahq.TOTALS)
+    asked = counts.total() if request.split == "all" else counts[request.split]
+    others = {split: n for split, n in counts.items() if request.split not in ("all", split)}
+    return Work(jobs(), asked, celebahq.TOTALS, others, (note,) if note else ())
 
 
-def _london(request: Request) -> tuple[Iterator[Job], list[dict[str, str]], dict[str, int]]:
-    people = london.read_info(request.source)
-    listed = list(items(request.source))
-    rejected: list[dict[str, str]] = []
+def _london(request: Request, source: Source) -> Work:
+    people, info = london.read_info(request.source)
+    items = list(source.items(load=False))
+    names = iter(unique_names([item.name for item in items if not item.reason]))
+    templates = {item.file.with_suffix(".tem") for item in items if item.file}
 
     def jobs() -> Iterator[Job]:
-        for item in listed:
+        for item in items:
+            path = request.source / item.name
+            if item.reason:
+                if path not in templates and path != info:  # those are read, not lost
+                    yield Job(item, reason=item.reason)
+                continue
+            name = next(names)
             template = item.file.with_suffix(".tem") if item.file else None
             if template is None or not template.is_file():
-                rejected.append({"source": item.name, "reason": "no .tem landmark file beside it"})
+                yield Job(item, reason="no .tem landmark file beside it")
                 continue
             try:
                 points = london.read_tem(template)
             except FaceSRError as error:
-                rejected.append({"source": item.name, "reason": str(error)})
+                yield Job(item, reason=str(error))
                 continue
-            yield Job(item, item.stem, attributes=people.get(item.stem.split("_")[0].upper(), {}), points=points)
+            yield Job(item, name, attributes=people.get(item.stem.split("_")[0].upper(), {}), points=points)
 
-    return jobs(), rejected, {"all": len(listed)}
+    return Work(jobs(), len([item for item in items if not item.reason]))

@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesr.bench.data.dataset import read_manifest, sha256
+from facesr.bench.data import manifest
+from facesr.bench.data.dataset import sha256
 from facesr.bench.imaging.files import SUFFIXES
 
 
@@ -33,8 +34,7 @@ class Verdict:
 
 def verify(folder: Path) -> Verdict:
     """Compare a prepared folder with its manifest, byte for byte."""
-    manifest = read_manifest(folder)
-    known = {row["file"]: row["sha256"] for row in manifest["faces"]}
+    known = {row.file: row.sha256 for row in manifest.read(folder).faces}
     changed, missing, good = [], [], 0
     groups: dict[str, list[str]] = defaultdict(list)
     for file, digest in known.items():

@@ -14,8 +14,9 @@ import pytest
 
 from facesr.bench.data import celebahq
 from facesr.bench.data.dataset import find, from_folder, from_manifest, sha256
+from facesr.bench.data.manifest import Rejected
 from facesr.bench.data.prepare import Request, prepare
-from facesr.bench.data.sources import items
+from facesr.bench.data.sources import Source
 from facesr.bench.data.verify import verify
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb, resize8, write_png
@@ -71,10 +72,8 @@ def _as_parquet(root: Path) -> Path:
 def test_celebahq_in_every_form(tmp_path: Path, mapping: Path, form: Callable[[Path], Path]) -> None:
     source = form(tmp_path / "source")
     manifest = prepare(Request("celeba-hq", source, size=32, mapping=mapping, out=tmp_path / "out"))
-    rows = {Path(r["file"]).stem: r for r in manifest["faces"]}
-    assert set(rows) == {f"{i:05d}" for i in INDICES}
-    assert {n: r["split"] for n, r in rows.items()} == {f"{i:05d}": _split(i) for i in INDICES}
-    assert manifest["total"] == {"train": 24_183, "val": 2_993, "test": 2_824, "all": 30_000}
+    assert {r.name: r.split for r in manifest.faces} == {f"{i:05d}": _split(i) for i in INDICES}
+    assert manifest.total == {"train": 24_183, "val": 2_993, "test": 2_824, "all": 30_000}
     assert np.array_equal(read_rgb(tmp_path / "out/images/00017.png"), resize8(picture(17, 64), 32, "box"))
     one = from_manifest(tmp_path / "out", "test")
     assert (len(one.faces), one.total) == (1, 2_824)  # the table says "1 of 2,824"
@@ -103,13 +102,64 @@ def test_renumbered_folders_are_refused(tmp_path: Path, mapping: Path) -> None:
         write_png(folder / f"{i}.png", picture(i, 32))
     with pytest.raises(FaceSRError, match="renumbered for each split"):
         prepare(Request("celeba-hq", folder, size=32, mapping=mapping, out=tmp_path / "out"))
-    with pytest.raises(FaceSRError, match="size of the test split"):
-        celebahq.refuse_renumbered((str(i) for i in range(2_824)), {"images"})
-    celebahq.refuse_renumbered((str(i) for i in range(30_000)), {"CelebA-HQ-img"})
-    celebahq.refuse_renumbered(("3", "17"), {"test_img"})  # original numbers in a folder of that name are fine
+    splits = {i: _split(i) for i in range(30_000)}
+    for names, source, says in (
+        ([f"{i}.png" for i in range(2_824)], "images", "size of the test split"),
+        ([f"{i}.png" for i in range(1, 2_825)], "images", "size of the test split"),
+        ([f"{s}_img/{i}.png" for s in ("train", "val", "test") for i in range(3)], "data", "named after the train split"),
+        (
+            [f"{s}-00000-of-00001.parquet/{i}.png" for s in ("train", "test") for i in range(3)],
+            "data",
+            "named after the train split",
+        ),
+        ([f"{i:05d}.jpg" for i in range(1, 30_001)], "images", "above 29999"),
+        (["000001.jpg", "000017.jpg"], "images", "six digits"),
+        (["182638.jpg", "202599.jpg"], "img_align_celeba", "six digits"),
+        (["test/29999.png", "test/3.png"], "data", "index 3 is of the train split"),
+        (["a/5.png", "b/5.png"], "data", "is there twice, as a/5.png and as b/5.png"),
+        (["5.png", "5.jpg"], "data", "is there twice"),
+    ):
+        with pytest.raises(FaceSRError, match=says):
+            celebahq.refuse_renumbered(names, source, splits)
+    assert celebahq.refuse_renumbered((f"{i}.jpg" for i in range(30_000)), "CelebA-HQ-img", splits) == ""
+    assert celebahq.refuse_renumbered(("29990.png", "29999.png"), "test_img", splits) == ""  # original numbers are fine there
+    assert "is assumed" in celebahq.refuse_renumbered((f"{i}.png" for i in range(1000)), "images", splits)
 
 
-@pytest.mark.parametrize(("rows", "says"), [(["0 1 000002.jpg"], "1 of 30,000 rows"), (["<html>"], "0 of 30,000 rows")])
+def test_images_of_other_splits_are_counted_and_an_empty_split_is_refused(tmp_path: Path, mapping: Path) -> None:
+    source = _as_folder(tmp_path / "source")
+    made = prepare(Request("celeba-hq", source, size=32, split="test", mapping=mapping, out=tmp_path / "out"))
+    assert len(made.faces) == 1
+    assert made.not_asked == {"train": 4}
+    with pytest.raises(FaceSRError, match="no images of split 'val'"):
+        prepare(Request("celeba-hq", source, size=32, split="val", mapping=mapping, out=tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"split": "test"}, "only celeba-hq has splits"),
+        ({"mapping": Path("x")}, "only celeba-hq has a mapping"),
+        ({"dataset": "london", "align": True}, "aligned by its own landmarks"),
+        ({"dataset": "celeba-hq", "landmarks": Path("x")}, "placed already"),
+        ({"dataset": "demo"}, "nothing to prepare"),
+        ({"source": Path("absent")}, "no folder or archive absent"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(tmp_path: Path, more: dict[str, object], says: str) -> None:
+    with pytest.raises(FaceSRError, match=says):
+        prepare(Request(**{"dataset": "mine", "source": tmp_path, **more}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (["0 1 000002.jpg"], "1 of 30,000 rows"),
+        (["<html>", "<body>"], "0 of 30,000 rows"),
+        (["0 1 000003.jpg"], "contradicts itself"),
+        (["0 1 000002.jpg", "0 7 000008.jpg"], "contradicts itself or another"),
+    ],
+)
 def test_wrong_mapping_files(tmp_path: Path, rows: list[str], says: str) -> None:
     source = _as_folder(tmp_path / "source")
     with pytest.raises(FaceSRError, match="put it beside the images"):
@@ -117,7 +167,7 @@ def test_wrong_mapping_files(tmp_path: Path, rows: list[str], says: str) -> None
     (source / celebahq.MAPPING).write_text("\n".join(rows))
     with pytest.raises(FaceSRError, match=says):
         prepare(Request("celeba-hq", source, size=32, out=tmp_path / "out"))
-    with pytest.raises(FaceSRError, match="no split 'tset'"):
+    with pytest.raises(FaceSRError, match="no split 'tset': did you mean 'test'"):
         prepare(Request("celeba-hq", source, size=32, split="tset", out=tmp_path / "out"))
 
 
@@ -130,8 +180,8 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     write_png(source / "oblong.png", picture(3, 64)[:40])
     (source / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     manifest = prepare(Request("mine", source, size=32, out=tmp_path / "out"))
-    assert [r["file"] for r in manifest["faces"]] == ["images/good.png"]
-    reasons = {r["source"]: r["reason"] for r in manifest["rejected"]}
+    assert [r.file for r in manifest.faces] == ["images/good.png"]
+    reasons = {r.source: r.reason for r in manifest.rejected}
     assert set(reasons) == {"same.png", "small.png", "oblong.png", "broken.jpg"}
     assert "the same image as good" in reasons["same.png"]
     assert "too small" in reasons["small.png"]
@@ -167,7 +217,7 @@ def test_alignment_by_given_points_puts_the_eyes_level(tmp_path: Path) -> None:
     turned = np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0]))
     assert abs(turned) < abs(np.degrees(np.arctan2(20, 100)))
     assert np.linalg.norm(right - left) == pytest.approx(np.hypot(100, 20) * 64 / ffhq_frame(points).side, abs=0.02)
-    assert manifest["rejected"] == [{"source": "b.png", "reason": "no landmarks in points.csv"}]
+    assert manifest.rejected == (Rejected("b.png", "no landmarks in points.csv"),)
 
 
 def test_london_originals(fixtures: Path, tmp_path: Path) -> None:
@@ -183,7 +233,7 @@ def test_london_originals(fixtures: Path, tmp_path: Path) -> None:
     faces = from_manifest(tmp_path / "out").faces
     assert [f.name for f in faces] == ["001_03", "002_03"]
     assert faces[0].attributes == {"age": "24", "gender": "female", "group": "white"}
-    assert manifest["rejected"] == [{"source": "no_points.jpg", "reason": "no .tem landmark file beside it"}]
+    assert manifest.rejected == (Rejected("no_points.jpg", "no .tem landmark file beside it"),)
     eyes = np.array(faces[0].landmarks)[:2]
     assert abs(eyes[:, 1].mean() - 60) < 4  # CelebA-HQ's frame: eyes a little above the middle, level, a quarter apart
     assert 28 < eyes[1, 0] - eyes[0, 0] < 36
@@ -247,17 +297,17 @@ def test_demo_faces_are_eight_and_whole() -> None:
 def test_broken_archives_are_told(tmp_path: Path, make: Callable[[Path], object]) -> None:
     for suffix in (".zip", ".parquet"):
         make(tmp_path / f"a{suffix}")
-        with pytest.raises(FaceSRError, match="not a readable"):
-            list(items(tmp_path / f"a{suffix}"))
+        with pytest.raises(FaceSRError, match=r"not a readable|No such file"):
+            list(Source(tmp_path / f"a{suffix}").items())
 
 
 def test_parquet_without_names_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [encode_png(picture(1))]}), tmp_path / "a.parquet")
     with pytest.raises(FaceSRError, match="does not say which image is which"):
-        list(items(tmp_path / "a.parquet"))
+        list(Source(tmp_path / "a.parquet").items())
     pq.write_table(pa.table({"text": ["x"]}), tmp_path / "b.parquet")
     with pytest.raises(FaceSRError, match="no image column"):
-        list(items(tmp_path / "b.parquet"))
+        list(Source(tmp_path / "b.parquet").items())
 
 
 def test_manifest_is_plain_json(prepared: Path) -> None:

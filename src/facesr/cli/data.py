@@ -14,6 +14,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+SHOWN = 20
+"""Lines of each kind printed; the manifest has all."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -31,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument(
         "--align", action="store_true", help="find the largest face of each photo and bring it to the CelebA-HQ frame"
     )
+    prepare.add_argument("--column", default="", help="parquet: the image column, where a shard has several")
     prepare.add_argument("--landmarks", type=Path, metavar="CSV", help="align by these five points: file, x1, y1, ..., x5, y5")
     prepare.add_argument("--out", type=Path, metavar="FOLDER", help="where to, if not to $FACESR_DATA")
     verify = verbs.add_parser("verify", help="find changed, missing, extra and duplicate images")
@@ -43,18 +47,19 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from facesr.bench.data.dataset import DEMO, MANIFEST, home, read_manifest
+    from facesr.bench.data import manifest
+    from facesr.bench.data.dataset import DEMO, home
     from facesr.bench.data.prepare import KNOWN
 
     for name, what in KNOWN.items():
         print(f"{name:<10} {what}")
     print(f"\nprepared in {home()} and in the project:")
-    for folder in [DEMO, *sorted(p.parent for p in home().glob(f"*/{MANIFEST}"))]:
-        if (folder / MANIFEST).is_file():
-            manifest = read_manifest(folder)
-            total = manifest.get("total", 0)
-            whole = sum(v for k, v in total.items() if k != "all") or total.get("all", 0) if isinstance(total, dict) else total
-            print(f"  {folder}: {manifest['name']}, {manifest['size']} px, {len(manifest['faces'])} of {whole} faces")
+    for folder in [DEMO, *sorted(p.parent for p in home().glob(f"*/{manifest.MANIFEST}"))]:
+        if (folder / manifest.MANIFEST).is_file():
+            found = manifest.read(folder)
+            splits = found.total if isinstance(found.total, dict) else {}
+            whole = sum(n for split, n in splits.items() if split != "all") or found.count("all")
+            print(f"  {folder}: {found.name}, {found.size} px, {len(found.faces)} of {whole} faces")
     return 0
 
 
@@ -70,24 +75,32 @@ def _prepare(args: argparse.Namespace) -> int:
     request = Request(
         args.dataset,
         args.source,
-        args.size,
-        args.reduce,
-        args.split,
-        args.mapping,
-        args.align or args.landmarks is not None,
-        args.landmarks,
-        args.out,
+        size=args.size,
+        reduce=args.reduce,
+        split=args.split,
+        mapping=args.mapping,
+        align=args.align,
+        landmarks=args.landmarks,
+        out=args.out,
+        column=args.column,
     )
     with Bar() as bar:
-        manifest = prepare(request, bar)
-    mine = [r for r in manifest["faces"] if args.split in ("all", r["split"])]
-    print(
-        f"{len(mine)} of {manifest['total'].get(args.split, manifest['total']['all'])} faces of {args.dataset} in {request.folder}"
-    )
-    for row in manifest["rejected"][:20]:
-        print(f"  rejected {row['source']}: {row['reason']}")
-    if len(manifest["rejected"]) > 20:
-        print(f"  ... {len(manifest['rejected'])} rejected in all, listed in {request.folder / 'manifest.json'}")
+        made = prepare(request, bar)
+    mine = made.of(args.split)
+    print(f"{len(mine)} of {made.count(args.split)} faces of {args.dataset} in {request.folder}")
+    for note in made.notes:
+        print(f"  note: {note}")
+    noted = [row for row in mine if row.note]
+    for row in noted[:SHOWN]:
+        print(f"  {row.file}: {row.note}")
+    for lost in made.rejected[:SHOWN]:
+        print(f"  rejected {lost.source}: {lost.reason}")
+    if max(len(noted), len(made.rejected)) > SHOWN:
+        print(
+            f"  ... {len(made.rejected)} rejected, {len(noted)} with a note; all are listed in {request.folder / 'manifest.json'}"
+        )
+    for split, count in made.not_asked.items():
+        print(f"  {count} images of the {split} split were not asked for")
     return 0
 
 
