@@ -70,7 +70,7 @@ def write_whole(path: Path, data: bytes | str, sync: bool = True) -> None:
     content = data.encode() if isinstance(data, str) else data
     beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}.part")  # no longer than a long name may be
     try:
-        with beside.open("xb") as file:
+        with beside.open("wb") as file:
             file.write(content)
             if sync:
                 file.flush()
