@@ -13,10 +13,8 @@ import streamlit as st
 
 from facesr.dashboard.images import figure_url
 from facesr.dashboard.scene import Scene
-from facesr.reports.choose import print_table
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.style import INK
-from facesr.reports.html import to_html
 from facesr.reports.table import Table
 
 STYLE = Path(__file__).with_name("assets") / "style.css"
@@ -47,20 +45,24 @@ def dark() -> bool:
 def table(made: Table, key: str, *, downloads: bool = True) -> None:
     """A table as reports print it, and its LaTeX and CSV."""
     st.html(
-        f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="{escape(made.caption, quote=True)}">{to_html(made)}</div>'
+        f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="{escape(made.caption, quote=True)}">{made.html()}</div>'
     )
     if not downloads:
         return
     with st.container(horizontal=True):
-        for kind, ending, mime in (("latex", "tex", "text/x-tex"), ("csv", "csv", "text/csv"), ("md", "md", "text/markdown")):
-            if kind == "csv" and not made.cells:
+        for name, make, ending, mime in (
+            ("LaTeX", made.latex, "tex", "text/x-tex"),
+            ("CSV", made.csv, "csv", "text/csv"),
+            ("Markdown", made.markdown, "md", "text/markdown"),
+        ):
+            if name == "CSV" and not made.cells:
                 continue
             st.download_button(
-                {"latex": "LaTeX", "csv": "CSV", "md": "Markdown"}[kind],
-                partial(print_table, made, kind),
+                name,
+                make,
                 f"{made.name}.{ending}",
                 mime,
-                key=f"{key} {kind}",
+                key=f"{key} {name}",
                 on_click="ignore",
                 icon=":material/download:",
             )

@@ -1,19 +1,19 @@
-"""What tables, figures, the page and the dashboard show, as data frames and tables. Statistics come from ``facesr.bench.stats``.
+"""What figures, the page and the dashboard show, as data frames. Statistics come from ``facesr.bench.stats``; tables are in ``tables``.
 
 Start with ``scores = facesr.reports.scores.open_runs([folder])``; narrow with ``scores.only(...)`` or ``where(scores, gender="female")``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.reports.cells import Cell
 from facesr.reports.scores import Scores
-from facesr.reports.table import Cell, Column, Row, Table, rank_columns, ranked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,54 +22,6 @@ if TYPE_CHECKING:
 
 LEVELS = 6
 """More distinct numbers than this (ages) are shown in bands of a third of the faces each."""
-
-
-def with_letters(scores: Scores, cells: Sequence[Cell], alpha: float = 0.05) -> list[Cell]:
-    """The cells with the letters of methods that cannot be told apart (paired Wilcoxon over faces, Holm within the metric)."""
-    from facesr.bench.stats.pairwise import compare_methods, significance_letters
-
-    letters: dict[tuple[str, int, str], str] = {}
-    for scale in scores.scales:
-        for metric in scores.metrics:
-            if scores.is_set_metric(metric) or len(scores.methods) < 2:
-                continue
-            table = scores.values(metric, scale)
-            rated = [m for m in scores.methods if table[m].notna().sum() > 1]
-            pairs = compare_methods(table[rated], rated, draws=2) if len(rated) > 1 else []
-            better = bool(scores.column(metric).higher_is_better)
-            means = {m: float(table[m].mean()) for m in rated}
-            found = significance_letters(pairs, means, alpha, higher_is_better=better) if pairs else {}
-            letters |= {(m, scale, metric): letter for m, letter in found.items()}
-    return [replace(c, letters=letters.get((c.method, c.scale, c.metric), "")) for c in cells]
-
-
-def leaderboard(
-    scores: Scores, *, letters: bool = False, draws: int = 10_000, caption: str = "", notes: Sequence[str] = ()
-) -> Table:
-    """Methods x metrics: mean, 95 % bootstrap interval over faces, n and failures; best and second best marked within a scale."""
-    columns = tuple(scores.column(metric) for metric in scores.metrics)
-    cells = scores.cells(draws)
-    cells = with_letters(scores, cells) if letters else cells
-    by_key = {(c.method, c.scale, c.metric): c for c in cells}
-    group = {s: f"×{s}" if len(scores.scales) > 1 else "" for s in scores.scales}
-    rows = [Row(m, m, tuple(by_key[m, s, k] for k in scores.metrics), group[s]) for s in scores.scales for m in scores.methods]
-    return Table("scores", caption, columns, rank_columns(rows, columns), tuple(notes))
-
-
-def leaderboard_frame(scores: Scores, *, letters: bool = True, draws: int = 10_000) -> pd.DataFrame:
-    """The leaderboard as a long frame: method, scale, metric, label, n, failed, mean, low, high, rank (1, 2 or 0), letters."""
-    table = leaderboard(scores, letters=letters, draws=draws)
-    return frame(table, {k: scores.column(k).label for k in scores.metrics})
-
-
-def frame(table: Table, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Any table as a long frame, one row a cell that holds a number."""
-    import pandas as pd
-
-    names = ["method", "scale", "metric", "n", "failed", "mean", "low", "high", "rank", "letters"]
-    made = pd.DataFrame([{name: getattr(cell, name) for name in names} for cell in table.cells], columns=names)
-    made.insert(3, "label", [dict(labels or {}).get(metric, metric) for metric in made["metric"]])
-    return made
 
 
 def face_table(scores: Scores, metric: str, scale: int | None = None) -> pd.DataFrame:
@@ -202,9 +154,11 @@ def attribute_frame(scores: Scores, attribute: str, metric: str, scale: int | No
 
 def sweep_frame(scores: Scores, metric: str, draws: int = 10_000) -> pd.DataFrame:
     """A metric over the downscaling factors: method, scale, n, failed, mean, low, high."""
+    import pandas as pd
+
+    names = ["method", "scale", "n", "failed", "mean", "low", "high"]
     cells = scores.only(metrics=[metric]).cells(draws)
-    made = frame(Table("sweep", "", (Column(metric, metric),), tuple(Row(c.method, c.method, (c,)) for c in cells)))
-    return made[["method", "scale", "n", "failed", "mean", "low", "high"]]
+    return pd.DataFrame([{name: getattr(cell, name) for name in names} for cell in cells], columns=names)
 
 
 def epsilon_metric(scores: Scores) -> str | None:
@@ -232,9 +186,3 @@ def kept_means(scores: Scores) -> list[Cell]:
             if len(values) > cell.n:
                 made.append(replace(cell, mean=float(values.mean()), n=len(values), low=np.nan, high=np.nan))
     return made
-
-
-__all__ = [
-    "Duel", "attribute_frame", "attribute_names", "bands", "duel", "epsilon_frame", "epsilon_metric", "face_table", "failures",
-    "frame", "kept_means", "leaderboard", "leaderboard_frame", "ranked", "sweep_frame", "where", "with_letters",
-]  # fmt: skip

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facesr.reports import build, notes
-from facesr.reports.choose import score_table
 from facesr.reports.figures import Drawing, Look, grid
 from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
@@ -16,6 +15,7 @@ from facesr.reports.mos import MosResult, against_people, agreement_table, mos_t
 from facesr.reports.paired import PairedResult, paired_table
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
+from facesr.reports.tables import leaderboard, score_table
 
 ATTRIBUTE_VALUES = 8
 """An attribute with more values than this (a person's name) is not drawn."""
@@ -134,7 +134,7 @@ def _result_drawings(scores: Scores, look: Look, draws: int, by: str) -> list[Dr
         singles = [m for m in scores.metrics if scores.cells_known(m)]
         made.append(score_figures.sweep({m: build.sweep_frame(scores, m, draws) for m in singles}, columns, look))
     else:
-        board = build.leaderboard_frame(scores, letters=False, draws=draws)
+        board = leaderboard(scores, draws=draws).frame()
         shown = [c for m, c in columns.items() if board.loc[board["metric"] == m, "mean"].notna().any()]
         made.append(score_figures.means(board, shown, look))
         made += [drawing] if (drawing := _pairs(scores, by)) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from facesr.reports.table import Cell, Intervals, Row, Table, fixed, interval, number, own_n
+from facesr.reports.cells import Cell, Grid, Intervals, Notes, Row, interval, number, own_n
 from facesr.reports.text import count
 
 
@@ -30,8 +30,10 @@ def _cell(cell: Cell | None, row: Row, style: Intervals) -> str:
     return f'<td{place} title="{escape(_title(cell), quote=True)}">{shown}{mark}{letters}{small}</td>'
 
 
-def to_html(table: Table, style: Intervals = "pm") -> str:
+def to_html(table: Grid, style: Intervals = "pm", which: Notes = "full") -> str:
     """``<table class="facesr">`` with caption, head, body and a foot of notes. No style, no script, no external resource."""
+    table = table.alive()
+    said = table.lines(style, which)
     style = style if table.show_spread else "none"
     heads = [f'<th scope="col">{escape(table.corner)}</th>']
     for c in table.columns:
@@ -47,7 +49,7 @@ def to_html(table: Table, style: Intervals = "pm") -> str:
             cells = "".join(_cell(c, row, style) for c in row.cells)
             n = f"<td>{count(row)}</td>" if table.show_n else ""
             body.append(f'<tr><th scope="row">{escape(row.label)}</th>{cells}{n}</tr>')
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in said)
     foot = f'<tfoot><tr><td colspan="{len(heads)}"><ul>{notes}</ul></td></tr></tfoot>' if notes else ""
     return (
         f'<table class="facesr" id="table-{escape(table.name, quote=True)}">\n<caption>{escape(table.caption)}</caption>\n'
@@ -55,7 +57,7 @@ def to_html(table: Table, style: Intervals = "pm") -> str:
     )
 
 
-def failures_html(table: Table) -> str:
+def failures_html(table: Grid) -> str:
     """The faces without an ordinary value, by method, metric and reason; '' where nothing failed."""
     lines = []
     for cell in table.cells:
@@ -70,6 +72,3 @@ def failures_html(table: Table) -> str:
         return ""
     heads = "".join(f'<th scope="col">{h}</th>' for h in ("Method", "Metric", "Faces", "Status", "Reason", "Which"))
     return f'<table class="failures"><thead><tr>{heads}</tr></thead>\n<tbody>\n' + "\n".join(lines) + "\n</tbody></table>\n"
-
-
-__all__ = ["failures_html", "fixed", "to_html"]

@@ -1,4 +1,4 @@
-"""A study's MOS as tables: the paper's Table 1, MOS beside the metrics, all pairs, and metrics against people.
+"""A study's MOS as tables: one MOS per condition, MOS beside the metrics, all pairs, and metrics against people.
 
 Nothing is shown before the study's stopping rule is met, unless the user asks to peek, which the study logs.
 """
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.numbers import fixed, p_text, p_words
 from facesr.bench.stats.pairwise import significance_letters
-from facesr.reports.figures.mos import label_of, p_text
+from facesr.reports.cells import Cell, Column, Row, interval, rank_columns, ranked
+from facesr.reports.references import printed_condition
 from facesr.reports.scores import Scores
-from facesr.reports.table import Cell, Column, Row, Table, fixed, rank_columns, ranked
+from facesr.reports.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +79,7 @@ class MosResult:
             )
         if found.omnibus is not None:
             lines.append(
-                f"Friedman's test over rater means: χ² = {found.omnibus.chi2:.1f}, p = {p_text(found.omnibus.p)} ({found.omnibus.blocks} raters)."
+                f"Friedman's test over rater means: χ² = {found.omnibus.chi2:.1f}, {p_words(found.omnibus.p)} ({found.omnibus.blocks} raters)."
             )
         return tuple(lines)
 
@@ -131,10 +133,11 @@ def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False)
 def mos_cell(result: MosResult, one: ConditionMos, *, ranks: bool = True) -> Cell:
     """MOS with the interval for new raters and faces; its images are the faces rated."""
     origin = f"{result.study.path} ({result.study.digest[:12]})"
-    interval = one.over_both
+    ends, scale = one.over_both, result.analysis.scale
     return Cell(
-        one.condition, "mos", one.mean, interval.low, interval.high, one.n, (), result.analysis.cube.faces, origin,
-        digits=2, letters=result.letters.get(one.condition, ""), ranked=ranks and one.condition.lower() != HR, counts="ratings",
+        one.condition, "mos", one.mean, ends.low, ends.high, one.n, (), result.analysis.cube.faces, origin,
+        digits=2, bounds=(float(scale[0]), float(scale[1])), letters=result.letters.get(one.condition, ""),
+        ranked=ranks and one.condition.lower() != HR, counts="ratings",
     )  # fmt: skip
 
 
@@ -151,27 +154,58 @@ def notes(result: MosResult) -> list[str]:
         f"Conditions that share a letter are not distinguishable (two-way clustered t, Holm, {fixed(result.alpha, 2).lstrip('0')}).",
     ]
     if screened.screening.rule != "none":
-        without = ", ".join(f"{label_of(m.condition)} {m.mean:.2f}" for m in screened.conditions)
+        without = ", ".join(f"{printed_condition(m.condition)} {m.mean:.2f}" for m in screened.conditions)
         who = ", ".join(screened.rejected) or "nobody"
         lines.append(f"All raters are in the table; the declared screening ({screened.screening.rule}) rejects {who}: {without}.")
     return [line for line in lines if line]
 
 
 def table_one(result: MosResult, methods: Sequence[str] | None = None) -> Table:
-    """The paper's Table 1: one MOS a condition, HR first; beneath it what the paper left out, the interval and the letters."""
-    known = {m.condition: m for m in result.conditions}
-    if problems := [f"no condition {m!r} in this study: {suggest(m, known)}" for m in methods or () if m not in known]:
-        raise FaceSRError("; ".join(problems))
-    chosen = [known[m] for m in methods] if methods else list(result.conditions)
+    """One MOS per condition, HR first; beneath it the interval and the letters."""
+    chosen = _chosen(result, methods)
     cells = ranked([mos_cell(result, m) for m in chosen], True)
     bare = tuple(replace(c, letters="") for c in cells)
-    ends = tuple(Cell(c.method, "mos", text=f"{fixed(c.low, 2)}–{fixed(c.high, 2)}") for c in cells)
+    ends = tuple(Cell(c.method, "mos", text=interval(c, "bracket")[1:-1].replace(", ", "–")) for c in cells)
     letters = tuple(Cell(c.method, "mos", text=c.letters) for c in cells)
     rows = (Row("mos", "MOS", bare), Row("interval", "95 % interval", ends), Row("letters", "indistinguishable", letters))
-    columns = tuple(Column(m.condition, label_of(m.condition)) for m in chosen)
+    columns = tuple(Column(m.condition, printed_condition(m.condition)) for m in chosen)
     few, most = min(m.n for m in chosen), max(m.n for m in chosen)
     caption = f"Mean opinion scores of {result.name}, n = {few:,}{f' to {most:,}' if most > few else ''} ratings a condition"
     return Table("mos", _said(result, caption), columns, rows, tuple(notes(result)), corner="", show_n=False, show_spread=False)
+
+
+def _chosen(result: MosResult, methods: Sequence[str] | None) -> list[ConditionMos]:
+    """The conditions asked for, in that order; all, HR first, where none are."""
+    known = {m.condition: m for m in result.conditions}
+    if problems := [f"no condition {m!r} in this study: {suggest(m, known)}" for m in methods or () if m not in known]:
+        raise FaceSRError("; ".join(problems))
+    return [known[m] for m in methods] if methods else list(result.conditions)
+
+
+def seed_table(result: MosResult, methods: Sequence[str] | None = None) -> Table:
+    """The published layout of Table 1: the methods side by side, HR first, and one row of MOS with two decimals."""
+    chosen = _chosen(result, methods)
+    cells = [replace(c, letters="", low=np.nan, high=np.nan) for c in ranked([mos_cell(result, m) for m in chosen], True)]
+    row = Row("mos", "MOS", tuple(replace(c, rank=c.rank if c.rank == 1 else 0) for c in cells))
+    found = result.analysis
+    caption = (
+        f"Mean opinion scores ({METHODS[result.study.method]}, {found.scale[0]} to {found.scale[1]}, higher is better) of "
+        f"{len(found.cube.raters)} raters on {len(found.cube.faces)} faces"
+    )
+    brief = (f"{result.label}.",) if result.label else ()
+    columns = tuple(Column(m.condition, printed_condition(m.condition)) for m in chosen)
+    return Table(
+        "mos",
+        _said(result, caption),
+        columns,
+        (row,),
+        tuple(notes(result)),
+        corner="",
+        show_n=False,
+        show_spread=False,
+        brief=brief,
+        said_marks=False,
+    )
 
 
 def _said(result: MosResult, caption: str) -> str:
@@ -202,6 +236,7 @@ def with_mos(table: Table, result: MosResult, *, letters: bool = True) -> Table:
         columns=columns,
         rows=rank_columns(rows, columns),
         notes=(*table.notes, *notes(result)),
+        brief=(*(table.notes if table.brief is None else table.brief), *notes(result)),
         caption=_said(result, table.caption),
     )
 
@@ -228,10 +263,10 @@ def mos_table(result: MosResult) -> Table:
             "screened": fixed(screened[one.condition], 2), "dmos": fixed(dmos.get(one.condition, np.nan), 2),
         }  # fmt: skip
         cells = [mos_cell(result, one) if key == "mos" else Cell(one.condition, key, text=words[key]) for key in heads]
-        rows.append(Row(one.condition, label_of(one.condition), tuple(replace(c, low=np.nan, high=np.nan) for c in cells)))
+        rows.append(Row(one.condition, printed_condition(one.condition), tuple(replace(c, low=np.nan, high=np.nan) for c in cells)))
     columns = tuple(Column(key, label, True if key == "mos" else None) for key, label in heads.items())
     more = (
-        "± are half widths of 95 % intervals: naive, as if ratings were independent (what papers print); for other raters; for other raters and "
+        "± are half widths of 95 % intervals: naive, as if ratings were independent (often printed); for other raters; for other raters and "
         "faces.",
         "Bias removed: P.913 12.4. P.910: maximum likelihood, Annex E. Top two: share of ratings on the two best grades.",
     )
@@ -259,18 +294,18 @@ def pairs_table(result: MosResult) -> Table:
     rows = []
     for q in result.analysis.pairs:
         words = {
-            "difference": fixed(q.difference, 2), "ends": f"{fixed(q.low, 2)} to {fixed(q.high, 2)}", "p": p_text(q.p, 2),
-            "holm": p_text(q.p_holm, 2),
-            "bh": p_text(q.p_bh, 2), "raters": p_text(q.over_raters.p, 2) if q.over_raters else "–", "faces": p_text(q.over_faces.p, 2),
-            "mwu": p_text(q.paper.p, 2), "a12": fixed(q.a12, 3), "cliff": fixed(q.cliffs_delta, 2), "biserial": fixed(q.rank_biserial_raters, 2),
-            "tost": p_text(q.equivalence.p, 2) if q.equivalence else "–",
+            "difference": fixed(q.difference, 2), "ends": f"{fixed(q.low, 2)} to {fixed(q.high, 2)}", "p": p_text(q.p),
+            "holm": p_text(q.p_holm),
+            "bh": p_text(q.p_bh), "raters": p_text(q.over_raters.p) if q.over_raters else "–", "faces": p_text(q.over_faces.p),
+            "mwu": p_text(q.paper.p), "a12": fixed(q.a12, 3), "cliff": fixed(q.cliffs_delta, 2), "biserial": fixed(q.rank_biserial_raters, 2),
+            "tost": p_text(q.equivalence.p) if q.equivalence else "–",
         }  # fmt: skip
-        name = f"{label_of(q.a)} − {label_of(q.b)}"
+        name = f"{printed_condition(q.a)} − {printed_condition(q.b)}"
         rows.append(Row(f"{q.a}|{q.b}", name, tuple(Cell(name, key, text=words[key]) for key in heads)))
     margin = next((q.equivalence.margin for q in result.analysis.pairs if q.equivalence), 0.1)
     more = (
-        "p clustered is valid for other raters and other faces; p MWU (pooled Mann-Whitney U) is the paper's protocol and is not; p raters and p "
-        "faces are signed-rank tests of rater means and face means.",
+        "p clustered is valid for other raters and other faces; p MWU (Mann-Whitney U over pooled ratings, PULSE's test) is not; p raters and "
+        "p faces are signed-rank tests of rater means and face means.",
         f"Holm and BH (Benjamini-Hochberg) correct p clustered over all pairs. A12 and Cliff's δ over pooled ratings; r: matched-pairs "
         f"rank-biserial of rater means. TOST: p < .05 shows equality within ±{margin:g}.",
     )

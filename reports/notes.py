@@ -9,18 +9,17 @@ from typing import Any
 
 from facesr.bench.results import Run
 from facesr.reports.build import kept_means
+from facesr.reports.cells import Cell, number
+from facesr.reports.references import printed
 from facesr.reports.scores import Scores
-from facesr.reports.table import Cell, Intervals, fixed
 
 FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("celeba-hq", "test"): 2_824}
 """Faces of CelebA-HQ's parts by CelebA's official partition, to say 'n of 2,824' of an incomplete copy."""
 
 
-SPREAD = {
-    "pm": "Means ± half the width of the 95 % interval, [its ends] where it is lopsided (over faces,",
-    "ends": "Means [ends of the 95 % interval] (over faces,",
-    "none": "Means; 95 % intervals are in the CSV form (over faces,",
-}
+def spread(draws: int) -> str:
+    """How the intervals of a table of scores are made."""
+    return f"over faces; percentile bootstrap, {draws:,} draws; shares: Wilson; its ends in brackets where it is lopsided"
 
 
 def title(run: Run) -> str:
@@ -93,11 +92,33 @@ def kept_line(scores: Scores) -> str:
     cells = kept_means(scores)
     if not cells:
         return ""
-    parts = [f"{c.method} {scores.column(c.metric).label} {fixed(c.mean, c.digits)} (n = {c.n:,})" for c in cells]
+    parts = [f"{c.method} {scores.column(c.metric).label} {number(c)} (n = {c.n:,})" for c in cells]
     return f"With the images kept of searches that did not converge: {', '.join(parts)}."
 
 
-def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int, style: Intervals = "pm") -> list[str]:
+LETTERS = "Methods that share a letter are not distinguishable (paired Wilcoxon over faces, Holm, .05)."
+
+
+def brief(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
+    """The footnotes that a paper's table needs: letters, and which images are left out for want of a value."""
+    lost: dict[tuple[str, int], list[str]] = {}
+    for cell in cells:
+        if cell.failed:
+            lost.setdefault((printed(cell.method, scores.cite(cell.method)), cell.failed), []).append(
+                scores.column(cell.metric).label
+            )
+    parts = [f"{who} {n:,} ({', '.join(dict.fromkeys(labels))})" for (who, n), labels in lost.items()]
+    out = f"† Images without a value, left out of the mean: {'; '.join(parts)}." if parts else ""
+    return [line for line in (LETTERS if letters else "", out, unfinished(scores)) if line]
+
+
+def unfinished(scores: Scores) -> str:
+    """Which runs are still going, and what that means for the table."""
+    names = [r.path.name for r in scores.runs if r.info.get("state") == "running"]
+    return f"{', '.join(names)} is not finished: cells without a row yet count as missing." if names else ""
+
+
+def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
     """The footnotes of a table of scores, in order."""
     run = scores.runs[0]
     degradation = run.protocol.get("degradation", {})
@@ -105,9 +126,7 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int, s
     conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if (c := scores.column(m).conventions)]
     metric_weights = {scores.column(m).label: dict(scores.metrics[m].get("weights") or {}) for m in scores.metrics}
     every = [
-        f"{SPREAD[style]} percentile bootstrap, {draws:,} draws; shares: Wilson).",
-        "Bold: best; underlined: second best; arrows point to better.",
-        "Methods that share a letter are not distinguishable (paired Wilcoxon over faces, Holm, .05)." if letters else "",
+        LETTERS if letters else "",
         f"LR = {degradation.get('kernel', '?')} of HR, {rounding}; scores read the saved 8-bit images.",
         *(f"{line}." for line in conventions),
         weights_line(method_weights(scores), "Weights of methods"),
@@ -115,7 +134,7 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool, draws: int, s
         failures_line(cells),
         kept_line(scores),
         f"Note on the data: {note}." if (note := str((run.info.get("data") or {}).get("note") or "").rstrip(".")) else "",
-        *(f"{r.path.name} is not finished: empty cells have no row yet." for r in scores.runs if r.info.get("state") == "running"),
+        unfinished(scores),
         f"Digest of protocol and data {scores.digest[:12]}.",
     ]
     return [line for line in every if line]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from facesr.reports.cells import Row, number, rank_columns
+from facesr.reports.references import printed
 from facesr.reports.scores import Scores
-from facesr.reports.table import Row, Table, rank_columns
+from facesr.reports.table import Table
 
 
 def face_scores(scores: Scores, face: str, scale: int | None = None) -> Table:
@@ -25,16 +27,13 @@ def face_scores(scores: Scores, face: str, scale: int | None = None) -> Table:
             if cell.failures:
                 why = cell.failures[0]
                 value = float(kept[metric][method].to_numpy()[0])
-                text = (
-                    f"{value:.{cell.digits}f} ({why.status.replace('_', ' ')})"
-                    if math.isfinite(value)
-                    else why.status.replace("_", " ")
-                )
+                status = why.status.replace("_", " ")
+                text = f"{number(replace(cell, mean=value))} ({status})" if math.isfinite(value) else status
                 cell = replace(cell, text=text)
                 if why.reason:
                     notes.append(f"{method}, {columns[metrics.index(metric)].label}: {why.reason}")
             cells.append(cell)
-        rows.append(Row(method, method, tuple(cells)))
+        rows.append(Row(method, printed(method, scores.cite(method)), tuple(cells)))
     return Table(
         f"face-{face}", f"Scores of {face}", columns, rank_columns(rows, columns), _merged(notes), show_n=False, show_spread=False
     )

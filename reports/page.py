@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from facesr import __version__
+from facesr.bench.numbers import fixed
 from facesr.reports import notes
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Gallery, Report, Section
-from facesr.reports.html import failures_html, to_html
+from facesr.reports.html import failures_html
 from facesr.reports.scores import Scores
-from facesr.reports.table import Table, fixed
-from facesr.reports.text import to_csv
+from facesr.reports.table import Table
 
 KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"BM": "image/bmp"}
 CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -70,13 +70,11 @@ def _section(report: Report, section: Section) -> str:
 
 
 def _table(table: Table) -> str:
-    from facesr.reports.latex import to_latex
-
-    sources = [("LaTeX", to_latex(table))] + ([("CSV", to_csv(table))] if table.cells else [])
+    sources = [("LaTeX", table.latex())] + ([("CSV", table.csv())] if table.cells else [])
     folds = "".join(
         f'<details class="source"><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>' for name, text in sources
     )
-    return f'<div class="scroll">{to_html(table)}</div>{folds}'
+    return f'<div class="scroll">{table.html()}</div>{folds}'
 
 
 def _figure(drawing: Drawing) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facesr.bench.numbers import fixed
 from facesr.bench.stats.correction import significance_letters
-from facesr.reports.figures.mos import label_of
+from facesr.reports.cells import Cell, Column, Row, rank_columns
 from facesr.reports.mos import allow
-from facesr.reports.table import Cell, Column, Row, Table, fixed, rank_columns
+from facesr.reports.references import printed_condition
+from facesr.reports.table import Table
 
 if TYPE_CHECKING:
     from facesr.bench.stats.paired_comparison import BradleyTerry
@@ -27,11 +29,13 @@ class PairedResult:
     label: str
 
 
-def open_paired(study: Study, *, peek: bool = False, simulated: bool = False) -> PairedResult:
+def open_paired(path: Path, *, peek: bool = False, simulated: bool = False) -> PairedResult:
     """Bradley-Terry scores of a study, standard errors robust to raters; refused before the stopping rule unless ``peek``."""
     from facesr.bench.stats.paired_comparison import bradley_terry
+    from facesr.bench.study import load
     from facesr.bench.study.pairs import wins
 
+    study = load(path)
     try:
         label = allow(study, peek=peek, simulated=simulated)
         names, by_rater = wins(study.ratings(simulated=simulated), study.design.conditions)
@@ -64,8 +68,8 @@ def paired_table(result: PairedResult, methods: Sequence[str] | None = None) -> 
             digits=2, letters=letters[name], counts="comparisons", ranked=name.lower() != "hr",
         )  # fmt: skip
         chances = [Cell(name, f"over {o}", text="" if o == name else f"{100 * found.probability(name, o):.0f} %") for o in order]
-        rows.append(Row(name, label_of(name), (score, *chances)))
-    columns = (Column("bradley-terry", "Score", True), *(Column(f"over {n}", f"over {label_of(n)}") for n in order))
+        rows.append(Row(name, printed_condition(name), (score, *chances)))
+    columns = (Column("bradley-terry", "Score", True), *(Column(f"over {n}", f"over {printed_condition(n)}") for n in order))
     caption = f"Paired comparison {result.study.name}: Bradley-Terry scores and the chance of being chosen"
     notes = (
         f"{result.raters} raters, {found.comparisons:,} comparisons; a tie counts half to each; digest {result.study.digest[:12]}.",

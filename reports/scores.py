@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.results import Run, load
-from facesr.reports.table import Cell, Column, Failure
+from facesr.reports.cells import Cell, Column, Failure
+from facesr.reports.references import KEY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,8 @@ F64 = NDArray[np.float64]
 STATUSES = ("ok", "missing", "no_face", "not_converged", "failed", "weights_missing", "skipped")
 UNFINISHED = "no row: the run has not come to it yet"
 WHOLE_SET = "*"
+POWER = 5
+"""A metric that asks for so many decimals (ε) is printed as a power of ten."""
 
 
 class Key(NamedTuple):
@@ -78,6 +82,17 @@ class Scores:
             str(fact.get("unit") or ""),
             str(fact.get("conventions") or ""),
         )
+
+    def cite(self, method: str) -> str:
+        """The BibTeX key of a method's paper; '' where it declares none (or nothing that could be one)."""
+        run, label = self.owner[method]
+        key = str(next(m for m in run.info["methods"] if m["label"] == label).get("cite") or "")
+        return key if KEY.fullmatch(key) else ""
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """The ends of a metric's scale; infinite where the run does not say."""
+        low, high = self.metrics[metric].get("range") or (None, None)
+        return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
 
     def digits(self, metric: str) -> int:
         """Decimals a metric is printed with."""
@@ -186,7 +201,12 @@ class Scores:
     ) -> Cell:
         run = self.owner[key.method][0]
         origin = f"{run.path} ({run.digest[:12]})"
-        return Cell(key.method, key.metric, mean, low, high, n, failures, images, origin, key.scale, self.digits(key.metric))
+        digits = self.digits(key.metric)
+        power = digits >= POWER
+        return Cell(
+            key.method, key.metric, mean, low, high, n, failures, images, origin, key.scale, 1 if power else digits, power,
+            self.bounds(key.metric),
+        )  # fmt: skip
 
     def _failures(self, key: Key, status: NDArray[np.int8]) -> tuple[Failure, ...]:
         bad = [(self.faces[i], STATUSES[status[i]]) for i in np.flatnonzero(status)]

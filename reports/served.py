@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from facesr.bench.numbers import fixed, p_text
 from facesr.bench.stats.correction import holm
 from facesr.reports.build import attribute_frame, bands, duel
-from facesr.reports.figures.mos import p_text
+from facesr.reports.cells import Cell, Column, Row
 from facesr.reports.scores import Scores
-from facesr.reports.table import Cell, Column, Row, Table, fixed
+from facesr.reports.table import Table
 
 DRAWS = 2_000
 """Bootstrap draws for a group of faces: there may be a dozen groups, and their intervals are wide."""
@@ -79,7 +80,7 @@ def duel_by(scores: Scores, a: str, b: str, metric: str, attributes: Sequence[st
             digits = scores.digits(metric)
             words |= {
                 "difference": fixed(one.test.difference, digits), "ends": f"{fixed(one.test.low, digits)} to {fixed(one.test.high, digits)}",
-                "wins": f"{one.win_rate:.0%}", "p": p_text(one.test.p, 2), "holm": p_text(float(corrected), 2),
+                "wins": f"{one.win_rate:.0%}", "p": p_text(one.test.p), "holm": p_text(float(corrected)),
             }  # fmt: skip
         rows.append(Row(f"{attribute} {value}", value, tuple(Cell(value, key, text=words[key]) for key in heads), attribute))
     columns = tuple(Column(key, label) for key, label in heads.items())

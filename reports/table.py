@@ -1,203 +1,115 @@
-"""One table object for every output: its cells know their run, their n, their failures and their images.
-
-``reports.build`` makes it, ``reports.latex``, ``reports.text`` and ``reports.html`` print it. Nothing here computes a statistic.
-"""
+"""The table that everything else hands out: rows and cells as in ``cells``, and every form it can be printed in."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-Intervals = Literal["pm", "ends", "none"]
-"""How an interval is printed: ``22.91 ± 0.12``, ``22.91 [22.80, 23.03]`` or not at all."""
+from facesr.bench.errors import FaceSRError
+from facesr.reports.cells import Grid, Intervals, Notes
+from facesr.reports.html import to_html
+from facesr.reports.latex import macros, to_latex
+from facesr.reports.references import bibliography
+from facesr.reports.text import to_csv, to_json, to_markdown, to_terminal
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class Failure:
-    """One image without an ordinary value: its name, the status and the reason in one sentence."""
-
-    image: str
-    status: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A mean, its interval, and where it came from. ``text`` replaces the number where a cell holds words."""
-
-    method: str
-    metric: str
-    mean: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    n: int = 0
-    failures: tuple[Failure, ...] = ()
-    images: tuple[str, ...] = ()
-    run: str = ""
-    scale: int = 0
-    digits: int = 3
-    rank: int = 0
-    """1 best, 2 second best, 0 neither."""
-    letters: str = ""
-    """Methods that share a letter are not distinguishable."""
-    ranked: bool = True
-    """False for a reference such as HR, which competes with nobody."""
-    text: str | None = None
-    counts: str = "faces"
-    """What ``n`` counts; only faces are shown in a row's n, the footnotes tell the rest."""
-
-    @property
-    def failed(self) -> int:
-        """How many images have no ordinary value."""
-        return len(self.failures)
+Format = Literal["text", "md", "latex", "csv", "html", "json"]
+FORMATS: tuple[Format, ...] = ("text", "md", "latex", "csv", "html", "json")
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: a metric with its conventions, or, in a transposed table, a method."""
+class Table(Grid):
+    """A table that prints itself. In a notebook it shows itself.
 
-    key: str
-    label: str
-    higher_is_better: bool | None = None
-    unit: str = ""
-    conventions: str = ""
-
-    @property
-    def arrow(self) -> str:
-        """The direction in which the column gets better."""
-        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of cells, one a column (None where there is nothing). ``group`` heads the rows of one scale or panel."""
-
-    key: str
-    label: str
-    cells: tuple[Cell | None, ...]
-    group: str = ""
-
-    @property
-    def n(self) -> int | None:
-        """The number of images that most cells of the row stand on; None in a row of words."""
-        counts = Counter(c.n for c in self.of_faces)
-        return counts.most_common(1)[0][0] if counts else None
-
-    @property
-    def of_faces(self) -> list[Cell]:
-        """The cells whose n counts faces."""
-        return [c for c in self.cells if c is not None and c.text is None and c.counts == "faces"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of cells under columns, with the footnotes that make the numbers readable on their own."""
-
-    name: str
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-    corner: str = "Method"
-    show_n: bool = True
-    show_spread: bool = True
-
-    @property
-    def cells(self) -> list[Cell]:
-        """Every cell that holds a number, row by row."""
-        return [c for row in self.rows for c in row.cells if c is not None and c.text is None]
-
-    @property
-    def scales(self) -> set[int]:
-        """The downscaling factors of its cells; a MOS has none of its own."""
-        return {cell.scale for cell in self.cells if cell.scale}
-
-    @property
-    def groups(self) -> list[tuple[str, tuple[Row, ...]]]:
-        """Rows under their headings, in order."""
-        names = list(dict.fromkeys(row.group for row in self.rows))
-        return [(name, tuple(r for r in self.rows if r.group == name)) for name in names]
-
-    def cell(self, row: str, column: str, group: str = "") -> Cell | None:
-        """The cell at a row's key and a column's key; raises ``KeyError`` where the table has no such row or column."""
-        for found in self.rows:
-            if found.key == row and (not group or found.group == group):
-                return found.cells[[c.key for c in self.columns].index(column)]
-        raise KeyError(row)
-
-
-def fixed(value: float, digits: int) -> str:
-    """A number with so many decimals and a true minus, never '−0.00'; '–' where there is none. Too small to show: two digits."""
-    if not math.isfinite(value):
-        return "∞" if value == math.inf else "–"
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("-") if value == 0 else f"{value:.1e}".replace("e-0", "e-")
-    return text.replace("-", "−", 1) if text.startswith("-") else text
-
-
-def number(cell: Cell) -> str:
-    """The printed mean, or the cell's words."""
-    return cell.text if cell.text is not None else fixed(cell.mean, cell.digits)
-
-
-def interval(cell: Cell, style: Intervals) -> str:
-    """The printed interval, '' where there is none: ``± 0.12`` is half its width, ``[22.80, 23.03]`` its ends.
-
-    A lopsided interval (a share near 1: one arm more than twice the other) is always printed by its ends: ``1.000 ± 0.162`` would lie.
+    >>> from facesr.reports.cells import Cell, Column, Row
+    >>> cell = Cell("psp", "psnr", 22.914, 22.8, 23.1, 9, digits=2)
+    >>> print(Table("t", "A table", (Column("psnr", "PSNR", True, "dB"),), (Row("psp", "pSp", (cell,)),)).markdown())
+    **A table**
+    <BLANKLINE>
+    | Method | PSNR (dB) ↑ | n |
+    |:--|--:|--:|
+    | pSp | 22.91 ± 0.15 | 9 |
+    <BLANKLINE>
     """
-    if style == "none" or cell.text is not None or not (math.isfinite(cell.low) and math.isfinite(cell.high)):
-        return ""
-    arms = sorted((cell.mean - cell.low, cell.high - cell.mean))
-    if style == "ends" or arms[1] > 2 * arms[0]:
-        return f"[{fixed(cell.low, cell.digits)}, {fixed(cell.high, cell.digits)}]"
-    return f"± {fixed((cell.high - cell.low) / 2, cell.digits)}"
 
+    def latex(
+        self,
+        *,
+        columns: Literal[1, 2] = 1,
+        caption: str | None = None,
+        label: str = "",
+        notes: Notes = "short",
+        intervals: Intervals = "pm",
+        digits: int | Mapping[str, int] | None = None,
+        cite: bool = True,
+    ) -> str:
+        """A float that fits one column of a paper, or both (``columns=2``); needs booktabs, graphicx and textcomp.
 
-def own_n(cell: Cell, row: Row) -> str:
-    """``n = 231`` where a cell stands on another number of images than its row, else ''."""
-    return f"n = {cell.n:,}" if cell in row.of_faces and cell.n != row.n else ""
+        ``caption``: in place of the table's own, plain text. ``label``: of the float, default ``tab:NAME``. ``notes``: "full", "short" or
+        "none". ``intervals``: "pm" (± half the width), "bracket" or "none". ``digits``: decimals, of all metrics or by metric. ``cite``: each
+        known method with its ``\\cite``; ``bibliography`` gives the entries. Columns without any value are left out, with a note.
+        """
+        shown = self.titled(caption).with_digits(digits)
+        return to_latex(shown, columns=columns, intervals=intervals, notes=notes, label=label, cite=cite)
 
+    def macros(self, prefix: str = "sr") -> str:
+        """``\\newcommand`` for every number (``\\srPspPsnr``, ``…Low``, ``…High``, ``…N``, ``…Failed``): ``\\input`` it in a preamble."""
+        return macros(self, prefix)
 
-def ranked(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Cell]:
-    """The cells with best and second best marked. Numbers that print the same are equal; a lone method is not 'best'."""
-    if higher_is_better is None:
-        return list(cells)
-    keys = [_shown(c) if c.ranked and math.isfinite(c.mean) else None for c in cells]
-    order = sorted({k for k in keys if k is not None}, reverse=higher_is_better)
-    places = {value: place for place, value in enumerate(order[:2], start=1)} if len(order) > 1 else {}
-    return [replace(c, rank=places.get(k, 0) if k is not None else 0) for c, k in zip(cells, keys, strict=True)]
+    def bibliography(self) -> str:
+        """The BibTeX entries of the methods in the table."""
+        return bibliography([row.cite for row in self.rows] + [column.cite for column in self.columns])
 
+    def markdown(self, *, intervals: Intervals = "pm", notes: Notes = "full") -> str:
+        """GitHub's Markdown: caption above, notes below; best bold, second best underlined."""
+        return to_markdown(self, intervals, notes)
 
-def _shown(cell: Cell) -> float:
-    return float(fixed(cell.mean, cell.digits).replace("−", "-"))
+    def text(self, *, intervals: Intervals = "pm", notes: Notes = "short", width: int | None = None, color: bool = False) -> str:
+        """Aligned plain text for a terminal ``width`` characters wide (None: as wide as it is); marks as bold and underline where ``color``."""
+        return to_terminal(self, intervals, notes, width=width, color=color)
 
+    def csv(self) -> str:
+        """Tidy CSV in full precision, one row per cell: method, metric, n, failed, mean, low, high (and scale, where there are several)."""
+        return to_csv(self)
 
-def rank_columns(rows: Iterable[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
-    """Mark best and second best in every column, each group of rows for itself."""
-    listed = list(rows)
-    marked = [list(row.cells) for row in listed]
-    for group in dict.fromkeys(row.group for row in listed):
-        for position, column in enumerate(columns):
-            filled = [i for i, row in enumerate(listed) if row.group == group and row.cells[position] is not None]
-            cells = [c for i in filled if (c := listed[i].cells[position]) is not None]
-            for i, cell in zip(filled, ranked(cells, column.higher_is_better), strict=True):
-                marked[i][position] = cell
-    return tuple(replace(row, cells=tuple(cells)) for row, cells in zip(listed, marked, strict=True))
+    def json(self) -> str:
+        """What ``csv`` holds, with caption, columns and notes, for programs."""
+        return to_json(self)
 
+    def html(self, *, intervals: Intervals = "pm", notes: Notes = "full") -> str:
+        """An HTML fragment without style or script; every name is escaped."""
+        return to_html(self, intervals, notes)
 
-def failures_by_status(cells: Iterable[Cell]) -> Counter[str]:
-    """How many cells of the grid ended in each status, each image and metric counted once."""
-    return Counter(failure.status for cell in cells for failure in cell.failures)
+    def frame(self) -> pd.DataFrame:
+        """A long pandas frame, one row per cell: method, scale, metric, label, n, failed, mean, low, high, rank (1, 2 or 0), letters."""
+        import pandas as pd
 
+        names = ["method", "scale", "metric", "n", "failed", "mean", "low", "high", "rank", "letters"]
+        labels = {column.key: column.label for column in self.columns}
+        made = pd.DataFrame([{name: getattr(cell, name) for name in names} for cell in self.cells], columns=names)
+        made.insert(3, "label", [labels.get(metric, metric) for metric in made["metric"]])
+        return made
 
-def transposed(table: Table, label: Callable[[Row], str] = lambda row: row.label) -> Table:
-    """Methods across, metrics down, as the paper's Table 1 prints them. Ranks and cells stay as they are."""
-    columns = tuple(Column(row.key, label(row)) for row in table.rows)
-    rows = tuple(
-        Row(c.key, f"{c.label} {c.arrow}".strip(), tuple(row.cells[i] for row in table.rows)) for i, c in enumerate(table.columns)
-    )
-    return replace(table, columns=columns, rows=rows, show_n=False, corner="")
+    def _repr_html_(self) -> str:
+        return self.html(notes="short")
+
+    def titled(self, caption: str | None) -> Table:
+        """The table under another caption; as it is for None."""
+        return self if caption is None else replace(self, caption=caption)
+
+    def printed(self, form: Format, *, intervals: Intervals = "pm", notes: Notes | None = None) -> str:
+        """The table in a form by name, with that form's usual notes where none are asked for."""
+        if form == "latex":
+            return self.latex(intervals=intervals, notes=notes or "short")
+        if form == "text":
+            return self.text(intervals=intervals, notes=notes or "short")
+        if form == "md":
+            return self.markdown(intervals=intervals, notes=notes or "full")
+        if form == "html":
+            return self.html(intervals=intervals, notes=notes or "full")
+        if form in ("csv", "json"):
+            return self.csv() if form == "csv" else self.json()
+        raise FaceSRError(f"no form {form!r}: choose one of {', '.join(FORMATS)}")

@@ -1,12 +1,15 @@
-"""Plain-text forms of a table: Markdown to paste, CSV to compute with."""
+"""Plain-text forms of a table: Markdown to paste, aligned text for a terminal, CSV and JSON to compute with."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+import textwrap
+import unicodedata
 
-from facesr.reports.table import Cell, Intervals, Row, Table, interval, number, own_n
+from facesr.reports.cells import Cell, Column, Grid, Intervals, Notes, Row, interval, number, own_n
 
 CSV_COLUMNS = ("method", "metric", "n", "failed", "mean", "low", "high")
 
@@ -38,8 +41,10 @@ def count(row: Row) -> str:
     return f"{n:,}" if n == total else f"{n:,} of {total:,}"
 
 
-def to_markdown(table: Table, style: Intervals = "pm") -> str:
+def to_markdown(table: Grid, style: Intervals = "pm", notes: Notes = "full") -> str:
     """The table in GitHub's Markdown, caption above and footnotes below."""
+    table = table.alive()
+    said = table.lines(style, notes)
     style = style if table.show_spread else "none"
     unit = {c.key: f" ({_escape(c.unit)})" if c.unit else "" for c in table.columns}
     heads = [_escape(table.corner), *(f"{_escape(c.label)}{unit[c.key]} {c.arrow}".strip() for c in table.columns)]
@@ -55,7 +60,7 @@ def to_markdown(table: Table, style: Intervals = "pm") -> str:
                 *([count(row)] if table.show_n else []),
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(f"- {_escape(note)}" for note in table.notes)]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"- {_escape(note)}" for note in said)]).rstrip() + "\n"
 
 
 def _line(name: str) -> str:
@@ -63,7 +68,7 @@ def _line(name: str) -> str:
     return " ".join(name.splitlines()) if "\r" in name or "\n" in name else name
 
 
-def to_csv(table: Table) -> str:
+def to_csv(table: Grid) -> str:
     """Tidy CSV, one row a cell, full precision, empty where there is no number; a last column ``scale`` where there are several."""
     scales = table.scales
     buffer = io.StringIO()
@@ -82,3 +87,85 @@ def to_csv(table: Table) -> str:
             ]
         )
     return buffer.getvalue()
+
+
+def to_json(table: Grid) -> str:
+    """Caption, columns, cells in full precision (null where there is no number) and notes."""
+    finite = {"mean", "low", "high"}
+    names = ("method", "metric", "scale", "n", "failed", "mean", "low", "high", "rank", "letters")
+    cells = [
+        {name: v if name not in finite or math.isfinite(v) else None for name in names for v in (getattr(cell, name),)}
+        for cell in table.cells
+    ]
+    columns = [{"key": c.key, "label": c.label, "unit": c.unit, "higher_is_better": c.higher_is_better} for c in table.columns]
+    made = {"name": table.name, "caption": table.caption, "columns": columns, "cells": cells, "notes": table.lines("none")}
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+
+
+def _wide(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def _plain(text: str) -> str:
+    """A user's name on one line, without what would steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _terminal_cell(cell: Cell | None, row: Row, style: Intervals, color: bool) -> tuple[str, str]:
+    """A cell without and with the codes that make best bold and second best underlined; a sign stands for them where there is no colour."""
+    if cell is None:
+        return "", ""
+    value = _plain(number(cell)) + ("" if color else {1: "*", 2: "+"}.get(cell.rank, ""))
+    extras = [
+        interval(cell, style),
+        "†" if cell.failed and cell.text is None else "",
+        cell.letters,
+        f"({n})" if (n := own_n(cell, row)) else "",
+    ]
+    rest = "".join(f" {_plain(extra)}" for extra in extras if extra)
+    code = {1: "1", 2: "4"}.get(cell.rank if color else 0)
+    return value + rest, (f"\x1b[{code}m{value}\x1b[0m" if code else value) + rest
+
+
+def _head(column: Column) -> str:
+    return _plain(f"{column.label}{f' ({column.unit})' if column.unit else ''} {column.arrow}")
+
+
+def to_terminal(
+    table: Grid, style: Intervals = "pm", notes: Notes = "short", *, width: int | None = None, color: bool = False
+) -> str:
+    """Aligned columns; what is wider than ``width`` goes on below. ``*`` marks best and ``+`` second best where there is no ``color``."""
+    table, room = table.alive(), width or 10**9
+    said = table.lines(style, notes, *([] if color else ["* best (all that tie), + second best; arrows point to better."]))
+    style = style if table.show_spread else "none"
+    first = [_plain(table.corner), *(_plain(r.label) for r in table.rows)]
+    blocks = [
+        [(head := _head(c), head), *(_terminal_cell(r.cells[i], r, style, color) for r in table.rows)]
+        for i, c in enumerate(table.columns)
+    ]
+    if table.show_n:
+        blocks.append([(n, n) for n in ("n", *(count(r) for r in table.rows))])
+    margin = max(map(_wide, first))
+    sizes = [max(_wide(bare) for bare, _ in block) + 2 for block in blocks]
+    out = textwrap.wrap(_plain(table.caption), room)
+    for panel in _panels(sizes, room - margin):
+        out.append("")
+        for line, label in enumerate(first):
+            group = table.rows[line - 1].group if line else ""
+            if group and (line == 1 or group != table.rows[line - 2].group):
+                out.append(_plain(group))
+            cells = [" " * (sizes[i] - _wide(blocks[i][line][0])) + blocks[i][line][1] for i in panel]
+            out.append((label + " " * (margin - _wide(label)) + "".join(cells)).rstrip())
+    wrapped = [line for note in said for line in textwrap.wrap(_plain(note), room)]
+    return "\n".join([*out, *([""] if wrapped else []), *wrapped]) + "\n"
+
+
+def _panels(sizes: list[int], room: int) -> list[list[int]]:
+    """Columns side by side as far as they fit; one at least."""
+    panels: list[list[int]] = [[]]
+    for i, size in enumerate(sizes):
+        if panels[-1] and sum(sizes[j] for j in panels[-1]) + size > room:
+            panels.append([])
+        panels[-1].append(i)
+    return panels

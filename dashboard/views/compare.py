@@ -5,16 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import fixed, p_text
 from facesr.dashboard import shell
 from facesr.dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.reports.build import Duel, duel
 from facesr.reports.figures.duel import differences
-from facesr.reports.figures.mos import p_text
 from facesr.reports.gather import headline
 from facesr.reports.scores import Scores
 from facesr.reports.served import duel_by
-from facesr.reports.table import fixed
 
 SHOWN = 4
 
@@ -84,7 +83,7 @@ def _figures(scores: Scores, found: Duel, metric: str) -> None:
         (f"{found.a} wins", f"{found.win_rate:.1%}", "share of faces, ties counted half"),
         ("Faces", f"{found.wins:,} : {found.losses:,}", f"for {found.a} and for {found.b}; {ties:,} ties"),
         (f"Mean difference {column.arrow}", fixed(test.difference, digits), interval),
-        ("p", p_text(test.p, 2), test.test),
+        ("p", p_text(test.p), test.test),
         ("Effect (rank-biserial)", fixed(test.rank_biserial_faces, 2), "matched pairs, over faces; 0 none, 1 always"),
     ]
     with st.container(horizontal=True, gap="large"):

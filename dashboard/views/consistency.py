@@ -8,9 +8,9 @@ from facesr.dashboard import shell
 from facesr.dashboard.scene import CONTROL, DRAWS, Scene, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.reports import build, notes
-from facesr.reports.choose import score_table
 from facesr.reports.figures.scores import epsilon
 from facesr.reports.table import Table
+from facesr.reports.tables import score_table
 
 SHOWN = 4
 

@@ -10,12 +10,12 @@ import numpy as np
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import fixed
 from facesr.dashboard.images import face_url
 from facesr.dashboard.scene import CONTROL, Scene, metric_control, scale_control
 from facesr.dashboard.views import face as one_face
 from facesr.reports.build import face_table
 from facesr.reports.scores import Scores
-from facesr.reports.table import fixed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,11 +9,11 @@ from facesr.dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_contro
 from facesr.dashboard.views import faces as gallery
 from facesr.dashboard.views import leaderboard
 from facesr.reports import build
-from facesr.reports.choose import score_table
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import attributes
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
+from facesr.reports.tables import score_table
 
 FAMILIES = ("identity", "retrieval", "verification", "tar-", "landmark")
 SHOWN = 4

@@ -9,14 +9,14 @@ import streamlit as st
 
 from facesr.dashboard import shell
 from facesr.dashboard.scene import DRAWS, Scene
-from facesr.reports.build import frame
-from facesr.reports.choose import score_table
+from facesr.reports.cells import Column
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import means
 from facesr.reports.gather import warnings
 from facesr.reports.html import failures_html
 from facesr.reports.scores import Scores
-from facesr.reports.table import Column, Table
+from facesr.reports.table import Table
+from facesr.reports.tables import score_table
 
 
 def page(scene: Scene) -> None:
@@ -43,7 +43,7 @@ def table_of(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Tabl
 
 def drawing(scene: Scene, made: Table, scale: int, columns: Sequence[Column] | None = None) -> Drawing:
     """The table's means with intervals at a factor, of all its columns or of some."""
-    cells = frame(made)
+    cells = made.frame()
     return means(cells[cells["scale"] == scale], columns or made.columns, scene.look)
 
 

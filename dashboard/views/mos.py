@@ -9,17 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import fixed
 from facesr.dashboard import shell
 from facesr.dashboard.memo import memo
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import Catalogue, Group, named
 from facesr.reports import mos
-from facesr.reports.choose import load_study
 from facesr.reports.figures import Drawing, Look
 from facesr.reports.figures import mos as drawings
 from facesr.reports.paired import is_paired, open_paired, paired_table
+from facesr.reports.references import printed_condition
 from facesr.reports.scores import Scores
-from facesr.reports.table import Table, fixed
+from facesr.reports.table import Table
 
 
 def page(catalogue: Catalogue) -> None:
@@ -87,9 +88,7 @@ def open_study(path: Path, simulated: bool) -> mos.MosResult:
 
 def open_pairs(path: Path, simulated: bool) -> Table:
     """The table of a paired comparison, which has no MOS; refused, every time, before the stopping rule."""
-    return memo.get(
-        ("pairs", path, simulated, ratings_stamp(path)), lambda: paired_table(open_paired(load_study(path), simulated=simulated))
-    )
+    return memo.get(("pairs", path, simulated, ratings_stamp(path)), lambda: paired_table(open_paired(path, simulated=simulated)))
 
 
 def _scene(path: Path, simulated: bool, result: mos.MosResult) -> Scene:
@@ -135,7 +134,7 @@ def _raters(result: mos.MosResult) -> None:
         column_config={"mean": st.column_config.NumberColumn(format="%.2f"), "sd": st.column_config.NumberColumn(format="%.2f")},
     )  # fmt: skip
     if rule != "none":
-        without = ", ".join(f"{drawings.label_of(m.condition)} {fixed(m.mean, 2)}" for m in screened.conditions)
+        without = ", ".join(f"{printed_condition(m.condition)} {fixed(m.mean, 2)}" for m in screened.conditions)
         st.caption(f"MOS without the rejected raters: {without}.")
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facesr.bench.numbers import fixed
+from facesr.reports.cells import Column
 from facesr.reports.figures.style import FAINT, INK, WIDTH, Drawing, Look, new_figure, quiet
-from facesr.reports.table import Column, fixed
 
 if TYPE_CHECKING:
     from facesr.reports.build import Duel

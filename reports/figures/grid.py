@@ -11,10 +11,10 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb
+from facesr.bench.numbers import fixed
 from facesr.reports.build import face_table
 from facesr.reports.figures.style import ALARM, FAINT, INK, Drawing, quiet
 from facesr.reports.scores import Scores
-from facesr.reports.table import fixed
 
 if TYPE_CHECKING:
     from facesr.bench.faces import U8

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesr.bench.numbers import fixed, p_text
+from facesr.reports.cells import Column
 from facesr.reports.figures.style import ALARM, FAINT, INK, WIDTH, Drawing, Look, blank, bottom, legend, new_figure, panels, quiet
-from facesr.reports.table import Column, fixed
+from facesr.reports.references import printed_condition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,25 +29,11 @@ STEPS = (
 """Shades of one blue, dark to light: read in grey and by colour-blind readers too."""
 
 
-def p_text(p: float, digits: int = 1) -> str:
-    """A p-value as a paper prints it: '.082', or '2e-6' (so many significant digits) below .001; '–' where there is none."""
-    if not np.isfinite(p):
-        return "–"
-    if p < 0.001:
-        return f"{p:.{digits - 1}e}".replace("e-0", "e-").replace("-", "−") if p >= 1e-99 else "<1e−99"
-    return f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
-
-
-def label_of(condition: str) -> str:
-    """How a condition is printed."""
-    return "HR" if condition.lower() == "hr" else condition
-
-
 def intervals(
     mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], letters: Mapping[str, str] | None = None, label: str = ""
 ) -> Drawing:
     """MOS of every condition with the intervals for new raters and faces (thin), new raters (thicker), and the naive one (thickest)."""
-    names = [label_of(m.condition) for m in mos]
+    names = [printed_condition(m.condition) for m in mos]
     with quiet():
         figure, axes = new_figure(WIDTH * 0.72, 0.75 + 0.27 * len(mos))
         ax = axes[0, 0]
@@ -83,7 +71,7 @@ def intervals(
         )
         if label:
             ax.annotate(label, (1, 1), xycoords="axes fraction", ha="right", va="bottom", fontsize=7, color=ALARM)
-    alt = "; ".join(f"{label_of(m.condition)} {m.mean:.2f} ({m.over_both.low:.2f} to {m.over_both.high:.2f})" for m in mos)
+    alt = "; ".join(f"{printed_condition(m.condition)} {m.mean:.2f} ({m.over_both.low:.2f} to {m.over_both.high:.2f})" for m in mos)
     return Drawing("mos", "Mean opinion scores with three 95 % intervals", f"MOS: {alt}", figure)
 
 
@@ -100,7 +88,7 @@ def histograms(mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], 
             for x, share in zip(points, shares, strict=True):
                 if share >= 0.005:
                     ax.annotate(f"{share:.0%}", (x, share), ha="center", va="bottom", fontsize=6)
-            ax.set_title(label_of(one.condition))
+            ax.set_title(printed_condition(one.condition))
             ax.annotate(
                 f"{one.mean:.2f} ± {one.sd:.2f} sd, n = {one.n:,}",
                 (0, 1),
@@ -118,7 +106,7 @@ def histograms(mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], 
         bottom(axes, len(mos))
         if label:
             figure.suptitle(label, fontsize=7, color=ALARM, x=0.99, ha="right")
-    alt = "; ".join(f"{label_of(m.condition)}: {', '.join(map(str, m.histogram))}" for m in mos)
+    alt = "; ".join(f"{printed_condition(m.condition)}: {', '.join(map(str, m.histogram))}" for m in mos)
     return Drawing("mos-histograms", "Ratings by grade", f"Ratings at grades {points[0]} to {points[-1]}. {alt}", figure)
 
 
@@ -162,7 +150,7 @@ def _matrix(
 ) -> None:
     from matplotlib.patches import Rectangle
 
-    place, shown = {n: i for i, n in enumerate(names)}, [label_of(n) for n in names]
+    place, shown = {n: i for i, n in enumerate(names)}, [printed_condition(n) for n in names]
     for (a, b), (difference, p) in values.items():
         for row, column, sign in ((place[a], place[b], 1), (place[b], place[a], -1)):
             shade = next((color for top, _, color in STEPS if p < top), STEPS[-1][2])
@@ -177,7 +165,7 @@ def _matrix(
                 fontsize=6.8,
                 color=ink,
             )
-            ax.text(column, row + 0.22, p_text(p), ha="center", va="center", fontsize=5.6, color=ink)
+            ax.text(column, row + 0.22, p_text(p, 1), ha="center", va="center", fontsize=5.6, color=ink)
             if (a, b) in disagree:
                 ax.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=ALARM, linewidth=1.6))
     ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")

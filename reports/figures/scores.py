@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesr.reports.cells import Column
 from facesr.reports.figures.style import (
     ALARM,
     FAINT,
@@ -23,7 +24,6 @@ from facesr.reports.figures.style import (
     quiet,
     slug,
 )
-from facesr.reports.table import Column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from facesr.bench.numbers import fixed
 from facesr.reports.build import duel
-from facesr.reports.choose import print_table, score_table
+from facesr.reports.cells import interval, number
 from facesr.reports.scores import open_runs
-from facesr.reports.table import fixed, interval
+from facesr.reports.tables import score_table
 from small_runs import Dashboard, chromium, real_run
 
 pytestmark = pytest.mark.browser
@@ -131,12 +132,12 @@ def test_the_leaderboard_shows_the_tables_own_numbers(page: Any, server: Dashboa
         for cell, found in zip(row.cells, shown.locator("td").all(), strict=False):
             assert cell is not None
             text = found.inner_text().replace("\n", " ")
-            assert re.match(re.escape(fixed(cell.mean, cell.digits)), text), (row.label, cell.metric, text)
+            assert re.match(re.escape(number(cell)), text), (row.label, cell.metric, text)
             assert interval(cell, "pm") in text
     assert page.locator("table.facesr thead th[title*='border']").count() > 0
     with page.expect_download() as waiting:
         page.get_by_role("button", name="LaTeX").first.click()
-    assert Path(waiting.value.path()).read_text() == print_table(table, "latex")
+    assert Path(waiting.value.path()).read_text() == table.printed("latex")
 
 
 def test_images_are_the_files_byte_for_byte(page: Any, server: Dashboard, world: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from facesr.bench.imaging import write_png
 from facesr.bench.results import FORMAT
 
+CITE = {"psp": "richardson2021encoding", "pulse": "menon2020pulse", "fsrnet": "chen2018fsrnet", "mine": "me2026"}
 METHODS = ("bicubic", "nearest", "fsrnet", "pix2pixhd", "pulse", "psp")
 METRICS: dict[str, dict[str, Any]] = {
     "psnr": {"label": "PSNR", "higher_is_better": True, "unit": "dB", "digits": 2, "conventions": "RGB, no border"},
@@ -111,7 +112,15 @@ def make_run(
         "state": "finished",
         "data": {"name": "celeba-hq", "faces": faces, "total": 2824, "note": ""},
         "methods": [
-            {"label": m, "target": f"methods.{m}:M", "params": {}, "code": "c0de", "weights": _weights(m), "terms": "", "cite": ""}
+            {
+                "label": m,
+                "target": f"methods.{m}:M",
+                "params": {},
+                "code": "c0de",
+                "weights": _weights(m),
+                "terms": "",
+                "cite": CITE.get(m, ""),
+            }
             for m in methods
         ],
         "metrics": {n: {"range": [0, 1], "source": "", "weights": {}, "of_set": False, **f} for n, f in metrics.items()},

@@ -12,12 +12,12 @@ from fake_run import make_run, make_study
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import load
 from facesr.cli import main
-from facesr.reports.choose import print_table, table_of
 from facesr.reports.gather import gather
 from facesr.reports.mos import against_people, agreement_table, mos_table, open_study, pairs_table, stimuli
 from facesr.reports.page import page
 from facesr.reports.scores import open_runs
 from facesr.reports.table import Table
+from facesr.reports.tables import table_of
 
 
 def words(table: Table, row: str, column: str) -> str:
@@ -56,7 +56,7 @@ def test_a_real_study_shows_the_flip_that_pooled_tests_hide(
     table = pairs_table(result)
     row = "midjourney|dall-e"
     assert len(result.analysis.cube.raters) == 19 and len(result.analysis.cube.faces) == 27
-    assert words(table, row, "mwu") == "2.2e−6" and words(table, row, "p") == ".082"
+    assert words(table, row, "mwu") == "2.2e-6" and words(table, row, "p") == ".082"
     assert words(table, row, "difference") == "0.33" and words(table, row, "ends") == "−0.05 to 0.71"
     assert any(g.kind == "mwu_not_clustered" and g.subject == "midjourney and dall-e" for g in result.analysis.guards)
     letters = result.letters
@@ -102,9 +102,9 @@ def test_means_stay_hidden_until_the_stopping_rule_and_a_peek_is_logged(tmp_path
     assert len(opened.peeks()) == 1
     opened.close()
     table = table_of([study], simulated=True)
-    assert table.caption.startswith("SIMULATED RATERS") and [c.label for c in table.columns] == ["HR", "bicubic", "pulse", "psp"]
+    assert table.caption.startswith("SIMULATED RATERS") and [c.label for c in table.columns] == ["HR", "Bicubic", "PULSE", "pSp"]
     both = table_of([run], study=study, simulated=True, draws=100)
-    assert both.caption.startswith("SIMULATED RATERS") and [r.label for r in both.rows] == ["bicubic", "pulse", "psp", "HR"]
+    assert both.caption.startswith("SIMULATED RATERS") and [r.label for r in both.rows] == ["bicubic", "PULSE", "pSp", "HR"]
     text = page(gather(open_runs([run]).only(metrics=["psnr"]), open_study(study, simulated=True), count=1, draws=100))
     assert "SIMULATED RATERS: no person gave these ratings." in text and len(re.findall("SIMULATED", text)) > 8
 
@@ -152,7 +152,7 @@ def test_all_figures_of_a_condition_stand_in_one_table(tmp_path: Path) -> None:
         assert words(table, one.condition, "sd") == f"{one.sd:.2f}"
     assert any("45 repeats" in line for line in result.words) and any("Krippendorff" in line for line in result.words)
     for form in ("md", "latex", "csv", "html"):
-        assert print_table(table, form) and print_table(pairs_table(result), form)
+        assert table.printed(form) and pairs_table(result).printed(form)
 
 
 def test_stimuli_pair_every_rated_image_with_its_scores(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html.parser
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -15,9 +16,9 @@ from fake_run import make_run, make_study, picture
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb
+from facesr.bench.numbers import p_text, p_words
 from facesr.cli import main
 from facesr.reports import build
-from facesr.reports.choose import table_of
 from facesr.reports.figures import Drawing, Look, grid
 from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
@@ -27,6 +28,7 @@ from facesr.reports.mos import open_study
 from facesr.reports.page import page
 from facesr.reports.paper import compile_paper, document, numbers, write_paper
 from facesr.reports.scores import open_runs
+from facesr.reports.tables import table_of
 
 EVIL = "<i>&_%$#{}~^'"
 METHODS = ("bicubic", "pulse", EVIL)
@@ -267,7 +269,8 @@ def test_the_significance_matrix_frames_pairs_on_which_analyses_disagree(report:
     differ = sum((q.p_paper_holm < 0.05) != (q.p_holm < 0.05) for q in pairs)
     frames = [p for ax in drawing.figure.axes for p in ax.patches if not p.get_fill()]
     assert len(frames) == differ * 4  # each pair stands twice in each of two panels
-    assert mos_figures.p_text(0.082) == ".082" and mos_figures.p_text(2.2e-6, 2) == "2.2e−6" and mos_figures.p_text(1.0) == "1"
+    assert [p_text(p) for p in (0.082, 2.2e-6, 1.0, 1e-120, math.nan)] == [".082", "2.2e-6", ">.999", "<1e-99", "–"]
+    assert [p_words(p) for p in (0.082, 2.2e-6, 1.0, math.nan)] == ["p = .082", "p = 2.2e-6", "p > .999", "p unknown"]
 
 
 def test_bars_start_at_zero_or_become_points(run: Path) -> None:

@@ -20,16 +20,18 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import fixed, scientific
 from facesr.bench.stats.intervals import mean_interval
 from facesr.bench.stats.many import mean_intervals
 from facesr.cli import main
 from facesr.reports import build
-from facesr.reports.choose import print_table, table_of
-from facesr.reports.html import failures_html, to_html
-from facesr.reports.latex import command, macros, tex, to_latex
+from facesr.reports.cells import Cell, Column, Failure, Row, interval, number, ranked
+from facesr.reports.html import failures_html
+from facesr.reports.latex import command, macros, tex
+from facesr.reports.references import bibliography
 from facesr.reports.scores import open_runs
-from facesr.reports.table import Cell, Column, Row, Table, fixed, ranked
-from facesr.reports.text import to_csv, to_markdown
+from facesr.reports.table import Table
+from facesr.reports.tables import leaderboard, table_of, with_letters
 
 EVIL = "<b>&_%$#{}~^\\|x`*\"' é"
 
@@ -44,7 +46,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_csv_is_tidy_and_its_means_are_pandas_own(run: Path) -> None:
-    text = print_table(table_of([run]), "csv")
+    text = table_of([run]).printed("csv")
     assert text.splitlines()[0] == "method,metric,n,failed,mean,low,high"
     rows = rows_of(text)
     assert [(r["method"], r["metric"]) for r in rows] == [(m, k) for m in METHODS for k in METRICS]
@@ -56,7 +58,7 @@ def test_csv_is_tidy_and_its_means_are_pandas_own(run: Path) -> None:
 
 
 def test_failures_are_left_out_of_the_mean_and_counted(run: Path) -> None:
-    rows = {(r["method"], r["metric"]): r for r in rows_of(print_table(table_of([run]), "csv"))}
+    rows = {(r["method"], r["metric"]): r for r in rows_of(table_of([run]).printed("csv"))}
     counts = {m: (int(rows["pulse", m]["n"]), int(rows["pulse", m]["failed"])) for m in METRICS}
     # two searches did not converge, one face was not found; ε is measured of all, a missed one too
     assert counts["psnr"] == (28, 2) and counts["identity-sface"] == (27, 3) and counts["consistency"] == (30, 0)
@@ -102,15 +104,17 @@ def test_a_share_has_wilsons_interval(good: int, n: int) -> None:
 
 def test_best_and_second_follow_the_direction_and_what_is_printed() -> None:
     cells = [Cell("a", "x", 1.004, digits=2), Cell("b", "x", 1.001, digits=2), Cell("c", "x", 2.0, digits=2), Cell("d", "x")]
-    assert [c.rank for c in ranked(cells, True)] == [2, 2, 1, 0]  # 1.00 and 1.00 are one number to the reader
-    assert [c.rank for c in ranked(cells, False)] == [1, 1, 2, 0]
-    assert [c.rank for c in ranked([replace(cells[2], ranked=False), *cells[:2]], True)] == [0, 0, 0]  # HR competes with nobody
-    assert [c.rank for c in ranked([Cell("a", "x", -0.5), Cell("b", "x", -0.25)], True)] == [2, 1]
+    assert [c.rank for c in ranked(cells, True)] == [0, 0, 1, 0]  # 1.00 and 1.00 are one number to the reader, and the worst
+    assert [c.rank for c in ranked(cells, False)] == [1, 1, 0, 0]  # all that tie for best; the other one is the worst
+    assert [c.rank for c in ranked([replace(cells[2], ranked=False), *cells[:2]], True)] == [0, 1, 1]  # HR competes with nobody
+    assert [c.rank for c in ranked([Cell("a", "x", -0.5), Cell("b", "x", -0.25)], True)] == [0, 1]
+    three = [Cell(name, "x", value) for name, value in (("a", 3.0), ("b", 2.0), ("c", 1.0))]
+    assert [c.rank for c in ranked(three, True)] == [1, 2, 0] and [c.rank for c in ranked(three[:1], True)] == [0]
 
 
 def test_letters_are_shared_exactly_by_pairs_that_do_not_differ(run: Path) -> None:
     scores = open_runs([run]).only(metrics=["psnr"])
-    letters = {c.method: c.letters for c in build.with_letters(scores, scores.cells(200))}
+    letters = {c.method: c.letters for c in with_letters(scores, scores.cells(200))}
     values = scores.values("psnr")
     names = list(scores.methods)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
@@ -156,7 +160,7 @@ def test_a_cell_without_a_row_is_missing_not_forgotten(tmp_path: Path) -> None:
     frame = pd.read_parquet(folder / "scores.parquet")
     gone = (frame["method"] == "psp") & (frame["metric"] == "ssim") & (frame["image"] == "000005")
     frame[~gone].to_parquet(folder / "scores.parquet")
-    cell = build.leaderboard(open_runs([folder]), draws=100).cell("psp", "ssim")
+    cell = leaderboard(open_runs([folder]), draws=100).cell("psp", "ssim")
     assert cell is not None and cell.n == 5 and [(f.image, f.status) for f in cell.failures] == [("000005", "missing")]
     assert "000005" not in cell.images
 
@@ -177,13 +181,13 @@ def test_scores_of_a_whole_set_keep_their_own_interval(tmp_path: Path) -> None:
     own = frame.iloc[[0]].assign(image="*", metric="kid", value=0.25, low=0.2, high=0.4, n=6)
     refused = own.assign(method="nearest", value=np.nan, status="skipped", reason="too few images")
     pd.concat([frame, own, refused], ignore_index=True).to_parquet(folder / "scores.parquet")
-    table = build.leaderboard(open_runs([folder]), letters=True, draws=100)
+    table = leaderboard(open_runs([folder]), letters=True, draws=100)
     cell = table.cell("bicubic", "kid")
     assert cell is not None and (cell.mean, cell.low, cell.high, cell.n, cell.failed) == (0.25, 0.2, 0.4, 6, 0)
     lost = table.cell("nearest", "kid")
     assert lost is not None and lost.failed == 1 and lost.failures[0].reason == "too few images"
     part = build.where(open_runs([folder]), gender="female")
-    half = build.leaderboard(part, draws=100).cell("bicubic", "kid")
+    half = leaderboard(part, draws=100).cell("bicubic", "kid")
     assert half is not None and math.isnan(half.mean) and half.failures[0].status == "skipped"
 
 
@@ -191,18 +195,18 @@ def test_scales_are_groups_and_the_csv_says_which(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "sweep", faces=4, scales=(4, 8), images=False)
     table = table_of([folder], draws=100)
     assert [name for name, _ in table.groups] == ["×4", "×8"]
-    rows = rows_of(to_csv(table))
+    rows = rows_of(table.csv())
     assert list(rows[0]) == ["method", "metric", "n", "failed", "mean", "low", "high", "scale"] and {r["scale"] for r in rows} == {
         "4",
         "8",
     }
-    assert "| *×8* |" in to_markdown(table) and r"\textit{$\times$8}" in to_latex(table)
+    assert "| *×8* |" in table.markdown() and r"\textit{$\times$8}" in table.latex()
     only = table_of([folder], scales=[8], draws=100)
-    assert to_csv(only).splitlines()[0] == "method,metric,n,failed,mean,low,high"
+    assert only.csv().splitlines()[0] == "method,metric,n,failed,mean,low,high"
 
 
 def test_footnotes_say_what_was_measured_on_what_with_which_weights(run: Path, tmp_path: Path) -> None:
-    text = print_table(table_of([run]), "md")
+    text = table_of([run]).printed("md")
     for words in (
         "×8 to 128²",
         "30 of 2,824 faces of celeba-hq (test)",
@@ -229,24 +233,24 @@ def evil_table() -> Table:
 
 
 def test_names_of_users_are_escaped_everywhere() -> None:
-    html = to_html(evil_table())
+    html = evil_table().html()
     assert "<b>" not in html and "&lt;b&gt;&amp;" in html and "d&lt;B&gt;" in html
     assert not re.search(r'title="[^"]*"[^ >/]', html)  # no quote of a name closes an attribute
-    markdown = to_markdown(evil_table())
+    markdown = evil_table().markdown()
     line = next(line for line in markdown.splitlines() if "1.000" in line)
     assert "<b>" not in markdown and len(re.findall(r"(?<!\\)\|", line)) == 4  # method, value, n: four bars
     latex = tex(EVIL)
     assert re.sub(r"\\(text\w+\{\}|[&%$#_{}])", "", latex) == "bx`*' é"
-    assert rows_of(to_csv(evil_table()))[0]["method"] == EVIL
+    assert rows_of(evil_table().csv())[0]["method"] == EVIL
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30))
 def test_any_name_survives_csv_and_breaks_no_other_form(name: str) -> None:
     table = Table("t", name, (Column("m", name),), (Row("r", name, (Cell(name, "m", 1.0, n=1),)),), (name,))
-    rows = list(csv.reader(io.StringIO(to_csv(table), newline="")))
+    rows = list(csv.reader(io.StringIO(table.csv(), newline="")))
     assert len(rows) == 2 and (rows[1][0] == name or len(name.splitlines()) > 1 or name[-1] in "\r\n")
-    body = to_html(table)
+    body = table.html()
     assert body.count("<td") == body.count("</td>") and body.count("<tr") == body.count("</tr>")
     assert not re.search(r"(?<!\\)(?:\\\\)*[%#&]", re.sub(r" & | \\\\$", "", tex(name)))
     assert all(31 < ord(c) < 0x2020 for c in tex(name))
@@ -260,33 +264,119 @@ def test_macros_are_letters_and_never_meet() -> None:
     assert len(names) == len(set(names)) == 15 and r"\newcommand{\srPspTwoPsnr}{1.50}" in macros(table)
 
 
-def test_a_wide_table_continues_in_panels(run: Path) -> None:
-    latex = to_latex(table_of([run], full=True))
-    assert latex.count(r"\begin{tabular}") == 2 and latex.count("PSNR") >= 1 and latex.count(r"\toprule") == 2
-    body = latex[latex.index(r"\begin{tabular}") : latex.index(r"\begin{minipage}")]
-    assert all(body.count(rf"\textbf{{{v}}}") for v in ("psp",)) or r"\textbf{" in body
-    assert r"\newcommand{\srPspPsnr}{" in latex and r"\newcommand" not in to_latex(table_of([run]), numbers=False)
+def test_a_wide_table_continues_in_panels_of_one_tabular(run: Path) -> None:
+    latex = table_of([run], full=True).latex()
+    assert latex.count(r"\begin{tabular}") == 1 and latex.count(r"\midrule[\heavyrulewidth]") == 1 and r"\newcommand" not in latex
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 2 * (1 + len(METHODS)) and {line.replace(r"\\(", "").count("&") for line in rows} == {3}
+    assert r"\begin{table*}" in table_of([run]).latex(columns=2) and r"\begin{table}" in latex
+    assert r"\midrule[\heavyrulewidth]" not in table_of([run]).latex(columns=2)
+    assert r"\newcommand{\srPspPsnr}{" in table_of([run]).macros()
+
+
+def test_methods_carry_their_printed_names_and_citations(run: Path) -> None:
+    table = table_of([run], draws=100)
+    assert [row.label for row in table.rows] == [
+        "bicubic",
+        "Nearest",
+        "FSRNet",
+        "pix2pixhd",
+        "PULSE",
+        "pSp",
+    ]  # the two declare no key here
+    assert r"pSp~\cite{richardson2021encoding} &" in table.latex() and r"\cite" not in table.latex(cite=False)
+    entries = table.bibliography()
+    assert entries.count("@") == 3 and "Menon, Sachit" in entries and "add your own" not in entries
+    assert "% me2026: add your own entry" in bibliography(
+        ["me2026", "keys1981cubic", "}\\input{x"]
+    ) and "input" not in bibliography(["}\\input{x"])
+
+
+def test_a_column_without_any_value_is_left_out_and_named() -> None:
+    lost = tuple(Failure(str(i), "weights_missing", "no alexnet: 'facesr weights fetch alexnet' gets it") for i in range(3))
+    columns = (Column("psnr", "PSNR", True), Column("lpips", "LPIPS", False))
+    rows = tuple(Row(m, m, (Cell(m, "psnr", v, n=3), Cell(m, "lpips", failures=lost))) for m, v in (("a", 1.0), ("b", 2.0)))
+    table = Table("t", "", columns, rows)
+    said = "Not shown, no method has a value: LPIPS (no alexnet: 'facesr weights fetch alexnet' gets it)."
+    for text in (table.markdown(), table.text(), table.latex(), table.html(notes="short").replace("&#x27;", "'")):
+        assert said in text and text.count("LPIPS") == 1
+    assert [r["metric"] for r in rows_of(table.csv())] == ["psnr", "lpips"] * 2  # a program gets the whole grid
+
+
+def test_small_numbers_share_the_power_of_their_mean() -> None:
+    cell = Cell("a", "consistency", 2.34e-5, 2.24e-5, 2.44e-5, 8, digits=1, power=True, bounds=(0.0, 1.0))
+    assert (number(cell), interval(cell, "pm"), interval(cell, "bracket")) == ("2.3e-5", "± 0.1e-5", "[2.2e-5, 2.4e-5]")
+    assert number(replace(cell, mean=9.96e-5)) == "1.0e-4" and number(replace(cell, mean=0.0)) == "0"
+    assert scientific(3.4e-7, 1, -5) == "0.0e-5" and scientific(-2.5e-3, 2) == "-2.50e-3"
+
+
+def test_an_interval_stays_on_its_scale() -> None:
+    mos = Cell("nearest", "mos", 1.05, 0.93, 1.17, 40, digits=2, bounds=(1.0, 5.0))
+    assert interval(mos, "pm") == interval(mos, "bracket") == "[1.00, 1.17]"
+    assert interval(replace(mos, mean=3.0, low=2.9, high=3.1), "pm") == "± 0.10"
+    assert (
+        interval(replace(mos, mean=20.0, low=19.0, high=21.0), "pm") == "± 1.00"
+    )  # a mean beyond them: the bounds are not this number's
+
+
+def test_decimals_are_chosen_for_all_or_by_metric(run: Path) -> None:
+    table = table_of([run], draws=100)
+    assert re.search(r"\| \d\d\.\d \[?± \d\.\d \|", table.with_digits(1).markdown())
+    one = table.with_digits({"psnr": 0})
+    assert number(one.rows[0].cells[0]).isdigit() and number(one.rows[0].cells[1]) == number(table.rows[0].cells[1])  # type: ignore[arg-type]
+    with pytest.raises(FaceSRError, match=r"did you mean 'psnr'.*|.*0 to 9"):
+        table.with_digits({"psnrr": 2})
+
+
+def test_text_for_a_terminal_is_as_wide_as_it_and_holds_no_tags(run: Path) -> None:
+    table = table_of([run], full=True, draws=100)
+    for width in (60, 80, 132):
+        text = table.text(width=width)
+        assert max(map(len, text.splitlines())) <= width and "<" not in text and text.count("pSp") >= 1
+    assert "\x1b[1m" in table.text(color=True) and "\x1b" not in table.text()
+    evil = Table("t", "a\x1b[2Jb", (Column("m", "M"),), (Row("r", "\x1b]0;x\x07n\nm", (Cell("r", "m", 1.0, n=1),)),))
+    assert "\x1b" not in evil.text() and "\x07" not in evil.text()
+
+
+def test_the_preset_is_the_published_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_study(tmp_path / "s", raters=10, faces=6)
+    assert main(["table", str(study), "--preset", "seed-table1", "--format", "latex"]) == 0
+    text = capsys.readouterr().out
+    means = pd.read_parquet(study / "ratings.parquet").groupby("condition")["score"].mean()
+    order = ["hr", "nearest", "bicubic", "fsrnet", "pix2pixhd", "pulse", "psp"]
+    cells = [f"{means[c]:.2f}" for c in order]
+    best = order.index(str(means.drop("hr").idxmax()))
+    cells[best] = rf"\textbf{{{cells[best]}}}"
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")].splitlines()[1:]
+    assert body == [
+        r" & HR & Nearest & Bicubic & FSRNet & pix2pixHD & PULSE & pSp \\",
+        r"\midrule",
+        f"MOS & {' & '.join(cells)} " + r"\\",
+    ]
+    assert "minipage" not in text and "±" not in text
+    assert main(["table", str(study), "--preset", "seed-table"]) == 2
+    assert "did you mean 'seed-table1'" in capsys.readouterr().err
 
 
 def test_cells_know_their_run_and_images(run: Path) -> None:
-    cell = build.leaderboard(open_runs([run]), draws=100).cell("pulse", "psnr")
+    cell = leaderboard(open_runs([run]), draws=100).cell("pulse", "psnr")
     assert cell is not None and str(run) in cell.run and "dddddddddddd" in cell.run
     assert cell.images == tuple(f"{i:06d}" for i in range(2, 30))
     assert [f.image for f in cell.failures] == ["000000", "000001"] and cell.failures[0].reason.startswith("ε = 2.1e-3")
-    assert "000000, 000001" in failures_html(build.leaderboard(open_runs([run]), draws=100))
+    assert "000000, 000001" in failures_html(leaderboard(open_runs([run]), draws=100))
 
 
 def test_intervals_print_three_ways_and_small_numbers_keep_digits() -> None:
     table = Table("t", "", (Column("m", "M"),), (Row("a", "a", (Cell("a", "m", 22.914, 22.8, 23.1, 9, digits=2),)),))
-    assert "22.91 ± 0.15" in to_markdown(table) and "22.91 [22.80, 23.10]" in to_markdown(table, "ends")
-    assert "±" not in to_markdown(table, "none")
+    assert "22.91 ± 0.15" in table.markdown() and "22.91 [22.80, 23.10]" in table.markdown(intervals="bracket")
+    assert "±" not in table.markdown(intervals="none")
     share = Table("t", "", (Column("m", "M"),), (Row("a", "a", (Cell("a", "m", 1.0, 0.676, 1.0, 8),)),))
-    assert "1.000 [0.676, 1.000]" in to_markdown(share)  # '1.000 ± 0.162' would promise more than everything
+    assert "1.000 [0.676, 1.000]" in share.markdown()  # '1.000 ± 0.162' would promise more than everything
     assert fixed(3.2e-7, 3) == "3.2e-7" and fixed(-0.0, 2) == "0.00" and fixed(-1.5, 1) == "−1.5" and fixed(math.nan, 2) == "–"
 
 
 def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for form, head in (("md", "**celebahq"), ("latex", "% needs"), ("csv", "method,metric"), ("html", "<table")):
+    for form, head in (("md", "**celebahq"), ("latex", "% needs"), ("csv", "method,metric"), ("html", "<table"), ("json", "{")):
         assert main(["table", str(run), "--format", form, "--draws", "200"]) == 0
         assert capsys.readouterr().out.startswith(head)
     assert main(["table", str(run), "--methods", "ps", "--metrics", "psn,ssim", "--scale", "4"]) == 2
@@ -298,7 +388,18 @@ def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pyt
     assert "has no run.json" in capsys.readouterr().err
     out = tmp_path / "deep" / "t.tex"
     assert main(["table", str(run), "--format", "latex", "--out", str(out), "--methods", "psp,bicubic"]) == 0
-    assert out.read_text().index("psp &") < out.read_text().index("bicubic &")
+    assert out.read_text().index("pSp~") < out.read_text().index("bicubic &")
+    assert main(["table", str(run), "--format", "csv", "--columns", "2", "--digits", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "--columns: for --format latex" in error and "--digits" in error
+    files = {kind: tmp_path / f"x.{kind}" for kind in ("tex", "bib", "macros")}
+    options = ["--label", "tab:mine", "--caption", "50 % & more", "--notes", "none", "--intervals", "none", "--draws", "100"]
+    made = ["--out", str(files["tex"]), "--macros", str(files["macros"]), "--bib", str(files["bib"])]
+    assert main(["table", str(run), *options, *made]) == 0
+    text = files["tex"].read_text()
+    assert r"\label{tab:mine}" in text and r"\caption{50 \% \& more}" in text and "minipage" not in text and r"$\pm$" not in text
+    assert files["macros"].read_text().startswith("\\newcommand") and "@inproceedings{menon2020pulse" in files["bib"].read_text()
+    assert main(["table", str(run), "--format", "latex", "--label", "a b"]) == 2
 
 
 def test_the_papers_table_one_has_one_mos_a_condition_hr_first(tmp_path: Path) -> None:
@@ -307,11 +408,11 @@ def test_the_papers_table_one_has_one_mos_a_condition_hr_first(tmp_path: Path) -
     assert table.columns[0].label == "HR" and table.rows[0].label == "MOS"
     ratings = pd.read_parquet(study / "ratings.parquet")
     means = ratings.groupby("condition")["score"].mean()
-    line = next(line for line in to_markdown(table).splitlines() if line.startswith("| MOS"))
+    line = next(line for line in table.markdown().splitlines() if line.startswith("| MOS"))
     for condition, mean in means.items():
         cell = table.cell("mos", str(condition))
         assert cell is not None and cell.mean == pytest.approx(mean) and f"{mean:.2f}" in line and cell.n == 60
-    assert "10 raters, 6 faces, 420 ratings" in to_markdown(table)
+    assert "10 raters, 6 faces, 420 ratings" in table.markdown()
     best = max((c for c in table.cells if c.method != "hr"), key=lambda c: c.mean)
     assert best.rank == 1
 
@@ -320,7 +421,7 @@ def test_a_study_joins_the_scores_of_its_own_run_only(run: Path, tmp_path: Path)
     study = make_study(tmp_path / "s", raters=6, faces=6)
     table = table_of([run], study=study, full=True, draws=100)
     assert table.columns[-1].key == "mos" and table.rows[-1].label == "HR"
-    assert to_csv(table).startswith("method,metric,n,failed,mean,low,high\n")
+    assert table.csv().startswith("method,metric,n,failed,mean,low,high\n")
     assert [c for c in table.rows[-1].cells if c is not None] == [table.cell("hr", "mos")]
     info = json.loads((study / "study.json").read_text())
     (study / "study.json").write_text(json.dumps({**info, "run": {"digest": "a" * 64, "scale": 8}}))
@@ -333,5 +434,5 @@ def test_a_paper_sized_table_takes_a_couple_of_seconds(tmp_path: Path) -> None:
     metrics = {f"m{i}": {"label": f"M{i}", "higher_is_better": True, "digits": 3} for i in range(10)}
     folder = make_run(tmp_path / "big", faces=2824, methods=(*METHODS, "fsrgan"), metrics=metrics, images=False)
     start = time.process_time()
-    text = print_table(table_of([folder]), "latex")
-    assert time.process_time() - start < 6 and text.count("\\newcommand") == 70 * 5
+    text = table_of([folder]).printed("latex")
+    assert time.process_time() - start < 6 and text.count(" & ") >= 70

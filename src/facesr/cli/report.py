@@ -41,23 +41,22 @@ def main(args: argparse.Namespace) -> int:
     """Gather, write, and say where."""
     from facesr.bench.errors import FaceSRError
     from facesr.bench.imaging import write_whole
-    from facesr.reports.choose import narrowed
     from facesr.reports.gather import gather
     from facesr.reports.page import page
     from facesr.reports.paper import compile_paper, write_paper
     from facesr.reports.scores import open_runs
+    from facesr.reports.tables import narrowed
 
     if args.count < 1 or args.draws < 100:
         raise FaceSRError(f"--count {args.count} and --draws {args.draws}: show at least one face and draw at least 100 times")
     scores = narrowed(open_runs(args.runs), _split(args.methods), _split(args.metrics), args.scale, args.where)
     mos, paired = None, None
     if args.study:
-        from facesr.reports.choose import load_study
         from facesr.reports.mos import open_study
         from facesr.reports.paired import is_paired, open_paired
 
         if is_paired(args.study):
-            paired = open_paired(load_study(args.study), peek=args.peek, simulated=args.simulated)
+            paired = open_paired(args.study, peek=args.peek, simulated=args.simulated)
         else:
             mos = open_study(args.study, peek=args.peek, simulated=args.simulated)
     report = gather(

@@ -287,14 +287,13 @@ def analyse(args: argparse.Namespace) -> int:
     study = load(args.study, args.database)
     if study.method == "pair":
         return _analyse_pairs(study, args)
-    from facesr.reports.choose import print_table
     from facesr.reports.mos import mos_table, open_study, pairs_table
 
     result = open_study(args.study, peek=args.peek, simulated=args.simulated)
     if result.label:
         print(f"{result.label}\n")
     for table in (mos_table(result), pairs_table(result)):
-        print(print_table(table, args.format))
+        print(table.printed(args.format))
     for line in (*result.words, *(str(getattr(g, "text", g)) for g in result.analysis.guards)):
         print(line)
     return 0
