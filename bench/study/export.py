@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.ratings import COLUMNS, UNUSED
 from facesr.bench.study import reading
 from facesr.bench.study.closing import seal_of
 from facesr.bench.study.database import now
-from facesr.bench.study.study import COLUMNS, Study
+from facesr.bench.study.imports import unused
+from facesr.bench.study.study import Study
 from facesr.bench.study.wording import digest
+from facesr.bench.tables import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +83,9 @@ def export(study: Study, folder: Path, *, simulated: bool = False) -> list[Path]
     tables: dict[str, tuple[pd.DataFrame, dict[str, str]]] = {
         "ratings": (study.ratings(simulated=simulated, excluded=True), COLUMNS)
     }
-    if not study.imported:
+    if study.imported:
+        tables["unused"] = (unused(study), UNUSED)
+    else:
         people = reading.raters(study)
         out = study.excluded(simulated=simulated)
         people = people.assign(excluded=[out.get(name, "") for name in people["name"]])
@@ -106,7 +111,7 @@ def _stimuli(study: Study) -> pd.DataFrame:
 
 def _write(folder: Path, name: str, table: pd.DataFrame) -> list[Path]:
     csv, parquet = folder / f"{name}.csv", folder / f"{name}.parquet"
-    table.to_csv(csv, index=False, lineterminator="\n")
+    write_csv(csv, table)
     table.to_parquet(parquet, index=False)
     return [csv, parquet]
 

@@ -7,32 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import func, select
 
+from facesr.bench.ratings.columns import COLUMNS
 from facesr.bench.study import tables as t
 
 if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy import Engine
-
-COLUMNS: dict[str, str] = {
-    "rater": "name of the rater in this study: r001 for people, s001 for simulated ones, or the id found in an imported file",
-    "face": "name of the face, '' for an attention item",
-    "condition": "method label, 'hr' or 'nearest'; in paired comparison the left image",
-    "other": "the right image in paired comparison, else ''",
-    "score": "grade on the design's scale; in paired comparison 1 left, 2 right, 3 tie; NaN for anchors, which are seen and not rated",
-    "kind": "main | anchor_low | anchor_high | repeat | gold | attention",
-    "position": "place in the rater's session, from 1",
-    "rt_ms": "milliseconds from the moment the image was shown to the answer; NaN where unknown",
-    "at": "when the server stored the answer, ISO 8601, UTC",
-    "simulated": "true for a simulated rater; such rows never meet people's",
-    "correct": "gold and attention items: whether the answer was right; else empty",
-    "first_score": "the first answer, where it was corrected at once; else equal to score",
-    "revisions": "number of corrections",
-    "device_pixels": "screen pixels that one image pixel covered; NaN where unknown",
-    "served_ms": "milliseconds from the moment the server first sent the image to the answer's arrival, by its own clock; NaN where it never did",
-    "hidden_ms": "milliseconds the page was hidden while the item was shown",
-}
-"""Columns of the ratings table, as ``Study.ratings`` returns it and as an export writes it."""
-
 
 RATER = ("name", "row", "status", "simulated", "source", "locale", "invited", "consent", "finished", "agreed", "departed", "device")
 RATED = ("main", "repeat", "gold", "attention")

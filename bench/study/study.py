@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.ratings.columns import COLUMNS
 from facesr.bench.reading import read_json, read_text
-from facesr.bench.study import closing, reading, wording
+from facesr.bench.study import closing, imported, reading, wording
 from facesr.bench.study.database import private
 from facesr.bench.study.design import Design, from_json
 from facesr.bench.study.plan import Plan
-from facesr.bench.study.reading import COLUMNS
 from facesr.bench.study.rules import violations
 from facesr.bench.study.stopping import level_now
 
@@ -61,8 +61,8 @@ class Study:
 
     @property
     def method(self) -> str:
-        """acr | acr-hr | pair; imported ratings are read as acr."""
-        return "acr" if self.imported else self.design.method
+        """acr | acr-hr | pair; imported ratings are acr or pair."""
+        return str(self.info.get("method", "acr")) if self.imported else self.design.method
 
     @property
     def scale(self) -> tuple[int, int]:
@@ -72,13 +72,20 @@ class Study:
 
     @cached_property
     def plan(self) -> Plan:
-        """The analysis plan that was frozen with the design; for imported ratings, which have none, the default one."""
-        return Plan() if self.imported else self.design.analysis
+        """The analysis plan that was frozen with the design; of imported ratings the one given at the import, else the usual one."""
+        return imported.plan(self.info, self.path / "study.json") if self.imported else self.design.analysis
 
     @property
     def analysis(self) -> dict[str, Any]:
-        """The plan's entries as a table; empty for imported ratings."""
-        return {} if self.imported else asdict(self.plan)
+        """The plan's entries as a table; empty for imported ratings that none was declared for."""
+        return {} if self.imported and not self.info.get("declared") else asdict(self.plan)
+
+    @property
+    def reference(self) -> str | None:
+        """The condition that DMOS is taken from: HR in ACR with hidden reference, or what was named at the import."""
+        if self.imported:
+            return self.info.get("reference")
+        return "hr" if self.method == "acr-hr" else None
 
     @property
     def alpha(self) -> float:
@@ -136,7 +143,7 @@ class Study:
     def scores(self) -> tuple[int, ...]:
         """Answers a rater can give."""
         if self.method == "pair":
-            return (1, 2, 3) if self.design.ties else (1, 2)
+            return (1, 2, 3) if self.imported or self.design.ties else (1, 2)
         return tuple(range(self.scale[0], self.scale[1] + 1))
 
     def ratings(self, *, simulated: bool = False, excluded: bool = False) -> pd.DataFrame:
@@ -146,7 +153,11 @@ class Study:
         finished after the latest look of a group-sequential plan. Closed ratings that were changed since are refused.
         """
         if self.imported:
-            return self._imported(simulated)
+            if simulated:
+                raise FaceSRError(f"{self.path} holds imported ratings of people, no simulated ones")
+            table = imported.ratings(self.path)
+            left_out = [] if excluded else list(imported.excluded(self.path, self.plan, table))
+            return table[~table["rater"].isin(left_out)].reset_index(drop=True)
         if not excluded and not simulated and (changed := closing.changed_since(self)):
             raise FaceSRError(f"{self.path}: {changed}")
         table = reading.ratings(self, simulated=simulated, excluded=True)
@@ -157,26 +168,19 @@ class Study:
             out |= set(table["rater"]) - set(self._finishers(out)[: self.raters_looked_at()])
         return table[~table["rater"].isin(out)].reset_index(drop=True)
 
-    def _imported(self, simulated: bool) -> pd.DataFrame:
-
-        from facesr.bench.reading import open_parquet
-
-        if simulated:
-            raise FaceSRError(f"{self.path} holds imported ratings of people, no simulated ones")
-        with open_parquet(self.path / "ratings.parquet") as file:
-            table: pd.DataFrame = file.read().to_pandas()
-        return table.reindex(columns=list(COLUMNS))
-
     def excluded(self, *, simulated: bool = False) -> dict[str, str]:
         """Raters who are left out, with the reasons: by the plan's rules, which are carried out here, or by hand."""
-        return {} if self.imported else self._excluded(reading.ratings(self, simulated=simulated, excluded=True), simulated)
+        return self._excluded(self.ratings(simulated=simulated, excluded=True), simulated)
 
     def _excluded(self, table: pd.DataFrame, simulated: bool) -> dict[str, str]:
-        people = reading.raters(self)
-        people = people[people["simulated"].astype(bool) == simulated]
-        found = {n: dict(v) for n, v in reading.exclusions(self).items() if n in set(people["name"])}
-        for name, broken in violations(self.plan.exclude_raters, table, people).items():
-            found[name] = {**broken, **found.get(name, {})}
+        if self.imported:
+            found = imported.excluded(self.path, self.plan, table)
+        else:
+            people = reading.raters(self)
+            people = people[people["simulated"].astype(bool) == simulated]
+            found = {n: dict(v) for n, v in reading.exclusions(self).items() if n in set(people["name"])}
+            for name, broken in violations(self.plan.exclude_raters, table, people).items():
+                found[name] = {**broken, **found.get(name, {})}
         return {name: "; ".join(f"{rule}: {why}" if why else rule for rule, why in rules.items()) for name, rules in found.items()}
 
     def _finishers(self, out: Collection[str]) -> list[str]:

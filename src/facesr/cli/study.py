@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _import(made["import"])
     made["check"].add_argument("path", type=Path, help="study folder, export folder, or a file of ratings")
     for act in ("import", "check"):
-        made[act].add_argument("--rating-type", help="which scale of an AVrate file that has several")
-        made[act].add_argument("--pattern", help="regular expression with (?P<face>...) and (?P<condition>...) for stimulus names")
+        _reading(made[act])
     _power(made["power"])
 
 
@@ -143,9 +143,36 @@ def _serve(p: argparse.ArgumentParser) -> None:
 
 
 def _import(p: argparse.ArgumentParser) -> None:
-    p.add_argument("file", type=Path, help="AVrate .db or .csv, sureal .py or .json, long .csv or .parquet")
+    p.add_argument("file", type=Path, help="ratings: .csv, .tsv, .xlsx, .parquet, .json, AVrate .db, sureal .py")
     p.add_argument("--out", type=Path, required=True, help="study folder to make")
-    p.add_argument("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"), help="default 1 5, or the range found")
+    plan = p.add_argument_group("analysis plan, declared after the ratings (the report says so)")
+    plan.add_argument("--analysis", type=Path, help="TOML file with entries of the plan")
+    plan.add_argument("--reference", metavar="NAME", help="condition that DMOS is taken from, such as hr")
+    plan.add_argument("--screening", metavar="RULE", help="rule that rejects raters, such as bt500")
+    plan.add_argument("--margin", type=float, help="margin of equivalence, in grades")
+    plan.add_argument("--alpha", type=float, help="level of the tests")
+
+
+def _reading(p: argparse.ArgumentParser) -> None:
+    """How a file of ratings is to be read; without any of these it is told by its content."""
+    how = p.add_argument_group("how to read the file")
+    how.add_argument("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest grade; default: recognised")
+    how.add_argument(
+        "--map", action="append", default=[], metavar="ROLE=COLUMN,...", help="rater=WorkerId,score=Q3_1; score=Q3_* for several"
+    )
+    how.add_argument(
+        "--labels", action="append", default=[], metavar="WORD=GRADE,...", help="grades of words, or a TOML file of them"
+    )
+    how.add_argument(
+        "--missing", action="append", default=[], metavar="CELL,...", help="cells that stand for no answer, such as -1,99"
+    )
+    how.add_argument("--reverse", action="store_true", help="the lowest number is the best")
+    how.add_argument("--layout", help="qualtrics, mturk, p910, jspsych, webmushra, avrate, long or wide; default: recognised")
+    how.add_argument("--sheet", help="which sheet of an .xlsx file")
+    how.add_argument("--rating-type", help="which scale of an AVrate file that has several")
+    how.add_argument("--pattern", help="regular expression with (?P<face>...) and (?P<condition>...) for stimulus names")
+    # '-1,99' is a value, not an option: argparse knows that of '-1' alone.
+    p._negative_number_matcher = re.compile(r"^-\d[\d.,-]*$|^-\.\d+$")
 
 
 def _power(p: argparse.ArgumentParser) -> None:

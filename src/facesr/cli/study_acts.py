@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from facesr.bench.errors import FaceSRError
 
 if TYPE_CHECKING:
+    from facesr.bench.ratings import Options
     from facesr.bench.study import Study
 
 OPTIONS = (
@@ -158,10 +159,14 @@ def replace(args: argparse.Namespace) -> int:
 
 def exclude(args: argparse.Namespace) -> int:
     """Exclude from the analysis; the ratings stay."""
-    from facesr.bench.study import store
+    from facesr.bench.study import imported, store
 
-    store.exclude(_study(args).engine, args.rater, args.rule, args.reason)
-    print(f"{args.rater} is left out by the rule {args.rule!r}; the ratings stay in the database and in exports")
+    study = _study(args)
+    if study.imported:
+        imported.exclude(study.path, args.rater, args.rule, args.reason)
+    else:
+        store.exclude(study.engine, args.rater, args.rule, args.reason)
+    print(f"{args.rater} is left out by the rule {args.rule!r}; the ratings stay in the study and in exports")
     return 0
 
 
@@ -257,22 +262,42 @@ def export(args: argparse.Namespace) -> int:
 
 
 def bring_in(args: argparse.Namespace) -> int:
-    """Import."""
-    from facesr.bench.study.imports import into_study
+    """Import; say what was understood and what is not used."""
+    from facesr.bench.study.imports import FILE, into_study
 
-    scale = (args.scale[0], args.scale[1]) if args.scale else None
-    study = into_study(args.file, args.out, scale=scale, rating_type=args.rating_type, pattern=args.pattern)
+    plan: dict[str, Any] = {}
+    if args.analysis:
+        from facesr.bench.reading import read_toml
+
+        plan |= read_toml(args.analysis)
+    given = {"reference": args.reference, "screening": args.screening, "equivalence_margin": args.margin, "alpha": args.alpha}
+    plan |= {key: value for key, value in given.items() if value is not None}
+    study = into_study(args.file, args.out, _how(args), plan)
     print(f"{args.out}: {study.info['source']['format']}")
+    for line in study.info["notes"]:
+        print(f"  {line}")
     for name, count in study.info["counts"].items():
         print(f"  {name:<18}{count:>8,}")
+    for reason, count in study.info["unused"].items():
+        print(f"    not used: {count:,} {reason}")
+    if study.info["unused"]:
+        print(f"  each of them, with row, column and reason, is in {args.out / FILE}")
     return 0
+
+
+def _how(args: argparse.Namespace) -> Options:
+    from facesr.bench.ratings import options
+
+    return options(
+        args.scale, args.map, args.labels, args.missing, args.reverse, args.pattern, args.rating_type, args.sheet, args.layout
+    )
 
 
 def check(args: argparse.Namespace) -> int:
     """Print the findings; 1 where ratings are double, missing or impossible."""
     from facesr.bench.study.check import check as look
 
-    findings = look(args.path, rating_type=args.rating_type, pattern=args.pattern)
+    findings = look(args.path, _how(args))
     for finding in findings:
         print(finding)
     wrong = [f for f in findings if f.kind != "note"]
@@ -326,7 +351,7 @@ def _study(args: argparse.Namespace) -> Study:
     from facesr.bench.study import load
 
     study = load(args.study, args.database)
-    if study.imported and args.act not in {"export", "check", "analyse"}:
+    if study.imported and args.act not in {"export", "check", "analyse", "exclude"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study
 

@@ -1,0 +1,70 @@
+"""Ratings that other programs collected, as one long table: whatever separator, language or layout, or one sentence on what was seen.
+
+- ``read(path, options)``: the table, the scale, and the list of every cell that was not used.
+- ``options(...)``: what a user may say about the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facesr.bench.errors import FaceSRError
+from facesr.bench.ratings.columns import COLUMNS, UNUSED
+from facesr.bench.ratings.options import Options, options
+from facesr.bench.ratings.table import Answers, Imported
+from facesr.bench.reading import check_regular
+
+__all__ = ["COLUMNS", "UNUSED", "Imported", "Options", "options", "read"]
+
+ENDINGS = ".csv, .tsv, .txt, .xlsx, .parquet, .db (AVrate), .json (jsPsych, sureal) or .py (sureal)"
+
+
+def read(path: Path, asked: Options | None = None) -> Imported:
+    """Read a file of ratings, telling the layout by its content unless ``asked.layout`` names it.
+
+    Raises ``FaceSRError`` with one sentence for a file that cannot be read, or not with certainty.
+    """
+    from facesr.bench.ratings.table import finish
+
+    asked = asked or Options()
+    if path.is_dir():
+        raise FaceSRError(f"{path} is a folder: give one file of ratings")
+    if not path.is_file():
+        raise FaceSRError(f"there is no file {path}")
+    check_regular(path)
+    try:
+        return finish(_answers(path, asked), asked)
+    except FaceSRError as error:
+        raise FaceSRError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def _answers(path: Path, asked: Options) -> Answers:
+    from facesr.bench.ratings import avrate, jsons
+    from facesr.bench.ratings.grid import TEXT, read_grid
+    from facesr.bench.ratings.long import long
+    from facesr.bench.ratings.platforms import PLATFORMS
+    from facesr.bench.ratings.sureal import sureal
+
+    suffix = path.suffix.lower()
+    if suffix in {".db", ".sqlite", ".sqlite3"}:
+        return avrate.from_database(path, asked)
+    if suffix == ".py":
+        return sureal(path, asked)
+    if suffix == ".json":
+        return jsons.answers(path, asked)
+    if suffix in {".xls", ".ods", ".numbers"}:
+        raise FaceSRError(f"{path}: {suffix} is not read; save it as .xlsx or .csv")
+    if suffix not in TEXT | {".xlsx", ".parquet"}:
+        raise FaceSRError(f"{path}: {suffix or 'a file without ending'} is not read; give {ENDINGS}")
+    grid = read_grid(path, asked.sheet)
+    if asked.layout in PLATFORMS:
+        return PLATFORMS[asked.layout][1](grid, asked)
+    if asked.layout == "p910":
+        return PLATFORMS["mturk"][1](grid, asked)
+    if asked.layout in {None, "avrate"} and avrate.is_avrate(grid):
+        return avrate.from_grid(grid, asked)
+    if asked.layout is None:
+        for told, reader in PLATFORMS.values():
+            if told(grid):
+                return reader(grid, asked)
+    return long(grid, asked)

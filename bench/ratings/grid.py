@@ -1,0 +1,187 @@
+"""A file as rows of text: separators, encodings and spreadsheets, before anyone asks what the columns mean."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.reading import MAX_TEXT, decode_text, open_parquet, open_zip, read_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT = {".csv", ".tsv", ".txt", ".tab", ".dat"}
+SEPARATORS = ",;\t|"
+NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+LARGEST = 1 << 30
+"""Bytes a spreadsheet may unpack to: more is no table of ratings."""
+FORMULA = re.compile(r"^'(?=[=+\-@])")
+"""The quote by which a spreadsheet, and our own export, keeps a text from being run as a formula: it is no part of the text."""
+INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """``cells``: every cell as stripped text under its column's name, '' where empty. ``rows``: the spreadsheet row of each."""
+
+    cells: pd.DataFrame
+    rows: list[int]
+    about: str
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in order."""
+        return [str(c) for c in self.cells.columns]
+
+    def column(self, name: str) -> str:
+        """The column that a user named, whatever its blanks and case; refuses one that is not there."""
+        known = {plain(c): c for c in self.columns}
+        if name in self.columns:
+            return name
+        if plain(name) not in known:
+            raise FaceSRError(f"there is no column {name!r}: {suggest(name, self.columns)}")
+        return known[plain(name)]
+
+
+def clean(text: object) -> str:
+    """A cell without what nobody sees: outer blanks, no-break and zero-width ones, soft hyphens, marks of the encoding."""
+    return " ".join(str(text).translate(INVISIBLE).split())
+
+
+def plain(text: str) -> str:
+    """A column's name as it is compared: lower case, letters and digits alone."""
+    return re.sub(r"[\W_]+", "", clean(text).casefold())
+
+
+def read_grid(path: Path, sheet: str | None = None) -> Grid:
+    """The cells of a .csv, .tsv, .txt, .xlsx or .parquet file. Raises ``FaceSRError`` with one sentence for what is none."""
+    suffix = path.suffix.lower()
+    if sheet is not None and suffix != ".xlsx":
+        raise FaceSRError(f"--sheet {sheet!r} is for .xlsx files, and {path.name} is none")
+    if suffix == ".xlsx":
+        return _from_rows(*_xlsx(path, sheet), path)
+    if suffix == ".parquet":
+        return _parquet(path)
+    text, encoding = decode(path)
+    rows, separator, skipped = _split_text(text, path)
+    return _from_rows(rows, f"{NAMES[separator]}, {encoding}", path, first=1 + skipped)
+
+
+def decode(path: Path) -> tuple[str, str]:
+    """The text of a file and its encoding: UTF-8 or UTF-16, with or without a mark, else (where neither fits) Windows' Latin."""
+    data = read_bytes(path, MAX_TEXT)
+    try:
+        return decode_text(data, path), "UTF-8 or UTF-16"
+    except FaceSRError:
+        if b"\0" in data or not data:
+            raise
+    try:
+        return data.decode("cp1252"), "Windows Latin-1"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "Latin-1"
+
+
+def _split_text(text: str, path: Path) -> tuple[list[list[str]], str, int]:
+    """Rows, the separator, and how many lines came before them: ``sep=`` says it, else the header's, outside quotes."""
+    skipped, separator = 0, None
+    if told := re.match(r'"?sep=(.)"?\r?\n', text, re.IGNORECASE):
+        separator, text, skipped = told[1], text[told.end() :], 1
+        if separator not in SEPARATORS:
+            raise FaceSRError(f"{path}: its first line says sep={separator}; read are , ; tab and |")
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    if not head:
+        raise FaceSRError(f"{path} is empty: there is no header to read")
+    if separator is None:
+        bare = re.sub(r'"[^"]*"', "", head)
+        counts = {s: bare.count(s) for s in SEPARATORS}
+        separator = max(counts, key=lambda s: counts[s])
+        if not counts[separator]:
+            raise FaceSRError(
+                f"{path}: the header {head[:60]!r} holds no separator (, ; tab or |): a table needs at least a rater, an item and a score"
+            )
+    csv.field_size_limit(1 << 24)  # a cell may hold a whole session as JSON
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)), separator, skipped
+    except csv.Error as error:
+        raise FaceSRError(f"{path} cannot be read as a table with {NAMES[separator]} ({error}): check its quotes") from None
+
+
+def _from_rows(rows: list[list[str]], about: str, path: Path, first: int = 1) -> Grid:
+    import pandas as pd
+
+    numbered = [(first + i, [clean(FORMULA.sub("", c)) for c in row]) for i, row in enumerate(rows)]
+    numbered = [(n, row) for n, row in numbered if any(row)]
+    if not numbered:
+        raise FaceSRError(f"{path} is empty: there is no header to read")
+    header = numbered[0][1]
+    while header and not header[-1]:
+        header = header[:-1]
+    width = len(header)
+    long = [n for n, row in numbered[1:] if any(row[width:])]
+    if long:
+        raise FaceSRError(
+            f"{path}: row {long[0]} has more cells than the header's {width}{f' (and {len(long) - 1} more rows)' if len(long) > 1 else ''}: "
+            "a cell that holds the separator needs quotes"
+        )
+    if header and all(re.fullmatch(r"[+-]?\d+([.,]\d+)?|nan", c, re.IGNORECASE) for c in header):
+        raise FaceSRError(
+            f"{path}: its first row ({', '.join(header[:3])} ...) holds numbers, no names of columns: add a header, and a column naming the image"
+        )
+    twice = sorted({c for c in header if c and header.count(c) > 1})
+    if twice:
+        raise FaceSRError(f"{path} has the column {', '.join(map(repr, twice))} more than once: name each column once")
+    names = [c or f"column {i}" for i, c in enumerate(header, 1)]
+    body = [(row + [""] * width)[:width] for _, row in numbered[1:]]
+    return Grid(pd.DataFrame(body, columns=names, dtype=object), [n for n, _ in numbered[1:]], about)
+
+
+def _parquet(path: Path) -> Grid:
+    import pandas as pd
+
+    with open_parquet(path) as file:
+        frame = file.read().to_pandas()
+    cells = pd.DataFrame({str(c): [_text(v) for v in frame[c]] for c in frame.columns}, dtype=object)
+    return Grid(cells, list(range(2, len(cells) + 2)), "Parquet")
+
+
+def _xlsx(path: Path, sheet: str | None) -> tuple[list[list[str]], str]:
+    import openpyxl
+
+    with open_zip(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+            raise FaceSRError(f"{path} unpacks to more than {LARGEST >> 30} GiB: no table of ratings is that large")
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # openpyxl lets through whatever its parsers raise
+        raise FaceSRError(f"{path} cannot be read as .xlsx ({' '.join(str(error).split())[:200]})") from None
+    try:
+        sheets = {s.title: [[_text(v) for v in row] for row in s.iter_rows(values_only=True)] for s in book.worksheets}
+    except Exception as error:
+        raise FaceSRError(f"{path} cannot be read as .xlsx ({' '.join(str(error).split())[:200]})") from None
+    finally:
+        book.close()
+    filled = {name: rows for name, rows in sheets.items() if any(any(row) for row in rows)}
+    if sheet is not None and sheet not in sheets:
+        raise FaceSRError(f"{path} has no sheet {sheet!r}: {suggest(sheet, sheets)}")
+    if sheet is None and len(filled) > 1:
+        raise FaceSRError(f"{path} has several sheets ({', '.join(filled)}): choose one with --sheet")
+    name = sheet if sheet is not None else next(iter(filled), "")
+    return filled.get(name, []), f"sheet {name!r}"
+
+
+def _text(value: Any) -> str:
+    """A typed value as text: whole numbers without '.0', dates in ISO 8601."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return clean(value)

@@ -1,0 +1,81 @@
+"""What a study of ours keeps in its database and an imported one in files: its plan, and who is left out of the analysis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.imaging import write_whole
+from facesr.bench.ratings.columns import COLUMNS
+from facesr.bench.reading import open_parquet, read_json
+from facesr.bench.study.plan import Plan, read_frozen, read_plan
+from facesr.bench.study.rules import violations
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXCLUSIONS = "exclusions.json"
+ALPHA = 0.05
+"""Level of imported ratings whose plan names none: that of most papers."""
+
+
+def make_plan(given: Mapping[str, Any], method: str, scale: tuple[int, int], source: str) -> dict[str, Any]:
+    """The plan to keep: the entries given, the usual level, a margin of 2.5 % of the scale (.1 of 1 to 5), nobody left out by a rule.
+
+    Raises ``FaceSRError`` listing every entry that is wrong.
+    """
+    margin = {} if method == "pair" else {"equivalence_margin": 0.025 * (scale[1] - scale[0])}
+    plan = read_plan({"alpha": ALPHA, **margin, "exclude_raters": {"attention_wrong": None}, **given}, source, method=method)
+    counts = {"attention": 1, "gold": 1, "repeats": 1}
+    if plan.stopping.kind != "fixed":
+        raise FaceSRError(f"{source}: stopping.kind = {plan.stopping.kind!r}, but imported ratings are all in: leave stopping out")
+    if problems := plan.problems(method, scale, 0, counts):
+        raise FaceSRError(f"{source}: {'; '.join(problems)}")
+    return asdict(plan)
+
+
+def plan(info: Mapping[str, Any], file: Path) -> Plan:
+    """The plan of an imported study; those of the first layout have none, and get what ``make_plan`` gives."""
+    method, (low, high) = str(info.get("method", "acr")), info["scale"]
+    kept = info.get("analysis") or make_plan({}, method, (int(low), int(high)), str(file))
+    return read_frozen(kept, str(file), method)
+
+
+def ratings(folder: Path) -> pd.DataFrame:
+    """Every rating, with the columns of ``COLUMNS``."""
+    with open_parquet(folder / "ratings.parquet") as file:
+        table: pd.DataFrame = file.read().to_pandas()
+    return table.reindex(columns=list(COLUMNS))
+
+
+def exclusions(folder: Path) -> dict[str, dict[str, str]]:
+    """Raters left out by hand: rule and reason."""
+    file = folder / EXCLUSIONS
+    if not file.exists():
+        return {}
+    return {str(r): {str(k): str(v) for k, v in rules.items()} for r, rules in read_json(file).items() if isinstance(rules, dict)}
+
+
+def excluded(folder: Path, rules: Plan, table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Raters left out, by hand or by the plan's rules about answers; what only a server knows (pace, devices) cannot be judged here."""
+    found = exclusions(folder)
+    people = (
+        table[["rater", "simulated"]].drop_duplicates("rater").rename(columns={"rater": "name"}).assign(status="done", device="")
+    )
+    for name, broken in violations(rules.exclude_raters, table, people).items():
+        found[name] = {**broken, **found.get(name, {})}
+    return found
+
+
+def exclude(folder: Path, rater: str, rule: str, reason: str) -> None:
+    """Leave a rater out; the ratings stay."""
+    known = [str(r) for r in ratings(folder)["rater"].unique()]
+    if rater not in known:
+        raise FaceSRError(f"no rater {rater!r} in {folder}: {suggest(rater, known)}")
+    made = exclusions(folder)
+    made.setdefault(rater, {})[rule] = reason
+    write_whole(folder / EXCLUSIONS, json.dumps(made, indent=1, ensure_ascii=False) + "\n")

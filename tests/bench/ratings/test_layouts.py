@@ -1,0 +1,415 @@
+"""Layouts of programs and platforms, written by hand as they write them: the same ratings come out, or one sentence."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from facesr.bench.errors import FaceSRError
+from facesr.bench.ratings import COLUMNS, Imported, options, read
+from facesr.bench.study import load
+from facesr.bench.study.check import check
+from facesr.bench.study.imports import into_study
+
+Cells = dict[tuple[str, str, str], float]
+
+
+def cells(found: Imported) -> Cells:
+    """Grades of the main rows."""
+    main = found.table[found.table["kind"] == "main"]
+    return {(r.rater, r.face, r.condition): r.score for r in main.itertuples()}
+
+
+# --- AVrate ---------------------------------------------------------------------------------------------------------------------------
+
+
+def avrate(path: Path) -> None:
+    """A small AVrate database by hand: rater 1 sees a twice by plan, b once but stored twice; rater 2 has no repeats."""
+    with sqlite3.connect(path) as db:
+        db.execute("create table user_playlist (user_ID integer, playlist text, timestamp text)")
+        db.execute(
+            "create table ratings (user_ID integer, stimuli_ID text, stimuli_file text, rating_type text, rating text, timestamp text)"
+        )
+        db.executemany("insert into user_playlist values (?, ?, '')", [(1, "[1, 2, 1]"), (2, "[1, 2]")])
+        rows = [
+            (1, "-1", "", "user_registered", "-1", "2020-01-01 10:00:00 000001"),
+            (1, "1", "./images/psp/a.png", "acr", "4", "2020-01-01 10:00:01 000001"),
+            (1, "2", "./images/psp/b.png", "acr", "2", "2020-01-01 10:00:02 000001"),
+            (1, "2", "./images/psp/b.png", "acr", "2", "2020-01-01 10:00:02 090001"),
+            (1, "1", "./images/psp/a.png", "acr", "3", "2020-01-01 10:00:03 000001"),
+            (2, "1", "./images/psp/a.png", "acr", "5", "2020-01-01 10:00:01 000001"),
+            (2, "2", "./images/psp/b.png", "acr", "1", "2020-01-01 10:00:02 000001"),
+        ]
+        db.executemany("insert into ratings values (?, ?, ?, ?, ?, ?)", rows)
+
+
+def test_avrate_database(tmp_path: Path) -> None:
+    """Repeats are what the playlist asked for; what it did not ask for is a duplicate."""
+    avrate(tmp_path / "ratings.db")
+    found = read(tmp_path / "ratings.db")
+    assert found.counts == {
+        "ratings": 6, "raters": 2, "faces": 2, "conditions": 1, "items": 2, "repeats": 1, "repeated ratings": 1, "duplicates": 1,
+        "unused cells": 1,
+    }  # fmt: skip
+    assert list(found.table["kind"]) == ["main", "main", "duplicate", "repeat", "main", "main"]
+    assert list(found.table["face"]) == ["a", "b", "b", "a", "a", "b"]
+    assert set(found.table["condition"]) == {"psp"}
+    assert found.table["at"][0] == "2020-01-01T10:00:01.000001"
+    assert list(found.table["position"]) == [1, 2, 3, 4, 1, 2]
+
+
+def test_avrate_crowd_study_of_tu_ilmenau(fixtures: Path) -> None:
+    """24,782 ratings, 1,046 repeats, 1 duplicate; agreement with oneself exact .676, within one .979, r .853 (mos.md, section 5)."""
+    found = read(fixtures / "mos/tta_image_quality_test_crowd_ratings.db")
+    counts = found.counts
+    assert (counts["ratings"], counts["repeats"], counts["duplicates"]) == (24_782, 1_046, 1)
+    assert (counts["raters"], counts["items"]) == (238, 1_484)
+    table = found.table
+    key = ["rater", "face", "condition"]
+    first = table[table["kind"] == "main"].set_index(key)["score"]
+    again = table[table["kind"] == "repeat"].drop_duplicates(key).set_index(key)["score"]
+    both = pd.concat([first, again], axis=1, keys=["a", "b"], join="inner")
+    gap = (both["a"] - both["b"]).abs()
+    assert len(both) == 1_046
+    assert float((gap == 0).mean()) == pytest.approx(0.676, abs=5e-4)
+    assert float((gap <= 1).mean()) == pytest.approx(0.979, abs=5e-4)
+    assert float(np.corrcoef(both["a"], both["b"])[0, 1]) == pytest.approx(0.853, abs=5e-4)
+
+
+def test_avrate_voyager_csv_shows_its_integrity_bugs(fixtures: Path) -> None:
+    """3 of 22 finishers have an answer stored twice and one item never rated, 145 of 146 (mos.md, section 0)."""
+    file = fixtures / "mos/tta_avt_ai_images_ratings.csv"
+    with pytest.raises(FaceSRError, match=r"several scales \(range_image_appeal.*--rating-type"):
+        read(file)
+    findings = {f.kind: f for f in check(file, options(rating_type="range_realism"))}
+    assert (findings["double"].count, findings["missing"].count) == (3, 3)
+    doubled = {e.split()[0] for e in findings["double"].examples}
+    assert doubled == {e.split()[0] for e in findings["missing"].examples} == {"7", "17", "84"}
+
+
+# --- long and wide tables -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "ratings", "mos"),
+    [
+        ("NFLX_dataset_public_raw.csv", 2_054, 3.544790652385589),
+        ("quality_variation_2017_agh_tv_dataset.csv", 17_820, 2.511045194593),
+        ("qub3k_its4s2_results.csv", 22_864, 3.254767320),
+    ],
+)
+def test_long_tables(fixtures: Path, name: str, ratings: int, mos: float) -> None:
+    """Means of MOS as sureal 0.9.0 computes them (its test/subjective_model_test.py, and mos.md section 2)."""
+    found = read(fixtures / "mos" / name)
+    assert found.counts["ratings"] == ratings
+    means = found.table.groupby(["face", "condition"])["score"].mean()
+    assert float(means.mean()) == pytest.approx(mos, abs=1e-9)
+
+
+def test_training_rows_are_set_apart(fixtures: Path) -> None:
+    """276 practice ratings of the AGH study are not ratings; no other is lost where a source has two files of one treatment (mos.md, 5)."""
+    found = read(fixtures / "mos/qub3k_its4s_agh_results.csv")
+    assert int((found.table["kind"] == "training").sum()) == 276
+    assert int((found.table["kind"] == "main").sum()) == 5_076 - 276
+    assert found.counts["repeats"] == 0
+
+
+def test_repeats_that_the_study_planned(fixtures: Path) -> None:
+    """AGH/NTIA: 29 raters saw 40 stimuli three times and 10 six times, which their file has no column for: 29 (40 x 2 + 10 x 5)."""
+    found = read(fixtures / "mos/qub3k_agh_ntia_results.csv")
+    assert found.counts["repeated ratings"] == 29 * (40 * 2 + 10 * 5)
+    assert found.counts["repeats"] == 29 * 50
+
+
+def test_one_column_per_rater(fixtures: Path) -> None:
+    """21 lab raters of the same 371 images; the MOS beside them is theirs (columns mos and ci are no raters).
+
+    Two images have a printed MOS of 22 votes (61/22, 36/22), one more than the file has columns for.
+    """
+    file = fixtures / "mos/tta_image_quality_test_lab_per_user.csv"
+    found = read(file)
+    assert (found.counts["raters"], found.counts["faces"]) == (21, 371)
+    means = found.table.groupby("face")["score"].mean()
+    printed = pd.read_csv(file).set_index("image_name")["mos"]
+    gap = np.abs(means[printed.index] - printed)
+    assert int((gap < 1e-12).sum()) == 369
+    np.testing.assert_allclose(np.sort(gap)[-2:], [61 / 22 - 58 / 21, 36 / 22 - 33 / 21])
+
+
+GRID = {
+    ("r1", "f1"): {"hr": 5, "psp": 3},
+    ("r1", "f2"): {"hr": 4, "psp": 2},
+    ("r2", "f1"): {"hr": 4, "psp": 4},
+    ("r2", "f2"): {"hr": 5, "psp": 1},
+}
+WANTED: Cells = {(r, f, c): float(s) for (r, f), by in GRID.items() for c, s in by.items()}
+WIDE = {
+    "raters": ["image,method,r1,r2", "f1,hr,5,4", "f1,psp,3,4", "f2,hr,4,5", "f2,psp,2,1"],
+    "conditions": ["rater,face,hr,psp", "r1,f1,5,3", "r1,f2,4,2", "r2,f1,4,4", "r2,f2,5,1"],
+    "faces": ["subject,condition,f1,f2", "r1,hr,5,4", "r1,psp,3,2", "r2,hr,4,5", "r2,psp,4,1"],
+    "paths": ["participant,age,hr/f1.png,psp/f1.png,hr/f2.png,psp/f2.png", "r1,34,5,3,4,2", "r2,51,4,4,5,1"],
+    "items": ["participant,f1_hr,f1_psp,f2_hr,f2_psp,comment", "r1,5,3,4,2,nice", "r2,4,4,5,1,"],
+}
+
+
+@pytest.mark.parametrize("shape", WIDE)
+def test_wide_tables(tmp_path: Path, shape: str) -> None:
+    """Whichever of rater, face and condition has no column of its own lies across."""
+    (tmp_path / "wide.csv").write_text("\n".join(WIDE[shape]))
+    assert cells(read(tmp_path / "wide.csv")) == WANTED
+
+
+def test_columns_of_a_wide_table_by_name(tmp_path: Path) -> None:
+    """Numbers about people are no ratings: a wildcard names the columns that are."""
+    (tmp_path / "wide.csv").write_text("rater,siblings,Q3_f1_hr,Q3_f1_psp,Q3_f2_hr,Q3_f2_psp\nr1,1,5,3,4,2\nr2,3,4,4,5,1\n")
+    asked = options(columns=["score=q3_*"], pattern=r"Q3_(?P<face>\w+)_(?P<condition>\w+)")
+    assert cells(read(tmp_path / "wide.csv", asked)) == WANTED
+
+
+# --- sureal ---------------------------------------------------------------------------------------------------------------------------
+
+SUREAL = """
+import numpy as np, os
+dataset_name = "by hand"
+root = '/media/' + "data"
+ref_dir = root + '/ref'
+dis_dir = os.path.join(root, 'dis')
+ref_videos = [{"content_id": 0, "content_name": "ada", "path": ref_dir + "/ada.yuv"},
+    {"content_id": 1, "content_name": "bob", "path": f"{ref_dir}/bob.yuv"}]
+dis_videos = [
+    {"content_id": 0, "asset_id": 0, "os": [5, 4, float("nan")], "path": dis_dir + "/ada_psp.png"},
+    {"content_id": 0, "asset_id": 1, "os": {"Rita": np.float64(2.0), "Otto": [3, 2]}, "path": dis_dir + "/ada_bicubic.png"},
+    {"content_id": 1, "asset_id": 2, "os": (1, np.nan, 2), "path": dis_dir + "/bob_psp.png"},
+]
+print("this must never run: " + str(__import__("pathlib").Path("ran").write_text("x")))
+"""
+
+
+def test_sureal_datasets_are_read_and_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists and dicts of scores, missing ones, repeats, paths put together, numpy's way of writing numbers; the file's code does not run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set.py").write_text(SUREAL)
+    found = read(tmp_path / "set.py", options(pattern=r"(?P<face>[a-z]+)_(?P<condition>\w+)\.png"))
+    assert not (tmp_path / "ran").exists()
+    rows = {(r.rater, r.face, r.condition, r.kind): r.score for r in found.table.itertuples()}
+    assert rows == {
+        ("0", "ada", "psp", "main"): 5, ("1", "ada", "psp", "main"): 4, ("Rita", "ada", "bicubic", "main"): 2,
+        ("Otto", "ada", "bicubic", "main"): 3, ("Otto", "ada", "bicubic", "repeat"): 2,
+        ("0", "bob", "psp", "main"): 1, ("2", "bob", "psp", "main"): 2,
+    }  # fmt: skip
+    assert list(found.unused["reason"]) == ["no answer", "no answer"]
+    plain = read(tmp_path / "set.py").table
+    assert set(plain["face"]) == {"ada", "bob"}
+    assert set(plain["condition"]) == {f"/media/data/dis/{n}.png" for n in ("ada_psp", "ada_bicubic", "bob_psp")}
+    content = {"dis_videos": [{"content_id": 3, "asset_id": 0, "path": "x.png", "os": [1, 2]}]}
+    (tmp_path / "set.json").write_text(json.dumps(content))
+    assert list(read(tmp_path / "set.json").table["face"]) == ["3", "3"]
+
+
+def test_sureal_pairs(tmp_path: Path) -> None:
+    """``os`` by (rater, other asset): 1 preferred, .5 no difference, 0 the other; each comparison is one row, told from either side."""
+    (tmp_path / "pairs.py").write_text(
+        "ref_videos = [{'content_id': 0, 'content_name': 'ada', 'path': 'a.png'}]\n"
+        "dis_videos = [{'content_id': 0, 'asset_id': 0, 'path': 'psp.png', 'os': {('Ann', 1): 1, ('Bob', 1): 0.5, ('Cy', 1): 0}},\n"
+        "              {'content_id': 0, 'asset_id': 1, 'path': 'hr.png', 'os': {('Ann', 0): 0, ('Bob', 0): 0.5, ('Dee', 0): 0}}]\n"
+    )
+    found = read(tmp_path / "pairs.py")
+    assert found.method == "pair"
+    rows = {(r.rater, r.condition, r.other): r.score for r in found.table.itertuples()}
+    assert rows == {
+        ("Ann", "psp.png", "hr.png"): 1,
+        ("Bob", "psp.png", "hr.png"): 3,
+        ("Cy", "psp.png", "hr.png"): 2,
+        ("Dee", "hr.png", "psp.png"): 2,
+    }
+
+
+# --- platforms ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_qualtrics(tmp_path: Path) -> None:
+    """Three rows of header; the Prolific id where it is filled, previews left out, words of the scale, files named in the questions."""
+    names = ["StartDate", "Status", "Progress", "ResponseId", "DistributionChannel", "PROLIFIC_PID", "Q1", "Q3_1", "Q3_2", "Q4"]
+    asked = ["Start Date", "Response Type", "Progress", "Response ID", "Distribution Channel", "PROLIFIC_PID", "How old are you?",
+             "How good is this image? - psp/f1.png", "How good is this image? - hr/f1.png", "Any comment?"]  # fmt: skip
+    keys = ["startDate", "status", "progress", "_recordId", "distributionChannel", "PROLIFIC_PID"]
+    ids = [json.dumps({"ImportId": i}) for i in (*keys, "QID1_TEXT", "QID3_1", "QID3_2", "QID4_TEXT")]
+    body = [
+        ["2024-05-01 10:00:00", "IP Address", "100", "R_1", "anonymous", "5f01", "about thirty", "Poor", "Excellent", "ok, fine"],
+        ["2024-05-01 11:00:00", "IP Address", "100", "R_2", "anonymous", "5f02", "41", "Fair", "Good", ""],
+        ["2024-05-01 12:00:00", "Survey Preview", "100", "R_3", "preview", "me", "20", "Bad", "Bad", ""],
+    ]
+    pd.DataFrame([names, asked, ids, *body]).to_csv(tmp_path / "q.csv", index=False, header=False)
+    found = read(tmp_path / "q.csv")
+    assert found.format == "Qualtrics"
+    assert cells(found) == {("5f01", "f1", "psp"): 2, ("5f01", "f1", "hr"): 5, ("5f02", "f1", "psp"): 3, ("5f02", "f1", "hr"): 4}
+    assert set(found.unused["reason"]) == {"a preview, not a response"}
+    assert sorted(found.unused["row"]) == [6, 6]
+
+
+def test_a_placeholder_is_nobody(tmp_path: Path) -> None:
+    """Ids a platform never filled in, or a spreadsheet rewrote, are no person: their rows are listed, and nobody else is joined to them."""
+    ids = ["{{%PROLIFIC_PID%}}", "${e://Field/PID}", "5E+23", "", "nan", "#NAME?", "ASSIGNMENT_ID_NOT_AVAILABLE", "5f02"]
+    lines = [f"{who},f{i},{c},{s}" for i, who in enumerate(ids) for c, s in (("hr", 5), ("psp", 3))]
+    (tmp_path / "p.csv").write_text("\n".join(["PROLIFIC_PID,image,method,rating", *lines]))
+    found = read(tmp_path / "p.csv")
+    assert list(found.table["rater"].unique()) == ["5f02"]
+    assert len(found.unused) == 14
+    assert set(found.unused["kind"]) == {"id"}
+    assert list(found.unused["row"]) == list(range(2, 16))
+
+
+def test_mturk(tmp_path: Path) -> None:
+    """Answers go with the inputs of their number; rejected assignments are listed."""
+    lines = [
+        "HITId,AssignmentId,WorkerId,AssignmentStatus,Input.q0,Input.q1,Answer.rating0,Answer.rating1,Answer.comment",
+        "h1,a1,W1,Approved,psp/f1.png,hr/f1.png,3,5,fun",
+        "h1,a2,W2,Rejected,psp/f1.png,hr/f1.png,1,1,",
+        "h2,a3,W2,Approved,hr/f2.png,psp/f2.png,4,2,",
+    ]
+    (tmp_path / "batch.csv").write_text("\n".join(lines))
+    found = read(tmp_path / "batch.csv")
+    assert cells(found) == {("W1", "f1", "psp"): 3, ("W1", "f1", "hr"): 5, ("W2", "f2", "hr"): 4, ("W2", "f2", "psp"): 2}
+    assert list(found.unused["value"]) == ["1", "1"]
+
+
+def test_mturk_crowd_form(tmp_path: Path) -> None:
+    """Radio buttons as JSON: {"1": false, "4": true}."""
+    answer = json.dumps([{"rating0": {"1": False, "4": True}, "rating1": {"2": True, "5": False}}])
+    row = {
+        "WorkerId": "W1",
+        "AssignmentStatus": "Submitted",
+        "Input.q0": "hr/f1.png",
+        "Input.q1": "psp/f1.png",
+        "Answer.taskAnswers": answer,
+    }
+    pd.DataFrame([row]).to_csv(tmp_path / "batch.csv", index=False)
+    assert cells(read(tmp_path / "batch.csv")) == {("W1", "f1", "hr"): 4, ("W1", "f1", "psp"): 2}
+
+
+def test_p910_toolkit(tmp_path: Path) -> None:
+    """Its answers carry the clip beside the vote; trapping and gold clips are checks; its list of votes per worker is a long table."""
+    lines = [
+        "HITId,WorkerId,AssignmentStatus,Input.TP,Input.gold_clip,Answer.q1,Answer.q1_url,Answer.q2,Answer.q2_url,Answer.q3,Answer.q3_url",
+        "h,W1,Submitted,https://x.org/c/tp.mp4,https://x.org/c/gold.mp4,4,https://x.org/c/psp/f1.mp4,1,https://x.org/c/tp.mp4,5,https://x.org/c/gold.mp4",
+        "h,W2,Submitted,https://x.org/c/tp.mp4,https://x.org/c/gold.mp4,3,https://x.org/c/psp/f1.mp4,2,https://x.org/c/hr/f1.mp4,5,https://x.org/c/gold.mp4",
+    ]
+    (tmp_path / "answers.csv").write_text("\n".join(lines))
+    found = read(tmp_path / "answers.csv")
+    assert found.format == "P.910 toolkit"
+    assert cells(found) == {("W1", "f1", "psp"): 4, ("W2", "f1", "psp"): 3, ("W2", "f1", "hr"): 2}
+    assert sorted(found.table["kind"]) == ["attention", "gold", "gold", "main", "main", "main"]
+    (tmp_path / "votes.csv").write_text(
+        "HITId,workerid,file,short_file_name,vote\nh,W1,https://x/psp/f1.png,f1.png,4\nh,W2,https://x/hr/f1.png,f1.png,3\n"
+    )
+    assert cells(read(tmp_path / "votes.csv")) == {("W1", "f1", "psp"): 4, ("W2", "f1", "hr"): 3}
+
+
+SHOWN = [
+    ("html-button-response", "<p>Ready?</p>", 0, 800),
+    ("image-button-response", "img/psp/f1.png", 3, 1200.5),
+    ("html-button-response", '<img src="img/hr/f1.png">', 4, 900),
+    ("image-button-response", "img/bicubic/f1.png", 0, 700),
+]
+TRIALS: list[dict[str, object]] = [
+    {"trial_type": "preload", "trial_index": 0, "time_elapsed": 10, "participant": "P1"},
+    *(
+        {"trial_type": t, "trial_index": i, "time_elapsed": 900 * i, "stimulus": s, "response": r, "rt": rt, "participant": "P1"}
+        for i, (t, s, r, rt) in enumerate(SHOWN, 1)
+    ),
+]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jatos"])
+def test_jspsych(tmp_path: Path, form: str) -> None:
+    """CSV, JSON and a list per line; buttons count from 0; trials without an image are listed."""
+    file = tmp_path / f"trials.{'csv' if form == 'csv' else 'json'}"
+    if form == "csv":
+        pd.DataFrame(TRIALS).to_csv(file, index=False)
+    else:
+        file.write_text(json.dumps(TRIALS) if form == "json" else f"{json.dumps(TRIALS[:3])}\n{json.dumps(TRIALS[3:])}\n")
+    found = read(file)
+    assert cells(found) == {("P1", "f1", "psp"): 3, ("P1", "f1", "hr"): 4, ("P1", "f1", "bicubic"): 0}
+    assert (found.scale.low, found.scale.high) == (0, 4)
+    assert list(found.table["position"]) == [3, 4, 5]
+    assert list(found.table["rt_ms"]) == [1200.5, 900, 700]
+    assert len(found.unused) == 2
+
+
+def test_webmushra(tmp_path: Path) -> None:
+    """0 to 100 whatever was given; who rated is the session, not the e-mail address, which is not kept."""
+    lines = [
+        '"session_test_id","email","age","session_uuid","trial_id","rating_stimulus","rating_score","rating_time","rating_comment"',
+        '"t1","a@x.org","24","u-1","face01","psp","72","5012",""',
+        '"t1","a@x.org","24","u-1","face01","reference","100","5012",""',
+        '"t1","b@x.org","31","u-2","face01","psp","3","7012","nice, but blurry"',
+    ]
+    (tmp_path / "mushra.csv").write_text("\n".join(lines))
+    found = read(tmp_path / "mushra.csv")
+    assert cells(found) == {("u-1", "face01", "psp"): 72, ("u-1", "face01", "reference"): 100, ("u-2", "face01", "psp"): 3}
+    assert (found.scale.low, found.scale.high) == (0, 100)
+    assert not found.table.astype(str).apply(lambda c: c.str.contains("@")).any().any()
+    (tmp_path / "lss.csv").write_text(
+        "session_test_id,session_uuid,trial_id,stimuli_rating,stimuli,rating_time\nt,u,f1, 4 ,psp,900\n"
+    )
+    assert cells(read(tmp_path / "lss.csv")) == {("u", "f1", "psp"): 4}
+
+
+# --- kept as a study ------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_imported_study_is_read_like_one_of_ours(tmp_path: Path) -> None:
+    """A study folder with ratings, scale and counts; means may be shown; it has no design."""
+    avrate(tmp_path / "ratings.db")
+    made = into_study(tmp_path / "ratings.db", tmp_path / "study")
+    again = load(tmp_path / "study")
+    assert again.imported
+    assert again.may_show_means()
+    assert again.scale == (1, 5)
+    assert list(again.ratings().columns) == list(COLUMNS)
+    assert len(again.ratings()) == 6
+    assert made.digest == again.digest
+    assert again.peeks() == []
+    with pytest.raises(FaceSRError, match="no design of ours"):
+        _ = again.design
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", "a,b\n1,2\n", r"no column for rater, score, face or stimulus; the columns are 'a', 'b'.*--map rater=COLUMN"),
+        ("x.csv", "1,2,3\n4,5,5\n", r"first row \(1, 2, 3 \.\.\.\) holds numbers, no names of columns"),
+        ("x.csv", "rater face score\nr1 f1 5\n", r"holds no separator \(, ; tab or \|\)"),
+        ("x.csv", "rater,face,score\nr1,f1,3,5\n", r"row 2 has more cells than the header's 3"),
+        ("x.csv", "rater,face,score,score\nr1,f1,3,5\n", r"the column 'score' more than once"),
+        ("x.csv", "rater,face,score,rating\nr1,f1,3,5\nr2,f1,3,4\n", r"'score', 'rating' could each be the score.*--map score="),
+        ("x.csv", 'rater,face,score\nr1,"f1,3\n', r"cannot be read as a table with commas.*quotes"),
+        ("x.txt", "", r"is empty"),
+        ("x.xls", "", r"\.xls is not read; save it as \.xlsx"),
+        ("x.docx", "", r"\.docx is not read; give \.csv"),
+        ("x.xlsx", "no zip", r"not a readable zip archive"),
+        ("x.parquet", "no parquet", r"not a readable parquet"),
+        ("x.db", "not a database", r"is not an AVrate database"),
+        ("x.py", "dis_videos = 3", r"not a sureal dataset"),
+        ("x.py", "def broken(:", r"cannot be read as a sureal dataset"),
+        ("x.json", "{", r"not valid JSON"),
+        ("x.json", "[1, 2]", r"neither a list of trials nor a sureal dataset"),
+        ("x.csv", "rater,face,score\n1,a,none\n", r"no score that is a number"),
+        (
+            "x.csv",
+            "WorkerId,Input.a,Input.b,Answer.x\nW,p,q,3\n",
+            r"can be matched to an image: answers are Answer\.x, inputs Input\.a, Input\.b",
+        ),
+    ],
+)
+def test_unreadable_files_get_one_sentence(tmp_path: Path, name: str, content: str, message: str) -> None:
+    """What was seen, and what to give; no folder is left."""
+    (tmp_path / name).write_text(content)
+    with pytest.raises(FaceSRError, match=message):
+        into_study(tmp_path / name, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
