@@ -1,6 +1,8 @@
-"""What every learned method checks of the LR faces it is given: all problems in one sentence, before any work."""
+"""The LR faces a learned method is given: what is checked of them, before any work, and the seed of each."""
 
 from __future__ import annotations
+
+import hashlib
 
 import torch
 from torch import Tensor
@@ -31,3 +33,8 @@ def check_lr(lr: Tensor, method: str, names: tuple[str, ...] | list[str] = ()) -
     if problems:
         raise FaceSRError(f"{method} cannot use these LR faces: {'; '.join(problems)}.")
     return lr.float()
+
+
+def face_seed(seed: int, name: str) -> int:
+    """A face's own seed: neither the order nor the size of a batch enters it."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "little")

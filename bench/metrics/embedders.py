@@ -160,7 +160,7 @@ def arcface_file(wanted: str = "") -> Path:
 
     Searched: the folders of FACESR_WEIGHTS and ``~/.insightface/models``; nothing is downloaded. Raises ``WeightsMissing``.
     """
-    from facesr.bench.weights.store import user_places
+    from facesr.bench.weights import user_places
 
     if wanted and wanted not in PACKS:
         path = Path(wanted).expanduser()

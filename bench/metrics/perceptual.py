@@ -5,7 +5,7 @@ Images are uint8 here and become [-1, 1] in one place, so that nobody can feed [
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -187,7 +187,7 @@ def _lpips(trunk: Literal["alex", "vgg", "squeeze"], file: Path) -> LPIPS:
     from facesr.bench.networks.lpips import LPIPS
     from facesr.bench.weights import load_tensors
 
-    net: LPIPS = ready(LPIPS(trunk, _plain(load_tensors(file))))
+    net: LPIPS = ready(LPIPS(trunk, load_tensors(file)))
     return net
 
 
@@ -198,12 +198,6 @@ def _stlpips(trunk: Literal["alex", "vgg"], file: Path) -> LPIPS:
 
     net: LPIPS = ready(ShiftTolerantLPIPS(trunk, load_tensors(file)))
     return net
-
-
-def _plain(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The tensors of a file that may keep them under 'state_dict'."""
-    inner = state.get("state_dict", state)
-    return inner if isinstance(inner, Mapping) else state
 
 
 def sample_diversity(folder: Path, names: Sequence[str], metric: _Perceptual | None = None) -> dict[str, float | NoScore]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.networks.irse import load_strictly
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
 
 DEPTHS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -78,14 +78,20 @@ class IResNet(nn.Module):
         return cast(Tensor, self.features(self.fc(self.dropout(y))))
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> IResNet:
-        """Tell the depth from the keys, load strictly, return in eval mode. Raises ``FaceSRError`` naming a wrong key."""
+    def from_state_dict(cls, state: Mapping[str, Any]) -> IResNet:
+        """Read the depth off the keys, load strictly, return in eval mode. Raises ``FaceSRError`` naming a wrong key.
+
+        ``state``: what a file holds, in wrappers or not.
+        """
+        state = find_state(state, ("layer1.0.",), "the file", "insightface iresnet").tensors
         blocks = {found.group() for key in state if (found := re.match(r"layer\d\.\d+\.", key))}
         depth = next((layers for layers, depths in DEPTHS.items() if sum(depths) == len(blocks)), None)
         if depth is None or "fc.weight" not in state:
             raise FaceSRError(
                 f"These weights are not an insightface iresnet: {len(blocks)} blocks named layerN.M, expected 8, 16, 24, 49 or 98."
             )
-        net = cls(depth, features=state["fc.weight"].shape[0])
+        with reading("insightface iresnet"):
+            features = state["fc.weight"].shape[0]
+        net = cls(depth, features=features)
         load_strictly(net, state, "insightface iresnet")
         return net.eval()

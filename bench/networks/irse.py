@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
 
 Mode = Literal["ir", "ir_se"]
 CHANNELS = (64, 128, 256, 512)
@@ -115,23 +116,24 @@ class Backbone(nn.Module):
         return cast(Tensor, y / y.norm(dim=1, keepdim=True))
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> Backbone:
-        """Tell depth, squeeze-and-excitation and the last norm's affinity from the keys, load strictly, return in eval mode.
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Backbone:
+        """Read depth, squeeze-and-excitation and the last norm's affinity off the keys, load strictly, return in eval mode.
 
-        Raises ``FaceSRError`` naming a missing or foreign key.
+        ``state``: what a file holds, in wrappers or not. Raises ``FaceSRError`` naming a missing or unexpected key.
         """
+        state = find_state(state, ("input_layer.",), "the file", "IR or IR-SE face network").tensors
         blocks = {key.split(".")[1] for key in state if key.startswith("body.")}
         depth = next((layers for layers, depths in DEPTHS.items() if sum(depths) == len(blocks)), None)
         if depth is None or "output_layer.3.weight" not in state:
             raise FaceSRError(
                 f"These weights are not an IR or IR-SE face network: {len(blocks)} blocks, not 24, 49 or 50, or no output_layer."
             )
-        net = cls(
-            depth,
-            "ir_se" if "body.0.res_layer.5.fc1.weight" in state else "ir",
-            affine="output_layer.4.weight" in state,
-            size=16 * round((state["output_layer.3.weight"].shape[1] / 512) ** 0.5),
-        )
+        with reading("IR face network"):
+            size = 16 * round((state["output_layer.3.weight"].shape[1] / 512) ** 0.5)
+        mode: Mode = "ir_se" if "body.0.res_layer.5.fc1.weight" in state else "ir"
+        if not 16 <= size <= 512:
+            raise FaceSRError(f"These weights are not an IR or IR-SE face network: they are for images of {size} pixels.")
+        net = cls(depth, mode, affine="output_layer.4.weight" in state, size=size)
         load_strictly(net, state, "IR face network")
         return net.eval()
 
@@ -139,26 +141,3 @@ class Backbone(nn.Module):
 def ir_101() -> Backbone:
     """CurricularFace's IR-101, pSp's identity *metric* (not its loss)."""
     return Backbone(100, "ir", affine=False)
-
-
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str, *, assign: bool = False) -> None:
-    """``load_state_dict`` with every difference told in one sentence: missing, foreign and misshapen keys, the first of each named.
-
-    A missing ``num_batches_tracked`` (files older than PyTorch 0.4.1) is no error. ``assign``: take the tensors themselves, for a
-    module built on the meta device.
-    """
-    own = module.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    foreign = [key for key in state if key not in own]
-    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
-    problems = [
-        f"{len(keys)} {word} (first: {keys[0]!r})"
-        for word, keys in (("missing", missing), ("unexpected", foreign), ("of another shape", shapes))
-        if keys
-    ]
-    if shapes:
-        problems[-1] += f" which is {tuple(state[shapes[0]].shape)} instead of {tuple(own[shapes[0]].shape)}"
-    if problems:
-        raise FaceSRError(f"The weights do not fit the {what}: keys {', '.join(problems)}; is it the right file, and whole?")
-    counters = {key: torch.zeros((), dtype=torch.int64) for key in own if key not in state}
-    module.load_state_dict({**counters, **state}, assign=assign)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.networks.checkpoints import find_state, load_strictly
 
 Trunk = Literal["alex", "vgg", "squeeze"]
 # The last layer of each tap, as slices of torchvision's ``features``.
@@ -30,6 +31,14 @@ def heads_file(trunk: str) -> Path:
     return Path(spec.origin).parent / "weights" / "v0.1" / f"{trunk}.pth"
 
 
+def load_features(features: nn.Sequential, weights: Mapping[str, Any], what: str) -> None:
+    """Fill the first layers of a torchvision network from a file of the whole: deeper layers and the classifier are left out."""
+    found = find_state(weights, ("features.0.weight", "0.weight"), "the file", f"{what} (its first layer is features.0)").tensors
+    plain = {key.removeprefix("features."): value for key, value in found.items()}
+    own = set(features.state_dict())
+    load_strictly(features, {key: value for key, value in plain.items() if key in own}, what)
+
+
 class LPIPS(nn.Module):
     """The perceptual distance of two batches (B, 3, H, W), RGB in [-1, 1]: (B,) values, lower is nearer.
 
@@ -37,7 +46,7 @@ class LPIPS(nn.Module):
     (with or without that prefix). Nothing is downloaded. Frozen, always in eval mode.
     """
 
-    def __init__(self, trunk: Trunk, weights: Mapping[str, Tensor], heads: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(self, trunk: Trunk, weights: Mapping[str, Any], heads: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         if trunk not in TAPS:
             raise FaceSRError(f"No LPIPS trunk {trunk!r}: {suggest(trunk, TAPS)}")
@@ -45,14 +54,7 @@ class LPIPS(nn.Module):
 
         network: Any = getattr(torchvision.models, BUILDERS[trunk])(weights=None)
         self.features: nn.Sequential = network.features[: TAPS[trunk][-1]]
-        plain = {key.removeprefix("features."): value for key, value in weights.items() if not key.startswith("classifier.")}
-        own = self.features.state_dict()
-        missing = [key for key in own if key not in plain or own[key].shape != plain[key].shape]
-        if missing:
-            raise FaceSRError(
-                f"These are not the weights of torchvision's {BUILDERS[trunk]}: {missing[0]!r} is missing or of another shape."
-            )
-        self.features.load_state_dict({key: plain[key] for key in own})
+        load_features(self.features, weights, f"{BUILDERS[trunk]} of torchvision")
         self.taps = TAPS[trunk]
         if heads is None:
             heads = torch.load(heads_file(trunk), map_location="cpu", weights_only=True)

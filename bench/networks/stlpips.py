@@ -7,13 +7,14 @@ published files, equal to the package ``stlpips-pytorch`` 0.0.2, whose code is n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
 from facesr.bench.networks.lpips import LPIPS, SCALE, SHIFT
 
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)
@@ -62,22 +63,20 @@ TRUNKS = {"alex": alex, "vgg": vgg}
 class ShiftTolerantLPIPS(LPIPS):
     """ST-LPIPS of two batches (B, 3, H, W), RGB in [-1, 1]; ``state``: the published file of that trunk. Frozen, in eval mode."""
 
-    def __init__(self, trunk: Literal["alex", "vgg"], state: Mapping[str, Tensor]) -> None:
+    def __init__(self, trunk: Literal["alex", "vgg"], state: Mapping[str, Any]) -> None:
         nn.Module.__init__(self)
         if trunk not in TRUNKS:
             raise FaceSRError(f"No ST-LPIPS trunk {trunk!r}: {suggest(trunk, TRUNKS)}")
         self.features, self.taps = TRUNKS[trunk]()
         # The file names layers 'net.slice3.9.weight': the slice and the place in the whole.
-        plain = {key.split(".", 2)[2]: value for key, value in state.items() if key.startswith("net.slice")}
-        own = self.features.state_dict()
-        wrong = [key for key in own if key not in plain or own[key].shape != plain[key].shape]
-        if wrong or any(f"lin{k}.model.1.weight" not in state for k in range(len(self.taps))):
-            raise FaceSRError(
-                f"These are not the weights of ST-LPIPS {trunk}: {(wrong or ['lin0'])[0]!r} is missing or of another shape."
-            )
-        self.features.load_state_dict({key: plain[key] for key in own})
-        for index in range(len(self.taps)):
-            self.register_buffer(f"lin{index}", state[f"lin{index}.model.1.weight"].clone())
+        what = f"ST-LPIPS {trunk}"
+        held = find_state(state, ("net.slice1.",), "the file", f"{what} weight file").tensors
+        plain = {key.split(".", 2)[2]: value for key, value in held.items() if key.startswith("net.slice")}
+        own = set(self.features.state_dict())
+        load_strictly(self.features, {key: value for key, value in plain.items() if key in own}, what)
+        with reading(what):
+            for index in range(len(self.taps)):
+                self.register_buffer(f"lin{index}", held[f"lin{index}.model.1.weight"].float())
         self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.weights.entries import Weight, catalogue, named
 from facesr.bench.weights.files import WeightsBroken, sha256
-from facesr.bench.weights.store import fetch, find, verify, where, with_fetch
-from facesr.bench.weights.tensors import load_tensors
+from facesr.bench.weights.places import fetch, find, load_tensors, user_places, verify, where, with_fetch
+from facesr.bench.weights.tensors import metadata, read_tensors, tensors_in
 
 __all__ = [
     "Weight",
@@ -16,8 +16,12 @@ __all__ = [
     "fetch",
     "find",
     "load_tensors",
+    "metadata",
     "named",
+    "read_tensors",
     "sha256",
+    "tensors_in",
+    "user_places",
     "verify",
     "where",
     "with_fetch",

@@ -1,15 +1,17 @@
-"""What a weight file on disk is: its sha256 (remembered while size and time stay), and the ways a download goes wrong."""
+"""What a weight file on disk is: its sha256 (remembered while size and time stay), and whether it is the right file, and whole."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import zipfile
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.weights.entries import Weight
 
 _CHUNK = 1 << 20
 
@@ -30,8 +32,10 @@ def sha256(path: str | Path, *, fresh: bool = False) -> str:
     """
     path = Path(path).resolve()
     try:
-        stat = path.stat()
-        key = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise WeightsBroken(f"{path} is not a regular file: a pipe or device is never read as weights")
+        key = f"{path}:{state.st_size}:{state.st_mtime_ns}"
         note = cache_folder() / "sha256" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         if not fresh and (known := _remembered(note, key)):
             return known
@@ -74,9 +78,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sniff(path: Path) -> None:
-    """Refuse what downloads leave behind instead of weights: an HTML page, a Git LFS pointer, an empty or cut-off file."""
+    """Refuse what downloads leave behind instead of weights (an HTML page, a Git LFS pointer, an empty or cut-off file), and pipes."""
     try:
-        size = path.stat().st_size
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise WeightsBroken(f"{path} is not a regular file: a pipe or device is never read as weights")
+        size = state.st_size
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
@@ -90,3 +97,16 @@ def sniff(path: Path) -> None:
         raise WeightsBroken(f"{path} is a Git LFS pointer of {size} bytes, not the file itself: run 'git lfs pull'")
     if head.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
         raise WeightsBroken(f"{path} is cut off after {size:,} bytes (its index at the end is missing): download it again")
+
+
+def check(weight: Weight, path: Path, *, fresh: bool = False) -> None:
+    """Raise ``WeightsBroken`` unless ``path`` has the size and sha256 that the catalogue knows of ``weight``."""
+    sniff(path)
+    size = path.stat().st_size
+    if weight.size and size != weight.size:
+        kind = "cut off" if size < weight.size else "another file"
+        raise WeightsBroken(f"{path} has {size:,} bytes, {weight.file} has {weight.size:,}: it is {kind}; download it again")
+    if weight.sha256 and not (found := sha256(path, fresh=fresh)).startswith(weight.sha256):
+        raise WeightsBroken(
+            f"{path} is not {weight.file}: its sha256 begins {found[:12]}, not {weight.sha256[:12]}; download it again"
+        )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.weights.entries import Weight, catalogue
-from facesr.bench.weights.files import WeightsBroken, cache_folder, sha256, write_atomic
+from facesr.bench.weights.files import WeightsBroken, cache_folder, check, sha256, write_atomic
 
 TORCH_ADDRESS = "https://download.pytorch.org/models/"
 TIMEOUT = 30.0
@@ -47,8 +47,6 @@ def download(weight: Weight) -> Path:
 
 def from_address(weight: Weight, address: str) -> Path:
     """Download ``address``; a file that is not what the catalogue says never reaches the cache."""
-    from facesr.bench.weights.store import check
-
     target = cached(weight)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -3,7 +3,7 @@
 - cs-giung/FSRNet-pytorch: ``csr_net. fsr_enc. pre_net. fsr_dec. prior_conv{1,2}.``, under ``state_dict`` or ``state_dict_G``; [-1, 1]
 - cydiachen/FSRNET_pytorch: ``coarse_SR_Encoder. fine_SR_Encoder. prior_Estimation_Network. fine_SR_Decoder.``, a module pickled whole
   under ``model``; trained on [0, 1] targets
-- this project's own safetensors, in the first layout
+- this project's own safetensors, in the first layout, sizes and options in the metadata
 - the official Torch7 release (``.t7``): a network of its own, see ``facesr.methods.fsrnet.nngraph``
 """
 
@@ -19,10 +19,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
-from facesr.bench.weights import WeightsBroken, load_tensors
+from facesr.bench.networks.checkpoints import find_state, reading
+from facesr.bench.weights import WeightsBroken, find, load_tensors, metadata
 from facesr.methods.fsrnet.net import Sizes
-from facesr.methods.training.export import about
 
 Range = Literal["signed", "unit"]
 """``signed``: images in [-1, 1] in and out; ``unit``: [0, 1] in and out."""
@@ -35,26 +36,39 @@ _CYDIACHEN = (
 )
 
 
+MARKS = ("csr_net.conv1.", "coarse_SR_Encoder.1.")
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """A read checkpoint, in our (cs-giung's) key names."""
+    """A read checkpoint, in our (cs-giung's) key names. ``stated``: whether the file itself says ``residual``, which leaves no trace in keys."""
 
     state: dict[str, Tensor]
     sizes: Sizes
     range: Range
     layout: str
+    stated: bool = False
 
 
 def read(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any layout. Raises ``WeightsMissing``, or ``FaceSRError`` with what the file is instead."""
-    file = Path(path)
-    if file.suffix == ".safetensors" and file.is_file():
-        noted = about(file)
-        if "sizes" in noted:
-            options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(noted["sizes"]).items()}
-            state = {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(file).items()}
-            return Checkpoint(state, Sizes(**options), "signed", "facesr")
-    return from_state(_load(file), str(path))
+    file = find(path)
+    noted = metadata(file)
+    found = from_state(_load(file), str(path))
+    if "sizes" not in noted:
+        return found
+    sizes = _noted_sizes(noted["sizes"], file)
+    return Checkpoint(found.state, sizes, "signed", "facesr", stated=True)
+
+
+def _noted_sizes(text: str, file: Path) -> Sizes:
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise WeightsBroken(f"{file}: the note of its sizes is damaged: download it again")
+    return from_table(Sizes, table, f"{file}: the note of its sizes")
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -69,18 +83,12 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 
 def from_state(held: Mapping[str, Any], name: str) -> Checkpoint:
-    """Tell the layout of what a file holds."""
-    for key in ("state_dict", "state_dict_G", "model"):
-        if isinstance(held.get(key), Mapping):
-            held = held[key]
-    state = {k.removeprefix("module."): v for k, v in held.items() if isinstance(v, Tensor)}
+    """Find the net in what a file holds; its keys say the layout."""
+    state = find_state(held, MARKS, name, "FSRNet checkpoint").tensors
     if any(k.startswith("coarse_SR_Encoder.") for k in state):
         mine = from_cydiachen(state)
         return Checkpoint(mine, sizes_of(mine, name), "unit", "cydiachen")
-    if any(k.startswith("csr_net.") for k in state):
-        return Checkpoint(state, sizes_of(state, name), "signed", "cs-giung")
-    some = ", ".join(list(state)[:3]) or "no tensors"
-    raise FaceSRError(f"{name} is no FSRNet checkpoint: it has {some}, and none of the keys csr_net.* or coarse_SR_Encoder.*")
+    return Checkpoint(state, sizes_of(state, name), "signed", "cs-giung")
 
 
 def from_cydiachen(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -92,8 +100,10 @@ def from_cydiachen(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _renamed(key: str) -> str:
-    prefix, index, rest = key.split(".", 2)
-    i = int(index)
+    match = re.fullmatch(r"(\w+)\.(\d+)\.(.+)", key)
+    if match is None:
+        raise FaceSRError(f"a key {key!r} does not belong to cydiachen's FSRNet")
+    prefix, rest, i = match[1], match[3], int(match[2])
     for theirs, ours, layers, (first, last) in _CYDIACHEN:
         if prefix == theirs and i in layers:
             return f"{ours}.{layers[i]}.{rest}"
@@ -130,13 +140,13 @@ def to_cydiachen(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    found = [int(m.group(1)) for key in state if (m := re.match(pattern, key))]
-    return max(found, default=-1) + 1
+    """How many numbers stand where ``pattern`` has its group; counted, so that a foreign 'res_blocks.999999999' builds no such net."""
+    return len({m.group(1) for key in state if (m := re.match(pattern, key))})
 
 
 def sizes_of(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Sizes:
     """Sizes and options that ``state`` (our key names) fixes; ``residual`` leaves no trace and stays False."""
-    try:
+    with reading(f"{name}, as an FSRNet"):
         width = state["fsr_enc.conv2.1.weight"].shape[0]
         extra = state["fsr_dec.conv1.0.weight"].shape[1] - width
         prior_width = state["pre_net.res_blocks.0.convBlock.8.weight"].shape[0]
@@ -158,7 +168,7 @@ def sizes_of(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Sizes
             decoder_blocks=blocks["fsr_dec"],
             prior_blocks=blocks["pre_net"] - 1,
             hourglasses=_count(state, r"pre_net\.hg_blocks\.(\d+)\."),
-            hourglass_depth=_count(state, r"pre_net\.hg_blocks\.0\.res(\d+)_1\.") - 1,
+            hourglass_depth=_count(state, r"pre_net\.hg_blocks\.0\.res(\d+)_1\."),
             landmarks=heads[0],
             parsing=heads[1],
             shared=second in state and torch.equal(state[first], state[second]),
@@ -166,5 +176,3 @@ def sizes_of(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Sizes
             deconv_kernel=4 if deconvolutions[0][1].shape[-1] == 4 else 3,
             norm="batch" if "csr_net.conv1.2.weight" in state else "instance",
         )
-    except (KeyError, IndexError) as error:
-        raise FaceSRError(f"{name} is not a whole FSRNet: {error} is missing") from None

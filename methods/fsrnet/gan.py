@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.lpips import load_features
 from facesr.methods.fsrnet.net import Output, Sizes
 from facesr.methods.fsrnet.training import FSRNetObjective, Losses, enlarge
 from facesr.methods.training.objective import Batch, Phase, make_optimiser, plain
@@ -47,11 +48,7 @@ class VGG16Loss(nn.Module):
             layers += [nn.Conv2d(width, wider, 3, padding=1), nn.ReLU()] if wider else [nn.MaxPool2d(2)]
             width = wider or width
         self.features = nn.Sequential(*layers)
-        found = {k.removeprefix("features."): v for k, v in weights.items()}
-        missing = [k for k in self.features.state_dict() if k not in found]
-        if missing:
-            raise FaceSRError(f"these are not torchvision's VGG16 features: layer {missing[0]!r} is missing")
-        self.features.load_state_dict({k: found[k] for k in self.features.state_dict()})
+        load_features(self.features, weights, "VGG16 of torchvision")
         self.eval().requires_grad_(False)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:

@@ -5,38 +5,41 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
-from facesr.bench.errors import FaceSRError, WeightsMissing
-from facesr.bench.imaging import resize
-from facesr.bench.method import Method
-from facesr.bench.weights import find, sha256
-from facesr.methods.fsrnet.checkpoint import read
+from facesr.bench.imaging import read_rgb, resize, to_tensor
+from facesr.bench.networks.checkpoints import built
+from facesr.bench.networks.exact import each
+from facesr.methods.fsrnet.checkpoint import Checkpoint, read
 from facesr.methods.fsrnet.net import FSRNetwork
-from facesr.methods.inputs import check_lr
+from facesr.methods.network import NetworkMethod
 
 if TYPE_CHECKING:
     from facesr.methods.fsrnet.nngraph import Torch7FSRNet
 
-DEFAULT = Path(__file__).parent / "weights" / "fsrnet-x8-128.safetensors"
+TEST_FACE = Path(__file__).parents[2] / "bench" / "data" / "demo" / "images" / "demo-09.png"
+FAR, NEAR = 2e-2, 5e-3
+"""Mean squared distances from LR: no trained net's answer shrinks to anything farther than ``FAR``; ``NEAR`` is what a right reading gives."""
 
 
-class FSRNet(Method):
+class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
     """LR is enlarged bicubically to ``size``, then coarse net, prior, fine encoder and decoder give the image.
 
-    ``checkpoint``: cs-giung's, cydiachen's or this project's (told by its keys), or the official ``.t7``; default: the project's own
+    ``checkpoint``: cs-giung's, cydiachen's or this project's (told apart by their keys), or the official ``.t7``; default: the project's own
     weights for ×8 at 128. ``range``: what the net was trained on, ``signed`` [-1, 1] or ``unit`` [0, 1]; default: by layout.
-    ``residual``: add the input to the output (cydiachen's ``learn_residual``, which leaves no trace in a file).
+    ``residual``: whether the input is added to the output (cydiachen's ``learn_residual``); default: as the file says. Where it does not say,
+    a test face decides: the input is added if the net's answer shrinks to its LR with it, and does not without.
     """
 
     cite: ClassVar[str] = "chen2018fsrnet"
     terms: ClassVar[str] = (
         "default weights: trained here on public-domain portraits and MobileStyleGAN faces (StyleGAN2-FFHQ terms: non-commercial)"
     )
-    default: ClassVar[Path | None] = DEFAULT
+    default: ClassVar[Path | None] = Path(__file__).parent / "weights" / "fsrnet-x8-128.safetensors"
+    default_for: ClassVar[tuple[int, int] | None] = (128, 8)
 
     def __init__(
         self,
@@ -46,89 +49,59 @@ class FSRNet(Method):
         seed: int = 0,
         device: str = "cpu",
         checkpoint: str = "",
-        range: str = "",
+        range: Literal["", "signed", "unit"] = "",
         residual: bool | None = None,
         kernel: str = "bicubic-matlab",
     ) -> None:
-        super().__init__(size=size, scale=scale, seed=seed, device=device)
-        if range not in ("", "signed", "unit"):
-            raise FaceSRError(f"range is {range!r}: choose 'signed' for [-1, 1] or 'unit' for [0, 1]")
-        self.checkpoint, self.range, self.residual, self.kernel = checkpoint, range, residual, kernel
-        self.net: FSRNetwork | Torch7FSRNet | None = None
-        self.used_range = range
+        super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint)
+        self.require(range=(range, ("", "signed", "unit")))
+        self.range, self.residual, self.kernel = range, residual, kernel
+        self.used_range: str = range
 
-    @classmethod
-    def from_checkpoint(cls, path: str | Path, **options: Any) -> FSRNet:
-        """The method with a checkpoint loaded; ``options`` as for the constructor."""
-        method = cls(checkpoint=str(path), **options)
-        method.load()
-        return method
-
-    def _file(self) -> Path:
-        if self.checkpoint:
-            return Path(find(self.checkpoint))
-        if self.default is None:
-            raise WeightsMissing(f"{type(self).__name__} has no default weights: train it, or give checkpoint=PATH")
-        if not self.default.is_file():
-            raise WeightsMissing(f"{self.default} is missing: reinstall the project, or give checkpoint=PATH")
-        return self.default
-
-    def skip(self) -> str | None:
-        """The default weights are for ×8 at 128; a person's own serve any size that their strides divide."""
-        if not self.checkpoint and (self.size, self.scale) != (128, 8):
-            return f"the default weights are for x8 at 128, not x{self.scale} at {self.size}: give a checkpoint"
-        return None
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """sha256 of the checkpoint."""
-        try:
-            return {"net": sha256(self._file())}
-        except WeightsMissing:
-            return {}
-
-    def load(self) -> None:
-        """Read the checkpoint and build the net it describes."""
-        file = self._file()
+    def open(self) -> FSRNetwork | Torch7FSRNet:
+        file = self.file()
         if file.suffix == ".t7":
             from facesr.methods.fsrnet import nngraph
 
-            self.net = nngraph.read(file).to(self.device)
             self.used_range = self.range or "unit"
-            return
+            return nngraph.read(file)
         held = read(file)
-        sizes = held.sizes if self.residual is None else dataclasses.replace(held.sizes, residual=self.residual)
-        net = FSRNetwork(sizes)
-        missing, unexpected = net.load_state_dict(held.state, strict=False)
-        missing = [k for k in missing if not k.endswith("num_batches_tracked")]
-        if missing or unexpected:
-            raise FaceSRError(
-                f"{file} is not a whole FSRNet: {len(missing)} keys missing, {len(unexpected)} unknown ({(missing + unexpected)[0]})"
-            )
-        self.net = net.to(self.device).eval()
         self.used_range = self.range or held.range
+        net = built(lambda: FSRNetwork(held.sizes), held.state, f"{file}, as an FSRNet")
+        net.sizes = dataclasses.replace(net.sizes, residual=self._residual(held, net))
+        return net
+
+    def _residual(self, held: Checkpoint, net: FSRNetwork) -> bool:
+        """Whether the input is added: as asked, as the file says, else as a test face shows."""
+        if self.residual is not None or held.stated:
+            return held.sizes.residual if self.residual is None else self.residual
+        side = max(round(self.size / self.scale), 1)
+        lr = resize(to_tensor(read_rgb(TEST_FACE)[None]), side, "bicubic-matlab").clamp(0, 1)
+        x = resize(lr, self.size, self.kernel).clamp(0, 1)
+        if self.size % net.sizes.stride:  # the faces will be refused, with the reason
+            return False
+        with torch.inference_mode():
+            given = x if self.used_range == "unit" else x * 2 - 1
+            answer = net(given).image
+            plain, added = (y if self.used_range == "unit" else y / 2 + 0.5 for y in (answer, given + answer))
+        errors = [float((resize(y.clamp(0, 1), side, "bicubic-matlab") - lr).square().mean()) for y in (plain, added)]
+        return errors[0] > FAR and errors[1] < NEAR
 
     @torch.inference_mode()
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor:
         """See ``Method``."""
-        lr = check_lr(lr, type(self).__name__, list(names))
-        if lr.shape[-1] * self.scale != self.size:
-            side = self.size // self.scale
-            raise FaceSRError(
-                f"{type(self).__name__} got LR faces of {lr.shape[-1]} px: ×{self.scale} to {self.size} starts at {side} px"
-            )
-        if self.net is None:
-            self.load()
-        assert self.net is not None
-        x = resize(lr.to(self.device), self.size, self.kernel).clamp(0, 1)
+        x = self.enlarged(lr, names, self.kernel)
+        self.load()  # ``used_range`` may be the file's
         if self.used_range == "unit":
-            image: Tensor = self.net(x).image
-        else:
-            image = self.net(x * 2 - 1).image / 2 + 0.5
-        return image.clamp(0, 1)
+            return each(self._image, x).clamp(0, 1)
+        return (each(self._image, x * 2 - 1) / 2 + 0.5).clamp(0, 1)
+
+    def _image(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.net(x).image)
 
 
 class FSRGAN(FSRNet):
     """FSRNet's net trained with the adversarial and perceptual terms; no default weights: give ``checkpoint`` (or train one)."""
 
     default: ClassVar[Path | None] = None
+    default_for: ClassVar[tuple[int, int] | None] = None

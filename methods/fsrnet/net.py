@@ -13,7 +13,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from facesr.bench.config import BadValue
 from facesr.bench.errors import FaceSRError
+
+LARGEST = 1 << 14
+"""No size of a real net is near it; a damaged or hostile note could name any."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,15 @@ class Sizes:
             value = getattr(self, field.name)
             low = 0 if field.name in ("landmarks", "parsing") or field.name.endswith("_blocks") else 1
             if isinstance(value, int) and not isinstance(value, bool) and value < low:
-                raise FaceSRError(f"FSRNet's {field.name} is {value}: it must be at least {low}")
+                raise BadValue(f"FSRNet's {field.name} is {value}: it must be at least {low}")
+            if isinstance(value, int) and value > LARGEST:
+                raise BadValue(f"FSRNet's {field.name} is {value}: it must be at most {LARGEST}")
+        if self.hourglass_depth > 10 or len(self.deconv_widths) > 10:
+            raise BadValue("FSRNet halves an image at most 10 times")
+        if not all(0 < width <= LARGEST for width in self.deconv_widths):
+            raise BadValue(f"FSRNet's deconv_widths are {self.deconv_widths}: each must be from 1 to {LARGEST}")
         if self.fuse == "maps" and not self.maps:
-            raise FaceSRError("FSRNet with fuse = 'maps' needs landmark or parsing maps: set landmarks or parsing above 0")
+            raise BadValue("FSRNet with fuse = 'maps' needs landmark or parsing maps: set landmarks or parsing above 0")
 
 
 class Output(NamedTuple):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.checkpoints import built, find_state
 
 CLASSES = (
     "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip neck neck_l cloth hair hat".split()  # noqa: SIM905
@@ -142,20 +143,12 @@ class BiSeNet(nn.Module):
         return first, second, third
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> BiSeNet:
+    def from_state(cls, state: Mapping[str, Any]) -> BiSeNet:
         """The net with the weights of ``79999_iter.pth``, frozen."""
-        if "conv_out.conv_out.weight" not in state:
-            raise FaceSRError(
-                "these are not the weights of face-parsing.PyTorch (79999_iter.pth): conv_out.conv_out.weight is missing"
-            )
-        net = cls(state["conv_out.conv_out.weight"].shape[0])
-        missing, unexpected = net.load_state_dict(state, strict=False)
-        missing = [k for k in missing if not k.endswith("num_batches_tracked")]
-        if missing or unexpected:
-            raise FaceSRError(
-                f"these are not the weights of face-parsing.PyTorch (79999_iter.pth): {(missing + unexpected)[0]!r} does not fit"
-            )
-        return net.eval().requires_grad_(False)
+        what = "net of face-parsing.PyTorch (79999_iter.pth)"
+        held = find_state(state, ("conv_out.conv_out.weight",), "the file", what).tensors
+        classes = len(held["conv_out.conv_out.weight"])
+        return built(lambda: cls(classes), held, what)
 
     @torch.inference_mode()
     def labels(self, images: Tensor, side: int = 512) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.checkpoints import find_state, load_strictly
 from facesr.bench.weights import find, load_tensors
 from facesr.methods.generators.base import Generator, Noise
 from facesr.methods.generators.mobilestylegan_ir import FILES, read_ir
@@ -252,19 +253,11 @@ class Trunk(Generator):
 
     def take(self, tensors: Mapping[str, Tensor], source: str | Path) -> Self:
         """Load parameters by their names (all must be there, ``mean_style`` may), freeze, go channels-last and to eval mode."""
-        state = {name: tensor.float() for name, tensor in tensors.items()}
-        self.mean_style = state.pop("mean_style", None)
-        problems = [f"lacks {name}" for name in self.state_dict() if name not in state]
-        problems += [f"has {name}, unknown here" for name in state if name not in self.state_dict()]
-        problems += [
-            f"{name} is {tuple(state[name].shape)}, not {tuple(own.shape)}"
-            for name, own in self.state_dict().items()
-            if name in state and state[name].shape != own.shape
-        ]
-        if problems:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise FaceSRError(f"{source} is no {type(self).__name__} weight file: {problems[0]}{more}")
-        self.load_state_dict(state)
+        what = f"{source}, as a {type(self).__name__}"
+        state = dict(find_state(tensors, ("constant",), str(source), f"{type(self).__name__} weight file").tensors)
+        mean = state.pop("mean_style", None)
+        load_strictly(self, state, what)
+        self.mean_style = None if mean is None else mean.float()
         self.to(memory_format=torch.channels_last)
         return self.requires_grad_(False).eval()
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facesr.bench.errors import WeightsMissing
+from facesr.methods.generators import stylegan1_keys
 from facesr.methods.generators.base import Generator, Noise, check_size
 from facesr.methods.generators.ops import EqualLinear, PixelNorm, blur, channels_last, conv, conv_up, instance_style, make_kernel
 
@@ -217,8 +219,6 @@ class StyleGAN1(Generator):
 
     def map(self, z: Tensor) -> Tensor:
         if self.mapping is None:
-            from facesr.bench.errors import WeightsMissing
-
             raise WeightsMissing(
                 "this StyleGAN has no mapping network: give mapping.pt as well (from_checkpoint(path, mapping=...))"
             )
@@ -243,6 +243,24 @@ class StyleGAN1(Generator):
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> StyleGAN1:
         """``path``: PULSE's ``synthesis.pt`` (with ``mapping=`` path of ``mapping.pt``, or that file beside it) or lernapparat's."""
-        from facesr.methods.generators.stylegan1_keys import read
+        return cls.from_parts(*stylegan1_keys.read(path, options.pop("mapping", None)), path, **options)
 
-        return read(cls, path, **options)
+    @classmethod
+    def from_parts(
+        cls,
+        synthesis: dict[str, Tensor],
+        mapping: dict[str, Tensor] | None = None,
+        path: str | Path = "state dict",
+        **options: Any,
+    ) -> StyleGAN1:
+        """A generator of the size that ``synthesis`` has, frozen, in eval mode; ``path`` is for messages."""
+        net = cls(stylegan1_keys.size_of(synthesis), mapped=mapping is not None, **options)
+        stylegan1_keys.fill(net.synthesis, synthesis, path)
+        if mapping is not None and net.mapping is not None:
+            stylegan1_keys.fill(net.mapping, mapping, path)
+        return net.eval().requires_grad_(False)
+
+    def to_layout(self, layout: str) -> dict[str, dict[str, Tensor]]:
+        """The generator's tensors by file, as ``pulse`` or ``lernapparat`` publish them."""
+        mapping = {} if self.mapping is None else self.mapping.state_dict()
+        return stylegan1_keys.to_layout(self.synthesis.state_dict(), mapping, layout)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from facesr.bench.weights import load_tensors
+from facesr.methods.generators import stylegan2_keys
 from facesr.methods.generators.base import Generator, Noise, check_size
 from facesr.methods.generators.ops import EqualLinear, PixelNorm, channels_last
 from facesr.methods.generators.stylegan2_layers import StyledConv, ToRGB
@@ -92,7 +95,22 @@ class StyleGAN2(Generator):
         return self._check_noise(noise, batch)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, **options: object) -> StyleGAN2:
-        from facesr.methods.generators.stylegan2_keys import read
+    def from_checkpoint(cls, path: str | Path, **options: Any) -> StyleGAN2:
+        layout, theirs, mean = stylegan2_keys.unwrap(load_tensors(path), path)
+        net = cls.from_layout(layout, theirs, path, **options)
+        if mean is not None:
+            net.mean_style = mean.float()
+        return net
 
-        return read(cls, path, **options)
+    @classmethod
+    def from_layout(cls, layout: str, theirs: Mapping[str, Tensor], path: str | Path = "state dict", **given: Any) -> StyleGAN2:
+        """A generator of the sizes that ``theirs`` has, in eval mode, frozen; ``given`` go to the constructor."""
+        held = stylegan2_keys.describe(layout, theirs, path)
+        options: dict[str, Any] = {"channels": held.channels, "n_mlp": held.n_mlp, "style_dim": held.style_dim} | given
+        net = cls(2**held.levels, **options)
+        stylegan2_keys.fill(net, held)
+        return net.eval().requires_grad_(False)
+
+    def to_layout(self, layout: str) -> dict[str, Tensor]:
+        """The generator's tensors under the keys and shapes of ``layout``, one of ``stylegan2_keys.LAYOUTS``."""
+        return stylegan2_keys.to_layout(self.state_dict(), layout, self.levels, len(self.style) - 1, self.mean_style)

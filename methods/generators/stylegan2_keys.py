@@ -5,23 +5,21 @@ Every layout is a list of pairs (our key, its key); the tensors are the same num
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.weights import load_tensors
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
 from facesr.methods.generators.ops import make_kernel
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from facesr.methods.generators.stylegan2 import StyleGAN2
+    from torch import Tensor, nn
 
 LAYOUTS = ("rosinality", "psp", "basicsr", "stylegan2-ada")
-_WRAPPERS = ("g_ema", "params_ema", "state_dict", "G_ema", "params", "g")
+_MARKS = ("decoder.input.input", "synthesis.b4.const", "constant_input.weight", "input.input")
 _BASICSR = (
     (r"^style\.", "style_mlp."),
     (r"^input\.input$", "constant_input.weight"),
@@ -94,42 +92,39 @@ def _ada_filters(levels: int) -> list[str]:
 
 def unwrap(tree: Mapping[str, Any], path: str | Path) -> tuple[str, dict[str, Tensor], Tensor | None]:
     """(layout, its tensors, mean style or None) of what a checkpoint file holds."""
-    mean = tree.get("latent_avg")
-    for wrapper in _WRAPPERS:
-        if isinstance(tree.get(wrapper), Mapping):
-            tree = tree[wrapper]
-            break
-    if "decoder.input.input" in tree:
-        return "psp", {k: v for k, v in tree.items() if k.startswith("decoder.")}, mean
-    if "synthesis.b4.const" in tree:
-        if any(k.startswith("mapping.embed") for k in tree):
+    what = f"StyleGAN2 generator of a known layout ({', '.join(LAYOUTS)})"
+    found = find_state(tree, _MARKS, str(path), what)
+    state, mean = found.tensors, found.beside.get("latent_avg")
+    mean = state.pop("latent_avg", mean)
+    if "decoder.input.input" in state:
+        return "psp", {k: v for k, v in state.items() if k.startswith("decoder.")}, mean
+    if "synthesis.b4.const" in state:
+        if any(k.startswith("mapping.embed") for k in state):
             raise FaceSRError(f"{path}: a class-conditional generator (mapping.embed); faces need an unconditional one")
-        return "stylegan2-ada", dict(tree), tree.get("mapping.w_avg")
-    if "constant_input.weight" in tree:
-        return "basicsr", dict(tree), mean
-    if "input.input" in tree:
-        return "rosinality", dict(tree), mean
-    some = ", ".join(list(tree)[:3])
-    raise FaceSRError(f"{path}: no StyleGAN2 generator of a known layout ({', '.join(LAYOUTS)}); its keys begin with {some}")
+        return "stylegan2-ada", state, state.get("mapping.w_avg")
+    return "basicsr" if "constant_input.weight" in state else "rosinality", state, mean
 
 
 def _count(keys: Mapping[str, Any], pattern: str) -> int:
     return sum(re.fullmatch(pattern, key) is not None for key in keys)
 
 
-def read(cls: type[StyleGAN2], path: str | Path, **options: Any) -> StyleGAN2:
-    """Build and load a generator from a file of any of the layouts; ``options`` go to the constructor."""
-    layout, theirs, mean = unwrap(load_tensors(path), path)
-    net = from_layout(cls, layout, theirs, path, **options)
-    if mean is not None:
-        net.mean_style = mean
-    return net.eval().requires_grad_(False)
+@dataclass(frozen=True)
+class Layout:
+    """A generator in a published layout: ``theirs`` under its keys, and the sizes read off them."""
+
+    name: str
+    theirs: Mapping[str, Tensor]
+    levels: int
+    """log2 of the images' side."""
+    n_mlp: int
+    style_dim: int
+    channels: dict[int, int]
+    path: str
 
 
-def from_layout(
-    cls: type[StyleGAN2], layout: str, theirs: Mapping[str, Tensor], path: str | Path = "state dict", **options: Any
-) -> StyleGAN2:
-    """A generator of the size and widths that ``theirs`` has, loaded with it, whole or not at all."""
+def describe(layout: str, theirs: Mapping[str, Tensor], path: str | Path = "state dict") -> Layout:
+    """The sizes of the generator in ``theirs``; raises ``FaceSRError`` for missing and unknown keys."""
     rgb = r"(decoder\.)?to_rgbs\.\d+\.bias|synthesis\.b(?!4\.)\d+\.torgb\.bias"
     levels = 2 + _count(theirs, rgb)
     n_mlp = _count(theirs, r"(decoder\.)?style(_mlp)?\.\d+\.weight|mapping\.fc\d+\.weight")
@@ -141,11 +136,9 @@ def from_layout(
     if missing or unknown:
         what = [f"{len(m)} {word} ({', '.join(sorted(m)[:3])})" for m, word in ((missing, "missing"), (unknown, "unknown")) if m]
         raise FaceSRError(f"{path}: a {layout} StyleGAN2 of {2**levels} pixels has other keys: {'; '.join(what)}")
-    options.setdefault("channels", _channels(theirs, dict(named), levels))
-    style_dim = theirs[dict(named)["conv1.conv.modulation.weight"]].shape[1]
-    net = cls(2**levels, n_mlp=n_mlp, style_dim=style_dim, **options)
-    net.load_state_dict(_ours(net, named, theirs, path))
-    return net
+    with reading(f"{path}, as a StyleGAN2 generator"):
+        style_dim = theirs[dict(named)["conv1.conv.modulation.weight"]].shape[1]
+        return Layout(layout, theirs, levels, n_mlp, style_dim, _channels(theirs, dict(named), levels), str(path))
 
 
 def _channels(theirs: Mapping[str, Tensor], name: Mapping[str, str], levels: int) -> dict[int, int]:
@@ -153,35 +146,39 @@ def _channels(theirs: Mapping[str, Tensor], name: Mapping[str, str], levels: int
     return width | {2 ** (i + 3): theirs[name[f"convs.{2 * i}.activate.bias"]].numel() for i in range(levels - 2)}
 
 
-def _ours(net: StyleGAN2, named: list[tuple[str, str]], theirs: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+def fill(net: nn.Module, layout: Layout) -> None:
+    """Load ``layout``'s tensors into ``net``, a generator of its sizes, whole or not at all."""
     wanted, out = net.state_dict(), {}
-    for ours, key in named:
+    for ours, key in pairs(layout.name, layout.levels, layout.n_mlp):
+        found = layout.theirs.get(key)
         if ours.endswith(".kernel"):
-            found = theirs.get(key)
-            if found is not None and not bool(((found / found.sum()).cpu() - make_kernel()).abs().max() < 1e-6):
-                raise FaceSRError(f"{path}: {key} is not the published resampling kernel [1, 3, 3, 1]")
-            out[ours] = wanted[ours]
+            if found is not None and (found.numel() != 16 or not _is_published(found)):
+                raise FaceSRError(f"{layout.path}: {key} is not the published resampling kernel [1, 3, 3, 1]")
             continue
-        if theirs[key].numel() != wanted[ours].numel():
-            raise FaceSRError(f"{path}: {key} has shape {tuple(theirs[key].shape)}, {tuple(wanted[ours].shape)} was expected")
-        out[ours] = theirs[key].reshape(wanted[ours].shape).float()
-    return out
+        if found is None or found.numel() != wanted[ours].numel():
+            shape = "no tensor" if found is None else f"shape {tuple(found.shape)}"
+            raise FaceSRError(f"{layout.path}: {key} has {shape}, {tuple(wanted[ours].shape)} was expected")
+        out[ours] = found.reshape(wanted[ours].shape)
+    load_strictly(net, out, f"{layout.path}, as a StyleGAN2 generator", optional=lambda key: key.endswith(".kernel"))
 
 
-def to_layout(net: StyleGAN2, layout: str) -> dict[str, Tensor]:
-    """The generator's tensors under the keys and shapes of ``layout``, as its authors' own code would load them."""
+def _is_published(kernel: Tensor) -> bool:
+    kernel = kernel.float().reshape(4, 4).cpu()
+    return bool((kernel / kernel.sum() - make_kernel()).abs().max() < 1e-6)
+
+
+def to_layout(state: Mapping[str, Tensor], layout: str, levels: int, n_mlp: int, mean_style: Tensor) -> dict[str, Tensor]:
+    """A generator's tensors under the keys and shapes of ``layout``, as its authors' own code would load them."""
     if layout not in LAYOUTS:
         raise FaceSRError(f"layout {layout!r}: choose from {', '.join(LAYOUTS)}")
-    state, ada = net.state_dict(), layout == "stylegan2-ada"
-    n_mlp = len(net.style) - 1
-    out = {}
-    for ours, key in pairs(layout, int(math.log2(net.size)), n_mlp):
+    ada, out = layout == "stylegan2-ada", {}
+    for ours, key in pairs(layout, levels, n_mlp):
         if layout == "basicsr" and ours.endswith(".kernel"):
             continue  # BasicSR keeps its kernels outside the state dict
         out[key] = _ada_shape(ours, state[ours]) if ada else state[ours]
     if ada:
-        out |= {key: make_kernel() for key in _ada_filters(net.levels)}
-        out["mapping.w_avg"] = net.mean_style
+        out |= {key: make_kernel() for key in _ada_filters(levels)}
+        out["mapping.w_avg"] = mean_style
     return out
 
 

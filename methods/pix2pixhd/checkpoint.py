@@ -9,20 +9,20 @@ from pathlib import Path
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.checkpoints import built, find_state, reading
 from facesr.bench.weights import load_tensors
 from facesr.methods.pix2pixhd.net import Encoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def read(path: Path | str) -> dict[str, Tensor]:
+MARKS = ("model.1.", "scale0_layer0.", "layer0.")
+"""How the first convolution's key begins: of generators and encoder, of discriminators with and without intermediate features."""
+
+
+def read(path: Path | str, what: str = "pix2pixHD generator") -> dict[str, Tensor]:
     """A state dict with plain keys. Raises ``WeightsMissing``, ``WeightsBroken``, or ``FaceSRError`` for a file of another kind."""
-    held = load_tensors(path)
-    for key in ("state_dict", "model", "netG"):
-        if isinstance(held.get(key), Mapping):
-            held = held[key]
-    state = {k.removeprefix("module."): v for k, v in held.items() if isinstance(v, Tensor)}
-    return cleaned({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    return cleaned(find_state(load_tensors(path), MARKS, str(path), what).tensors)
 
 
 def cleaned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -52,23 +52,20 @@ def generator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Glob
     if "model.1.weight" not in state:
         some = ", ".join(list(state)[:3]) or "no tensors"
         raise FaceSRError(f"{name} is no pix2pixHD generator: it has {some}, and not model.1.weight")
+    what = f"{name}, as a pix2pixHD generator"
     blocks = _blocks(state, "model")
     convolutions = _convolutions(state, "model")
-    ngf, inputs = state["model.1.weight"].shape[:2]
-    n_down = sum(1 for i, _ in convolutions if i < blocks[0]) - 1 if blocks else (len(convolutions) - 2) // 2
     norm = _norm(state, "model.2.weight")
-    levels = sorted({int(m.group(1)) for k in state if (m := re.match(r"model(\d+)_1\.", k))})
-    net: GlobalGenerator | LocalEnhancer
-    if not levels:
-        outputs = convolutions[-1][1].shape[0]
-        net = GlobalGenerator(inputs, outputs, ngf, n_down, len(blocks), norm)
-    else:
-        last = f"model{levels[-1]}_2"
+    levels = sorted({m.group(1) for k in state if (m := re.match(r"model(\d+)_1\.", k))}, key=int)
+    last = f"model{levels[-1]}_2" if levels else "model"
+    with reading(what):
+        ngf, inputs = state["model.1.weight"].shape[:2]
+        n_down = sum(1 for i, _ in convolutions if i < blocks[0]) - 1 if blocks else (len(convolutions) - 2) // 2
         outputs = _convolutions(state, last)[-1][1].shape[0]
-        local = len(_blocks(state, last))
-        net = LocalEnhancer(inputs, outputs, ngf >> len(levels), n_down, len(blocks), len(levels), local, norm)
-    _fill(net, state, name)
-    return net
+    if not levels:
+        return built(lambda: GlobalGenerator(inputs, outputs, ngf, n_down, len(blocks), norm), state, what)
+    local, width = len(_blocks(state, last)), ngf >> len(levels)
+    return built(lambda: LocalEnhancer(inputs, outputs, width, n_down, len(blocks), len(levels), local, norm), state, what)
 
 
 def discriminator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> MultiscaleDiscriminator:
@@ -80,10 +77,11 @@ def discriminator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> 
     first = "scale0_layer0.0.weight" if features else "layer0.0.weight"
     convolutions = [k for k, v in state.items() if v.dim() == 4 and k.startswith(("scale0_", "layer0."))]
     norm = _norm(state, "scale0_layer1.1.weight" if features else "layer0.3.weight")
-    ndf, inputs = state[first].shape[:2]
-    net = MultiscaleDiscriminator(inputs, ndf, len(convolutions) - 2, len(scales), features, norm)
-    _fill(net, state, name)
-    return net
+    what = f"{name}, as a pix2pixHD discriminator"
+    with reading(what):
+        ndf, inputs = state[first].shape[:2]
+    layers = len(convolutions) - 2
+    return built(lambda: MultiscaleDiscriminator(inputs, ndf, layers, len(scales), features, norm), state, what)
 
 
 def encoder(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Encoder:
@@ -92,17 +90,5 @@ def encoder(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Encode
     if len(convolutions) < 4 or _blocks(state, "model"):
         raise FaceSRError(f"{name} is no pix2pixHD feature encoder: its keys are those of another net")
     ngf, inputs = convolutions[0][1].shape[:2]
-    net = Encoder(inputs, convolutions[-1][1].shape[0], ngf, (len(convolutions) - 2) // 2, _norm(state, "model.2.weight"))
-    _fill(net, state, name)
-    return net
-
-
-def _fill(net: GlobalGenerator | LocalEnhancer | MultiscaleDiscriminator | Encoder, state: Mapping[str, Tensor], name: str) -> None:
-    try:
-        missing, unexpected = net.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise FaceSRError(f"{name} does not fit pix2pixHD's net: {str(error).splitlines()[-1].strip()}") from None
-    missing = [k for k in missing if not k.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        first = (missing + unexpected)[0]
-        raise FaceSRError(f"{name} is not a whole pix2pixHD net: {len(missing)} keys missing, {len(unexpected)} unknown ({first})")
+    outputs, n_down, norm = convolutions[-1][1].shape[0], (len(convolutions) - 2) // 2, _norm(state, "model.2.weight")
+    return built(lambda: Encoder(inputs, outputs, ngf, n_down, norm), state, f"{name}, as a pix2pixHD feature encoder")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.checkpoints import load_strictly
 
 
 def lsgan(verdicts: Sequence[Sequence[Tensor]], real: bool) -> Tensor:
@@ -59,10 +59,7 @@ class VGG19Loss(nn.Module):
         self.layers = nn.Sequential(*layers)
         wanted = list(self.layers.state_dict())
         found = {".".join(key.split(".")[-2:]): value for key, value in weights.items() if not key.startswith("classifier")}
-        missing = [k for k in wanted if k not in found]
-        if missing:
-            raise FaceSRError(f"these are not torchvision's VGG19 features: layer {missing[0]!r} is missing")
-        self.layers.load_state_dict({k: found[k] for k in wanted})
+        load_strictly(self.layers, {key: found[key] for key in wanted if key in found}, "torchvision's VGG19 features")
         self.eval().requires_grad_(False)
 
     def features(self, x: Tensor) -> list[Tensor]:

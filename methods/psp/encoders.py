@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal, cast, get_args
 
@@ -17,11 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facesr.bench.config import BadValue, from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.networks.irse import CHANNELS, DEPTHS, Mode, stages, stem
 
 Kind = Literal["GradualStyleEncoder", "BackboneEncoderUsingLastLayerIntoW", "BackboneEncoderUsingLastLayerIntoWPlus"]
 Taps = Literal["pyramid", "largest", "smallest"]
+
+
+LARGEST = 1 << 14
+"""No size of a real encoder is near it; a damaged or hostile note could name any."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,12 @@ class EncoderConfig:
             problems.append(
                 f"n_styles {self.n_styles}, width {self.width}, head {self.head}, style_dim {self.style_dim} must be at least 1"
             )
+        if max(*self.channels, *self.depths, self.n_styles, self.width, self.head, self.style_dim, self.input_size) > LARGEST:
+            problems.append(f"a size is above {LARGEST}")
         if not 0 <= self.coarse <= self.middle:
             problems.append(f"coarse {self.coarse} and middle {self.middle} are not in order")
         if problems:
-            raise FaceSRError(f"Wrong pSp encoder configuration: {'; '.join(problems)}.")
+            raise BadValue(f"Wrong pSp encoder configuration: {'; '.join(problems)}.")
 
     def to_json(self) -> str:
         """As it stands in the metadata of a weight file."""
@@ -74,14 +81,13 @@ class EncoderConfig:
     @classmethod
     def from_json(cls, text: str) -> EncoderConfig:
         """Read it back; unknown fields are refused by name."""
-        given = json.loads(text)
-        unknown = set(given) - {f.name for f in fields(cls)}
-        if unknown:
-            raise FaceSRError(
-                f"Unknown field {min(unknown)!r} of a pSp encoder; {suggest(min(unknown), (f.name for f in fields(cls)))}"
-            )
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-        return cls(**plain)
+        try:
+            table = json.loads(text)
+        except (ValueError, RecursionError):
+            table = None
+        if not isinstance(table, dict):
+            raise FaceSRError("the note of a pSp encoder's sizes is damaged: download the file again")
+        return from_table(cls, table, "the note of a pSp encoder's sizes")
 
 
 class EqualLinear(nn.Module):
@@ -228,8 +234,8 @@ def describe(state: Mapping[str, Tensor], *, input_size: int = 256, encoder_type
         raise FaceSRError(
             "These weights hold no pSp encoder: the key 'encoder.input_layer.0.weight' is missing; is it the right file?"
         )
-    blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("body."))
-    outputs = [state[f"body.{i}.res_layer.3.weight"].shape[0] for i in range(blocks) if f"body.{i}.res_layer.3.weight" in state]
+    blocks = sorted({int(key.split(".")[1]) for key in state if key.startswith("body.")})
+    outputs = [state[f"body.{i}.res_layer.3.weight"].shape[0] for i in blocks if f"body.{i}.res_layer.3.weight" in state]
     channels = tuple(dict.fromkeys(outputs))
     shared: dict[str, Any] = {
         "mode": "ir_se" if "body.0.res_layer.5.fc1.weight" in state else "ir",

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
-from facesr.bench.method import Method, Restored
+from facesr.bench.errors import WeightsMissing
+from facesr.bench.method import Outcome, Restored
+from facesr.methods.network import NetworkMethod, Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from facesr.methods.psp.net import PSPNet
 
-WEIGHTS = Path(__file__).parent / "weights"
+REACH = 0.95
+"""Share of ``eps`` at which the search rests."""
 
 
-class PSP(Method):
+class PSP(NetworkMethod["PSPNet"]):
     """One pass: an encoder gives a face's W+ codes, a fixed generator draws it.
 
     ``checkpoint``: the published ``psp_celebs_super_resolution.pt``, or an encoder of this project ('' for the one that comes with
     it). ``generator``: the one an encoder without a decoder was trained for ('' for the one it names).
     ``samples``: further plausible faces, by mixing the styles ``latent_mask`` ('8,9,10'; '' for those of 64 pixels and up) with a
     random face's, wholly or by ``mix_alpha``. ``refine_steps``: at most so many steps of a search after the encoder, each about as long
-    as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 25).
+    as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 25); a face that does not
+    get there is ``not_converged``, its image is kept.
     ``preprocess``: ``lr`` feeds the LR face itself; ``script`` degrades it once more by ``resize_factor``, as the release's inference
     script does to any image.
     """
 
     cite: ClassVar[str] = "richardson2021encoding"
+    default: ClassVar[Path] = Path(__file__).parent / "weights" / "psp-128.safetensors"
     terms: ClassVar[str] = "own code after pixel2style2pixel (MIT); generators trained on FFHQ are for non-commercial use"
 
     def __init__(
@@ -50,15 +53,10 @@ class PSP(Method):
         kernel: str = "bicubic-matlab",
         preprocess: Literal["lr", "script"] = "lr",
         resize_factor: int = 8,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
     ) -> None:
-        super().__init__(size=size, scale=scale, seed=seed, device=device)
+        super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint, precision=precision)
         problems = [
-            f"{name} {value!r} is unknown, {suggest(str(value), choices)}"
-            for name, value, choices in (("preprocess", preprocess, ("lr", "script")), ("precision", precision, ("fp32", "bf16")))
-            if value not in choices
-        ]
-        problems += [
             f"{name} {value} is negative" for name, value in (("samples", samples), ("refine_steps", refine_steps)) if value < 0
         ]
         if mix_alpha is not None and not 0 <= mix_alpha <= 1:
@@ -69,88 +67,61 @@ class PSP(Method):
             self.rows = [int(row) for row in latent_mask.split(",") if row.strip()]
         except ValueError:
             problems.append(f"latent_mask {latent_mask!r} is not numbers joined by commas")
-        if problems:
-            raise FaceSRError(f"Wrong pSp settings: {'; '.join(problems)}.")
-        self.checkpoint, self.generator = checkpoint, generator
+        self.require(*problems, preprocess=(preprocess, ("lr", "script")))
+        self.generator = generator
         self.samples, self.mix_alpha = samples, mix_alpha
         self.refine_steps, self.eps, self.kernel = refine_steps, eps, kernel
-        self.preprocess, self.resize_factor, self.precision = preprocess, resize_factor, precision
-        self._net: PSPNet | None = None
+        self.preprocess, self.resize_factor = preprocess, resize_factor
 
-    @classmethod
-    def from_checkpoint(cls, path: str | Path, **options: Any) -> PSP:
-        """A loaded pSp from the file ``path``, its layout told by its keys; ``options`` go to the constructor."""
-        method = cls(**{"checkpoint": str(path), **options})
-        method.load()
-        return method
-
-    @property
-    def net(self) -> PSPNet:
-        """The network, loaded when first asked for."""
-        if self._net is None:
-            self.load()
-        assert self._net is not None
-        return self._net
-
-    def _file(self) -> Path:
-        from facesr.bench.weights import find
-
-        if self.checkpoint:
-            return find(self.checkpoint)
-        own = sorted(WEIGHTS.glob("*.safetensors"))
-        if not own:
+    def file(self) -> Path:
+        if not self.checkpoint and not self.default.is_file():
             raise WeightsMissing("pSp's own weights are not here: give checkpoint=, for example psp_celebs_super_resolution.pt.")
-        return own[0]
+        return super().file()
 
-    def _generator(self, path: Path) -> str:
+    def generator_of(self, path: Path) -> str:
         """The generator's name: as asked, or as the encoder's file says; '' where the checkpoint has its own."""
-        from facesr.methods.psp.checkpoint import metadata
+        from facesr.bench.weights import metadata
 
-        told = metadata(path)
-        return self.generator or told.get("generator", "mobilestylegan128" if "psp_encoder" in told else "")
+        noted = metadata(path)
+        return self.generator or noted.get("generator", "mobilestylegan128" if "psp_encoder" in noted else "")
 
-    def load(self) -> None:
-        """Load encoder and generator. Raises ``WeightsMissing``."""
-        if self._net is not None:
-            return
-        from facesr.methods.priors import open_generator
+    def files(self) -> dict[str, Path]:
+        from facesr.methods.generators.opening import files
+
+        path = self.file()
+        name = self.generator_of(path)
+        return {path.name: path} | ({file.name: file for file in files(name)} if name else {})
+
+    def open(self) -> PSPNet:
+        from facesr.methods.generators.opening import open_generator
         from facesr.methods.psp.checkpoint import read
 
-        path = self._file()
-        name = self._generator(path)
-        self._net = read(path, open_generator(name) if name else None).to(self.device)
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """sha256 of the checkpoint and of the generator's files."""
-        from facesr.bench.weights import sha256
-        from facesr.methods.priors import digests
-
-        path = self._file()
-        name = self._generator(path)
-        return {path.name: sha256(path)} | (digests(name) if name else {})
+        path = self.file()
+        name = self.generator_of(path)
+        return read(path, open_generator(name) if name else None)
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor | Restored:
         """Faces in [0, 1] of the generator's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
         import torch
 
-        from facesr.methods.inputs import check_lr
+        from facesr.bench.networks.exact import each, one_thread
 
-        given = check_lr(lr, "pSp", list(names)).to(self.device)
-        with torch.no_grad(), self._autocast():
-            codes = self.net.encode(self._input(given))
-        if self.refine_steps:
-            codes = self._refine(codes, given)
+        given = self.checked(lr, names)
         with torch.no_grad():
-            images = self._draw(codes)
-            if not self.samples:
+            codes = each(self._codes, given)
+        outcomes = None
+        if self.refine_steps:
+            codes, outcomes = self._refined(codes, given)
+        with torch.no_grad(), one_thread():
+            images = each(self._draw, codes)
+            if not self.samples and outcomes is None:
                 return images
-            return Restored(images, samples=torch.stack([self._draw(self._mixed(codes, names, k)) for k in range(self.samples)]))
+            mixed = [each(self._draw, self._mixed(codes, names, k)) for k in range(self.samples)]
+            return Restored(images, outcomes, torch.stack(mixed) if mixed else None)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        import torch
-
-        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+    def _codes(self, lr: Tensor) -> Tensor:
+        with self.autocast():
+            return self.net.encode(self._input(lr))
 
     def _input(self, lr: Tensor) -> Tensor:
         from facesr.methods.psp.preprocess import as_script, from_lr
@@ -160,7 +131,7 @@ class PSP(Method):
 
     def _draw(self, codes: Tensor) -> Tensor:
         """Images in [0, 1] (values outside are left to the caller) from W+ codes."""
-        with self._autocast():
+        with self.autocast():
             images = self.net.decoder.synthesize(codes.float())
         return (images.float() + 1) / 2
 
@@ -168,23 +139,47 @@ class PSP(Method):
         """Codes whose fine styles are those of a random face: of its own for each (seed, name, k)."""
         import torch
 
-        from facesr.methods.pulse.method import face_seed
+        from facesr.methods.inputs import face_seed
 
         seeds = [face_seed(self.seed, f"{name}#{k}") for name in (names or [""] * len(codes))]
         z = torch.cat([torch.randn(1, 512, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
         rows = self.rows or range(min(self.net.encoder.config.middle + 1, codes.shape[1] - 1), codes.shape[1])
         return self.net.mix(codes, list(rows), self.net.styles(z.to(codes)), self.mix_alpha)
 
-    def _refine(self, codes: Tensor, lr: Tensor) -> Tensor:
-        from facesr.bench.imaging import resize
+    def _refined(self, codes: Tensor, lr: Tensor) -> tuple[Tensor, list[Outcome]]:
+        """Codes after the search, and how each face ended: above ``eps`` it is ``not_converged``, as a face of PULSE is."""
+        import torch
+
+        from facesr.bench.networks.exact import one_thread
         from facesr.methods.psp.refine import refine
 
+        def search(start: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+            # A twentieth is left for the rounding of the saved image.
+            found = refine(start.float(), target, self._shrink(target), self._draw, steps=self.refine_steps, eps=REACH * self.eps)
+            return found.codes, found.error
+
+        if codes.device.type != "cpu":
+            moved, error = search(codes, lr)
+        else:
+            with one_thread():
+                parts = [search(code, face) for code, face in zip(torch.split(codes, 1), torch.split(lr, 1), strict=True)]
+            moved, error = torch.cat([code for code, _ in parts]), torch.cat([each for _, each in parts])
+        return moved, [self._outcome(float(e)) for e in error]
+
+    def _shrink(self, lr: Tensor) -> Callable[[Tensor], Tensor]:
+        """As the bench measures it: clipped, reduced to the HR size by the box average, then degraded."""
+        from facesr.bench.imaging import resize
+
         def shrink(images: Tensor) -> Tensor:
-            """As the bench measures it: clipped, reduced to the HR size by the box average, then degraded."""
             images = images.clamp(0, 1)
             if images.shape[-1] > self.size:
                 images = resize(images, self.size, "box")
             return resize(images, lr.shape[-1], self.kernel)
 
-        # A twentieth is left for the rounding of the saved image.
-        return refine(codes.float(), lr, shrink, self._draw, steps=self.refine_steps, eps=0.95 * self.eps).codes
+        return shrink
+
+    def _outcome(self, error: float) -> Outcome:
+        if error <= self.eps * (1 + 1e-6):  # float32's 1e-3 is 1.0000000475e-3
+            return Outcome()
+        steps = f"{self.refine_steps} step{'s' * (self.refine_steps != 1)}"
+        return Outcome("not_converged", f"pSp's image is {error:.2e} from LR after {steps} of refinement, above eps {self.eps:g}")

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize
-from facesr.bench.networks.irse import load_strictly
+from facesr.bench.networks.checkpoints import load_strictly
 from facesr.bench.networks.lpips import LPIPS
 from facesr.bench.weights import load_tensors
 from facesr.methods.generators.base import Generator
 from facesr.methods.generators.mobilestylegan import Layer, Modulation, Trunk
+from facesr.methods.generators.opening import open_generator
 from facesr.methods.losses.psp import crop, w_norm
 from facesr.methods.losses.ranger import Ranger
-from facesr.methods.priors import open_generator
 from facesr.methods.psp.checkpoint import part
 from facesr.methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
 from facesr.methods.psp.faces import Data, PSPFaces

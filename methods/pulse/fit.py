@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.checkpoints import find_state, load_strictly
 from facesr.bench.weights import load_tensors
 from facesr.methods.generators.base import Generator
 
@@ -35,13 +35,12 @@ class GaussianFit:
     @classmethod
     def read(cls, path: str | Path) -> GaussianFit:
         """PULSE's ``gaussian_fit.pt``: {'mean', 'std'}."""
-        held = load_tensors(path)
-        missing = [key for key in ("mean", "std") if key not in held]
-        if missing:
-            raise FaceSRError(
-                f"{path} is no Gaussian fit: the key {missing[0]!r} is missing; PULSE's gaussian_fit.pt has 'mean' and 'std'."
-            )
-        return cls(held["mean"].float(), held["std"].float())
+        held = find_state(load_tensors(path), ("mean", "std"), str(path), "Gaussian fit (PULSE's gaussian_fit.pt)").tensors
+        values = nn.Module()
+        for key in ("mean", "std"):
+            values.register_buffer(key, torch.zeros(512))
+        load_strictly(values, held, f"{path}, as PULSE's Gaussian fit")
+        return cls(values.get_buffer("mean"), values.get_buffer("std"))
 
     @classmethod
     def of(cls, styles: Tensor) -> GaussianFit:

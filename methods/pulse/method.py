@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.method import Method, Outcome, Restored
+from facesr.bench.method import Outcome, Restored
+from facesr.methods.network import NetworkMethod, Precision
 from facesr.methods.pulse.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ SMALL_LOSS = "1000*L2+0.05*GEOCROSS"
 """For ``mobilestylegan128``."""
 
 
-class PULSE(Method):
+class PULSE(NetworkMethod["PULSENet"]):
     """Searches the prior's latent space, 100 steps a face, for a face that shrinks to the given one.
 
     ``prior``: ``mobilestylegan128`` (comes with the project), ``mobilestylegan``, or a file: PULSE's own ``synthesis.pt`` (with
@@ -40,6 +39,7 @@ class PULSE(Method):
     """
 
     cite: ClassVar[str] = "menon2020pulse"
+    source = "prior"
     terms: ClassVar[str] = "own code; the FFHQ-trained priors are for non-commercial use"
     batch_size: int = 4
 
@@ -66,18 +66,11 @@ class PULSE(Method):
         bad_noise_layers: str = "17",
         tile_latent: bool = False,
         kernel: str = "bicubic-pulse",
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
     ) -> None:
-        super().__init__(size=size, scale=scale, seed=seed, device=device)
-        problems = [
-            f"{name} {value!r} is unknown, {suggest(str(value), choices)}"
-            for name, value, choices in (("keep", keep, KEEP), ("precision", precision, ("fp32", "bf16")))
-            if value not in choices
-        ]
-        if not 0 < margin <= 1:
-            problems.append(f"margin {margin!r} is not a share of eps (above 0, at most 1)")
-        if problems:
-            raise FaceSRError(f"Wrong PULSE settings: {'; '.join(problems)}.")
+        super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=prior, precision=precision)
+        problems = [] if 0 < margin <= 1 else [f"margin {margin!r} is not a share of eps (above 0, at most 1)"]
+        self.require(*problems, keep=(keep, KEEP))
         self.eps = eps
         self.prior, self.gaussian_fit, self.mapping, self.keep = prior, gaussian_fit, mapping, keep
         given: dict[str, Any] = {
@@ -95,48 +88,30 @@ class PULSE(Method):
             "bf16": precision == "bf16",
         }
         self.settings = Settings(**given)
-        self._net: PULSENet | None = None
 
-    @classmethod
-    def from_checkpoint(cls, path: str | Path, **options: Any) -> PULSE:
-        """A loaded PULSE whose prior is the file ``path``, its layout told by its keys; ``options`` go to the constructor."""
-        method = cls(**{"prior": str(path), **options})
-        method.load()
-        return method
+    def files(self) -> dict[str, Path]:
+        from facesr.bench.weights import find
+        from facesr.methods.generators.opening import files
 
-    @property
-    def net(self) -> PULSENet:
-        """The network, loaded when first asked for."""
-        if self._net is None:
-            self.load()
-        assert self._net is not None
-        return self._net
+        paths = files(self.prior)
+        # What the release puts beside synthesis.pt is read from there where no other file is named.
+        for name, given in (("gaussian_fit.pt", self.gaussian_fit), ("mapping.pt", self.mapping)):
+            beside = paths[0].with_name(name)
+            paths += [find(given)] if given else [beside] if beside.is_file() else []
+        return {path.name: path for path in paths}
 
-    def load(self) -> None:
-        """Load the prior and its Gaussian. Raises ``WeightsMissing``."""
-        if self._net is not None:
-            return
-        from facesr.methods.priors import files, open_generator
+    def open(self) -> PULSENet:
+        from facesr.methods.generators.opening import files, open_generator
         from facesr.methods.pulse.net import PULSENet, find_fit
 
         generator = open_generator(self.prior, mapping=self.mapping)
-        fit = find_fit(generator, files(self.prior)[0], self.gaussian_fit)
-        self._net = PULSENet(generator, fit, self.settings).to(self.device).eval().requires_grad_(False)
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """sha256 of the prior's files, the fit's and the mapping's."""
-        from facesr.bench.weights import find, sha256
-        from facesr.methods.priors import digests
-
-        extra = [find(path) for path in (self.gaussian_fit, self.mapping) if path]
-        return digests(self.prior) | {path.name: sha256(path) for path in extra}
+        return PULSENet(generator, find_fit(generator, files(self.prior)[0], self.gaussian_fit), self.settings)
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Faces in [0, 1] of the prior's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
-        from facesr.methods.inputs import check_lr
+        from facesr.methods.inputs import face_seed
 
-        ref = check_lr(lr, "PULSE", list(names)).to(self.device)
+        ref = self.checked(lr, names)
         seeds = [face_seed(self.seed, name) for name in names] if names else [self.seed] * len(ref)
         found = self.net.search(ref, seeds)
         images, errors = (found.last, found.last_error) if self.keep == "last" else (found.best, found.best_error)
@@ -152,8 +127,3 @@ class PULSE(Method):
             "not_converged",
             f"PULSE's {self.keep} image is {error:.2e} from LR after {steps} (least {least:.2e}), above eps {self.eps:g}",
         )
-
-
-def face_seed(seed: int, name: str) -> int:
-    """A face's own seed: neither the order nor the size of a batch enters it."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "little")

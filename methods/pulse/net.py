@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.networks.exact import one_thread
 from facesr.methods.generators.base import Generator
 from facesr.methods.generators.stylegan1 import StyleGAN1
 from facesr.methods.pulse.fit import GaussianFit
@@ -38,7 +40,13 @@ class PULSENet(nn.Module):
         self.check(ref)
         if len(seeds) != len(ref):
             raise FaceSRError(f"PULSE needs a seed a face: {len(ref)} faces, {len(seeds)} seeds.")
-        return search(self.generator, self.fit.to(str(ref.device)), ref, seeds, replace(self.settings, **changes))
+        settings, fit = replace(self.settings, **changes), self.fit.to(str(ref.device))
+        if ref.device.type != "cpu":
+            return search(self.generator, fit, ref, seeds, settings)
+        with one_thread():  # and one face at a time: see ``facesr.bench.networks.exact``
+            return Found.together(
+                [search(self.generator, fit, face, [seed], settings) for face, seed in zip(torch.split(ref, 1), seeds, strict=True)]
+            )
 
     def forward(self, ref_im: Tensor, seed: int = 0, **changes: Any) -> Tensor:
         """The last image of each face, as published; every face starts from the same ``seed``, as it would alone."""

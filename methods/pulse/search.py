@@ -30,6 +30,14 @@ class Found:
     best_error: Tensor
     history: Tensor
 
+    @classmethod
+    def together(cls, faces: Sequence[Found]) -> Found:
+        """One ``Found`` of several of one face each."""
+        last, best, last_error, best_error = (
+            torch.cat([getattr(face, name) for face in faces]) for name in ("last", "best", "last_error", "best_error")
+        )
+        return cls(last, best, last_error, best_error, torch.cat([face.history for face in faces], 1))
+
     @property
     def least_error(self) -> Tensor:
         """(B,) the least error at any step: what the release compares with eps."""

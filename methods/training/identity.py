@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from facesr.bench.align import similarity
-from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.checkpoints import load_strictly
 
 FRAME = ((47.1, 60.1), (79.7, 60.2), (63.4, 78.5), (49.6, 92.1), (77.6, 92.0))
 """Mean five points of faces aligned in the CelebA-HQ frame, in pixels of 128 (YuNet on 240 training faces; deviations about 2 px)."""
@@ -125,10 +125,9 @@ class IdentityLoss(nn.Module):
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.net = MobileFaceNet()
-        missing = [k for k in self.net.state_dict() if k not in weights and not k.endswith("num_batches_tracked")]
-        if missing:
-            raise FaceSRError(f"these are not the weights of mobilefacenet.pt: {missing[0]!r} is missing")
-        self.net.load_state_dict({k: weights[k] for k in self.net.state_dict() if k in weights}, strict=False)
+        own = set(self.net.state_dict())
+        # The file has a classifier and a head beside the net.
+        load_strictly(self.net, {key: value for key, value in weights.items() if key in own}, "mobilefacenet.pt")
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)

@@ -52,9 +52,9 @@ def test_layout_is_told_from_the_keys_and_a_wrong_file_is_named() -> None:
     del state["body.3.res_layer.1.weight"]
     with pytest.raises(FaceSRError, match=r"body\.3\.res_layer\.1\.weight"):
         Backbone.from_state_dict(state)
-    with pytest.raises(FaceSRError, match="not an IR or IR-SE"):
+    with pytest.raises(FaceSRError, match="holds no IR or IR-SE"):
         Backbone.from_state_dict({"conv1.weight": torch.zeros(1)})
-    with pytest.raises(FaceSRError, match="not an insightface iresnet"):
+    with pytest.raises(FaceSRError, match="holds no insightface iresnet"):
         IResNet.from_state_dict(state)
     with pytest.raises(FaceSRError, match="50, 100 or 152"):
         Backbone(34)

@@ -61,5 +61,5 @@ def test_stays_in_eval_mode_and_names_what_is_wrong() -> None:
         net(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 32))
     with pytest.raises(FaceSRError, match="did you mean 'alex'"):
         LPIPS("alexnet", {})  # type: ignore[arg-type]
-    with pytest.raises(FaceSRError, match="not the weights of torchvision's vgg16"):
+    with pytest.raises(FaceSRError, match="holds no vgg16 of torchvision"):
         LPIPS("vgg", {})

@@ -16,7 +16,7 @@ import torch
 
 from facesr.bench import weights
 from facesr.bench.errors import FaceSRError
-from facesr.bench.weights import entries, sources, store
+from facesr.bench.weights import entries, places, sources
 from facesr.bench.weights.entries import Weight
 from facesr.bench.weights.files import sniff
 from facesr.cli import main
@@ -234,7 +234,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     file = tmp_path / "one.pt"
     file.write_bytes(b"abc")
     known(monkeypatch, sha256="ba7816bf")
-    assert store.where("one") is None
+    assert places.where("one") is None
     assert main(["weights", "verify"]) == 0
     monkeypatch.setenv("FACESR_WEIGHTS", str(tmp_path))
     capsys.readouterr()

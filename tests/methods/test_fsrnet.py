@@ -197,8 +197,8 @@ def test_residual_option_adds_the_input() -> None:
     ("change", "words"),
     [
         (lambda s: {k: v for k, v in s.items() if k != "fsr_enc.conv2.1.weight"}, "fsr_enc.conv2.1.weight"),
-        (lambda s: {k: v for k, v in s.items() if k != "csr_net.conv2.1.weight"}, "1 keys missing"),
-        (lambda s: {"generator.weight": torch.zeros(2)}, "no FSRNet checkpoint"),
+        (lambda s: {k: v for k, v in s.items() if k != "csr_net.conv2.1.weight"}, "1 key missing"),
+        (lambda s: {"generator.weight": torch.zeros(2)}, "holds no FSRNet checkpoint"),
     ],
 )
 def test_broken_checkpoints_get_one_sentence(tmp_path: Path, change: Any, words: str) -> None:

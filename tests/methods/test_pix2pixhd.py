@@ -14,7 +14,7 @@ from torch import Tensor
 from facesr.bench.errors import FaceSRError
 from facesr.methods.pix2pixhd import checkpoint
 from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
-from facesr.methods.pix2pixhd.method import DEFAULT, Pix2PixHD, tensor2im
+from facesr.methods.pix2pixhd.method import Pix2PixHD, tensor2im
 from facesr.methods.pix2pixhd.net import (
     Encoder,
     GlobalGenerator,
@@ -201,10 +201,10 @@ def test_adapter_enlarges_and_keeps_the_range(tmp_path: Path) -> None:
     ("state", "words"),
     [
         (GlobalGenerator(36, 3, 2, 1, 1).state_dict(), "36 to 3 channels"),
-        ({"encoder.weight": torch.zeros(1)}, "no pix2pixHD generator"),
+        ({"encoder.weight": torch.zeros(1)}, "holds no pix2pixHD generator"),
         (
             {k: v for k, v in GlobalGenerator(ngf=2, n_down=1, n_blocks=1).state_dict().items() if k != "model.4.bias"},
-            "1 keys missing",
+            "1 key missing",
         ),
     ],
 )
@@ -234,7 +234,7 @@ def test_other_sizes_than_the_default_weights_are_skipped_with_the_reason() -> N
     assert "x8 at 128" in (Pix2PixHD(size=256).skip() or "")
 
 
-@pytest.mark.skipif(not DEFAULT.is_file(), reason="the default weights are not in this checkout")
+@pytest.mark.skipif(not Pix2PixHD.default.is_file(), reason="the default weights are not in this checkout")
 def test_default_weights_keep_a_grey_face_grey() -> None:
     image = Pix2PixHD().restore(torch.full((1, 3, 16, 16), 0.5))
     assert image.shape == (1, 3, 128, 128)

@@ -12,7 +12,7 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import resize
 from facesr.bench.method import Restored
 from facesr.methods.generators.stylegan2 import StyleGAN2
-from facesr.methods.psp import PSP, method
+from facesr.methods.psp import PSP
 from facesr.methods.psp.checkpoint import published
 from facesr.methods.psp.encoders import EncoderConfig, build
 from facesr.methods.psp.net import PSPNet
@@ -105,16 +105,31 @@ def test_refinement_is_off_unless_asked_for_and_lowers_the_error(checkpoint: Pat
     lr = faces(2) * 0.2 + 0.4
     errors = []
     for steps in (0, 30):
-        images = _with(checkpoint, net, refine_steps=steps).restore(lr)
-        assert isinstance(images, Tensor)
+        answer = _with(checkpoint, net, refine_steps=steps).restore(lr)
+        assert isinstance(answer, Restored) == (steps > 0)
+        images = answer.images if isinstance(answer, Restored) else answer
         errors.append((resize(images.clamp(0, 1), 4, "bicubic-matlab") - lr).square().mean((1, 2, 3)))
     assert (errors[1] < errors[0]).all()
+
+
+def test_a_refined_face_above_eps_is_not_converged_and_keeps_its_image(checkpoint: Path) -> None:
+    net = PSP.from_checkpoint(checkpoint, size=32).net
+    lr = faces(2) * 0.2 + 0.4
+    far = _with(checkpoint, net, refine_steps=1, eps=1e-9).restore(lr)
+    assert isinstance(far, Restored) and far.outcomes is not None
+    assert [outcome.status for outcome in far.outcomes] == ["not_converged"] * 2
+    assert "after 1 step of refinement, above eps 1e-09" in far.outcomes[0].reason
+    error = (resize(far.images.clamp(0, 1), 4, "bicubic-matlab") - lr).square().mean((1, 2, 3))
+    assert f"{float(error[0]):.2e}" in far.outcomes[0].reason
+    near = _with(checkpoint, net, refine_steps=1, eps=1.0).restore(lr)
+    assert isinstance(near, Restored) and near.outcomes is not None
+    assert [outcome.status for outcome in near.outcomes] == ["ok"] * 2
 
 
 def test_missing_weights_and_bad_requests_get_one_sentence(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(method, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(PSP, "default", tmp_path / "none.safetensors")
     with pytest.raises(WeightsMissing, match=r"psp_celebs_super_resolution\.pt"):
         PSP().load()
     with pytest.raises(WeightsMissing, match="nowhere"):

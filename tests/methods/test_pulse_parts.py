@@ -91,7 +91,7 @@ def test_a_fit_file_is_read_and_another_is_told(tmp_path: Path) -> None:
     torch.save({"mean": torch.zeros(512), "std": torch.ones(512)}, good)
     torch.save({"mean": torch.zeros(512)}, bad)
     assert float(GaussianFit.read(good).std.sum()) == 512
-    with pytest.raises(FaceSRError, match=r"other\.pt is no Gaussian fit: the key 'std' is missing"):
+    with pytest.raises(FaceSRError, match=r"other\.pt, as PULSE's Gaussian fit.*1 key missing \(first: 'std'\)"):
         GaussianFit.read(bad)
 
 

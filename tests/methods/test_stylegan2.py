@@ -15,7 +15,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.methods.generators import StyleGAN2
 from facesr.methods.generators.ops import double, fused_leaky_relu, make_kernel, upfirdn2d
 from facesr.methods.generators.stylegan2_discriminator import Discriminator
-from facesr.methods.generators.stylegan2_keys import LAYOUTS, to_layout
+from facesr.methods.generators.stylegan2_keys import LAYOUTS
 
 TOLERANCE = 1e-4
 """Of the oracles (their README)."""
@@ -111,7 +111,7 @@ def test_decoder_has_the_official_psp_keys(fixtures: Path) -> None:
 def test_round_trip_keeps_every_tensor(tmp_path: Path, layout: str, size: int) -> None:
     net = small(size)
     net.mean_style = torch.randn(512)
-    official = to_layout(net, layout)
+    official = net.to_layout(layout)
     wrapped = {
         "psp": {
             "state_dict": {**official, "encoder.x": torch.zeros(1)},
@@ -124,7 +124,7 @@ def test_round_trip_keeps_every_tensor(tmp_path: Path, layout: str, size: int) -
     torch.save(wrapped[layout], tmp_path / "g.pt")
     back = StyleGAN2.from_checkpoint(tmp_path / "g.pt")
     assert not any(p.requires_grad for p in back.parameters())
-    again = to_layout(back, layout)
+    again = back.to_layout(layout)
     assert again.keys() == official.keys()
     assert all(torch.equal(again[key], official[key]) and again[key].shape == official[key].shape for key in official)
     close(back.mean_style, net.mean_style)
@@ -135,7 +135,7 @@ def test_round_trip_keeps_every_tensor(tmp_path: Path, layout: str, size: int) -
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_have_the_published_names(layout: str) -> None:
     """Names as in each repository's own code (BasicSR stylegan2_arch.py, stylegan2-ada-pytorch legacy.py:113-141)."""
-    names = set(to_layout(small(16), layout))
+    names = set(small(16).to_layout(layout))
     some = {
         "rosinality": {
             "style.8.bias",
@@ -214,7 +214,7 @@ def test_bad_input_is_told_in_one_sentence(tmp_path: Path) -> None:
         net.synthesize(torch.randn(1, 512), [torch.zeros(1, 1, 4, 4)] * 2)
     with pytest.raises(FaceSRError, match="noise map 1 has shape"):
         net.synthesize(torch.randn(1, 512), [torch.zeros(1, 1, 4, 4)] * 3)
-    state = to_layout(net, "rosinality")
+    state = net.to_layout("rosinality")
     del state["conv1.noise.weight"]
     torch.save(state, tmp_path / "cut.pt")
     with pytest.raises(FaceSRError, match=r"1 missing \(conv1.noise.weight\)"):
@@ -223,4 +223,4 @@ def test_bad_input_is_told_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FaceSRError, match="no StyleGAN2 generator"):
         StyleGAN2.from_checkpoint(tmp_path / "other.pt")
     with pytest.raises(FaceSRError, match="choose from"):
-        to_layout(net, "tensorflow")
+        net.to_layout("tensorflow")

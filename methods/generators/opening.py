@@ -1,4 +1,4 @@
-"""Generators by name or file, for the methods that need one: PULSE searches it, pSp decodes with it."""
+"""Opening a generator by name or file, for the methods that need one: PULSE searches it, pSp decodes with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.weights import catalogue, find, sha256
+from facesr.bench.weights import catalogue, find
 
 if TYPE_CHECKING:
     from facesr.methods.generators.base import Generator
@@ -47,13 +47,8 @@ def files(name_or_path: str | Path) -> list[Path]:
     return [find(name_or_path)]
 
 
-def digests(name_or_path: str | Path) -> dict[str, str]:
-    """sha256 of every weight file of a generator, by file name."""
-    return {path.name: sha256(path) for path in files(name_or_path)}
-
-
 def open_generator(name_or_path: str | Path, mapping: str | Path | None = None) -> Generator:
-    """The generator, frozen, in eval mode, on the CPU; a file's architecture and layout are told by its keys.
+    """The generator, frozen, in eval mode, on the CPU; a file's architecture and layout are read off its keys.
 
     ``mapping``: PULSE's ``mapping.pt``, where it is not beside its ``synthesis.pt``.
     """
@@ -69,15 +64,16 @@ def open_generator(name_or_path: str | Path, mapping: str | Path | None = None) 
 
 
 def _by_keys(path: Path, mapping: str | Path | None) -> Generator:
-    from facesr.bench.weights import load_tensors
+    from facesr.bench.weights import read_tensors, tensors_in
     from facesr.methods.generators.mobilestylegan import MobileStyleGAN
     from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
     from facesr.methods.generators.stylegan1 import StyleGAN1
     from facesr.methods.generators.stylegan2 import StyleGAN2
 
-    keys = set(load_tensors(path))
-    if "constant" in keys:
-        return (MobileStyleGAN128 if any(key.startswith("head.") for key in keys) else MobileStyleGAN).from_checkpoint(path)
+    keys = {key for key, _ in tensors_in(read_tensors(path))}
+    if any(key.endswith("first.weight") for key in keys) and any(key.endswith("constant") for key in keys):
+        small = any("head.rgb." in key for key in keys)
+        return (MobileStyleGAN128 if small else MobileStyleGAN).from_checkpoint(path)
     if any("blocks.4x4." in key for key in keys):
         return StyleGAN1.from_checkpoint(path, **({} if mapping is None else {"mapping": mapping}))
     return StyleGAN2.from_checkpoint(path)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.weights import sources
 from facesr.bench.weights.entries import Weight, named
-from facesr.bench.weights.files import WeightsBroken, sha256, sniff
+from facesr.bench.weights.files import WeightsBroken, check, sniff
+from facesr.bench.weights.tensors import read_tensors
 
 T = TypeVar("T")
 
@@ -42,12 +43,9 @@ def find(name_or_path: str | Path) -> Path:
     """Path of a weight file: a path that exists, or a name of the catalogue found on this machine and checked.
 
     Raises ``WeightsMissing`` with the way to get it, ``WeightsBroken`` where what lies there is not it.
+
+    A path is not compared with the catalogue, whatever its name: people give their own checkpoints the published names.
     """
-    return checked(name_or_path)
-
-
-def checked(name_or_path: str | Path) -> Path:
-    """As ``find``; a path whose name and kind the catalogue knows is left unchecked: people rename their own checkpoints alike."""
     path = Path(name_or_path).expanduser()
     if path.is_file():
         sniff(path)
@@ -60,6 +58,11 @@ def checked(name_or_path: str | Path) -> Path:
         raise WeightsMissing(how_to_get(weight), "" if weight.source == "user" else weight.name)
     check(weight, found)
     return found
+
+
+def load_tensors(name_or_path: str | Path) -> dict[str, Any]:
+    """The tensors of a weight file given by path or catalogue name; see ``find`` and ``read_tensors``."""
+    return read_tensors(find(name_or_path))
 
 
 def with_fetch(get: Callable[[], T]) -> T:
@@ -91,19 +94,6 @@ def how_to_get(weight: Weight) -> str:
     return f"{lead}: run 'facesr weights fetch {weight.name}', or put it in a folder named by FACESR_WEIGHTS"
 
 
-def check(weight: Weight, path: Path, *, fresh: bool = False) -> None:
-    """Raise ``WeightsBroken`` unless ``path`` has the size and sha256 that the catalogue knows of ``weight``."""
-    sniff(path)
-    size = path.stat().st_size
-    if weight.size and size != weight.size:
-        kind = "cut off" if size < weight.size else "another file"
-        raise WeightsBroken(f"{path} has {size:,} bytes, {weight.file} has {weight.size:,}: it is {kind}; download it again")
-    if weight.sha256 and not (found := sha256(path, fresh=fresh)).startswith(weight.sha256):
-        raise WeightsBroken(
-            f"{path} is not {weight.file}: its sha256 begins {found[:12]}, not {weight.sha256[:12]}; download it again"
-        )
-
-
 def fetch(name: str) -> Path:
     """The file of catalogue entry ``name``, downloaded into the cache where it is not here yet; checked. Returns its path.
 
@@ -133,9 +123,7 @@ def verify(name: str) -> Path:
 
 def _check_keys(weight: Weight, path: Path) -> None:
     """Where no full sha256 is known, the keys tell whether it is the file; '/' goes into containers."""
-    from facesr.bench.weights.tensors import load_tensors
-
-    held = load_tensors(path, check=False)
+    held = read_tensors(path)
     for key in weight.keys:
         node: object = held
         for part in key.split("/"):

@@ -1,0 +1,134 @@
+"""What the methods share that are a network with weights: where the file is, loading on first use, precision, the check of LR."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
+
+from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
+from facesr.bench.method import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Net = TypeVar("Net", bound="nn.Module")
+Precision = Literal["fp32", "bf16"]
+
+
+class NetworkMethod(Method, Generic[Net]):
+    """A method that is one network. A subclass says how its file becomes a network (``open``) and what a face becomes (``restore``).
+
+    ``default``: the weights that come with the project, which serve ``default_for`` (size, scale; None: any); ``source``: the parameter
+    that names another file. No torch is loaded before the network is.
+    """
+
+    default: ClassVar[Path | None] = None
+    default_for: ClassVar[tuple[int, int] | None] = None
+    source: ClassVar[str] = "checkpoint"
+
+    def __init__(
+        self,
+        *,
+        size: int = 128,
+        scale: int = 8,
+        seed: int = 0,
+        device: str = "cpu",
+        checkpoint: str = "",
+        precision: Precision = "fp32",
+    ) -> None:
+        super().__init__(size=size, scale=scale, seed=seed, device=device)
+        self.checkpoint, self.precision = str(checkpoint), precision
+        self._net: Net | None = None
+        self.require(precision=(precision, ("fp32", "bf16")))
+
+    def require(self, *problems: str, **choices: tuple[object, Sequence[str]]) -> None:
+        """Raise one ``FaceSRError`` with all ``problems`` and every value (``name=(value, allowed)``) that is not allowed."""
+        wrong = [
+            f"{name} {value!r} is unknown, {suggest(str(value), allowed)}"
+            for name, (value, allowed) in choices.items()
+            if value not in allowed
+        ]
+        if wrong := [*wrong, *problems]:
+            raise FaceSRError(f"Wrong {type(self).__name__} settings: {'; '.join(wrong)}.")
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, **options: Any) -> Self:
+        """The method with the network of the file ``path`` loaded, its layout read off its keys; ``options`` go to the constructor."""
+        method = cls(**{cls.source: str(path), **options})
+        method.load()
+        return method
+
+    def file(self) -> Path:
+        """The weight file: the one asked for, else the project's own. Raises ``WeightsMissing``."""
+        from facesr.bench.weights import find
+
+        if self.checkpoint:
+            return find(self.checkpoint)
+        if self.default is None:
+            raise WeightsMissing(f"{type(self).__name__} has no default weights: train it, or give {self.source}=PATH")
+        if not self.default.is_file():
+            raise WeightsMissing(f"{self.default} is missing: reinstall the project, or give {self.source}=PATH")
+        return self.default
+
+    def files(self) -> dict[str, Path]:
+        """Every weight file in use, by name."""
+        return {"net": self.file()}
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """sha256 of every weight file in use; of none where they are not here (``load`` then says so)."""
+        from facesr.bench.weights import sha256
+
+        try:
+            return {name: sha256(path) for name, path in self.files().items()}
+        except WeightsMissing:
+            return {}
+
+    @abstractmethod
+    def open(self) -> Net:
+        """Build the network that ``file`` describes, filled, on the CPU."""
+
+    @property
+    def net(self) -> Net:
+        """The network, loaded when first asked for."""
+        if self._net is None:
+            self._net = self.open().to(self.device).eval().requires_grad_(False)
+        return self._net
+
+    def load(self) -> None:
+        """Load the network. Raises ``WeightsMissing``, and ``FaceSRError`` for a file that is not what it should be."""
+        self.net  # noqa: B018 - loading is what asking for it does
+
+    def skip(self) -> str | None:
+        """Default weights serve the size and scale they were trained for; a person's own serve any that their strides divide."""
+        if self.default_for is None or self.checkpoint or (self.size, self.scale) == self.default_for:
+            return None
+        size, scale = self.default_for
+        return f"the default weights are for x{scale} at {size}, not x{self.scale} at {self.size}: give a {self.source}"
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """bfloat16 where ``precision`` asks for it."""
+        import torch
+
+        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def checked(self, lr: Tensor, names: Sequence[str]) -> Tensor:
+        """``lr`` as float32 on the method's device; raises ``FaceSRError`` for what is no batch of LR faces in [0, 1]."""
+        from facesr.methods.inputs import check_lr
+
+        return check_lr(lr, type(self).__name__, list(names)).to(self.device)
+
+    def enlarged(self, lr: Tensor, names: Sequence[str], kernel: str) -> Tensor:
+        """``checked`` LR of the protocol's side, enlarged to ``size`` by ``kernel`` and clipped: what networks that keep the size take."""
+        from facesr.bench.imaging import resize
+
+        lr = self.checked(lr, names)
+        if round(lr.shape[-1] * self.scale) != self.size:
+            side = self.size / self.scale
+            raise FaceSRError(
+                f"{type(self).__name__} got LR faces of {lr.shape[-1]} px: ×{self.scale} to {self.size} starts at {side:g} px"
+            )
+        return resize(lr, self.size, kernel).clamp(0, 1)
