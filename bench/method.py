@@ -63,6 +63,16 @@ class Method:
         """sha256 of every weight file in use, by name; known before ``load`` where possible. Part of the cache key."""
         return {}
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences that every table, caption and view of this method's results carries (whose weights these are, say)."""
+        return ()
+
+    @property
+    def training_losses(self) -> Sequence[str]:
+        """Names of the metrics that the weights in use were trained on: a table that shows one says so."""
+        return ()
+
     def inputs(self, name: str) -> Sequence[Path]:
         """Files beside LR that this face's answer depends on (a finished image, say); part of the cache key. Called after ``load``."""
         return ()

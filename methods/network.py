@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.method import Method
+from facesr.methods.notes import SMALL_WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +29,8 @@ class NetworkMethod(Method, Generic[Net]):
     default: ClassVar[Path | None] = None
     default_for: ClassVar[tuple[int, int] | None] = None
     source: ClassVar[str] = "checkpoint"
+    trained_on: ClassVar[tuple[str, ...]] = ()
+    """Names of the metrics that were losses in the training of the project's own weights."""
 
     def __init__(
         self,
@@ -101,6 +104,19 @@ class NetworkMethod(Method, Generic[Net]):
     def load(self) -> None:
         """Load the network. Raises ``WeightsMissing``, and ``FaceSRError`` for a file that is not what it should be."""
         self.net  # noqa: B018 - loading is what asking for it does
+
+    @property
+    def uses_own_weights(self) -> bool:
+        """Whether the weights are those that come with the project."""
+        return self.default is not None and not self.checkpoint
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return (SMALL_WEIGHTS,) if self.uses_own_weights else ()
+
+    @property
+    def training_losses(self) -> Sequence[str]:
+        return self.trained_on if self.uses_own_weights else ()
 
     def skip(self) -> str | None:
         """Default weights serve the size and scale they were trained for; a person's own serve any that their strides divide."""

@@ -12,6 +12,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import built, find_state, reading
 from facesr.bench.weights import load_tensors
 from facesr.methods.pix2pixhd.net import Encoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
+from facesr.methods.pix2pixhd.stages import FIRST, TwoStage, first_stage
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -47,8 +48,14 @@ def _norm(state: Mapping[str, Tensor], first: str) -> Norm:
     return "batch" if first in state else "instance"
 
 
-def generator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> GlobalGenerator | LocalEnhancer:
-    """The generator a state dict belongs to, loaded."""
+def generator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> GlobalGenerator | LocalEnhancer | TwoStage:
+    """The generator a state dict belongs to, loaded; with its first stage where the file has one."""
+    first = {k.removeprefix(FIRST): v for k, v in state.items() if k.startswith(FIRST)}
+    if first:
+        second = generator({k: v for k, v in state.items() if not k.startswith(FIRST)}, name)
+        if not isinstance(second, GlobalGenerator):
+            raise FaceSRError(f"{name} has a first stage and a local enhancer: a first stage goes with a global generator")
+        return TwoStage(first_stage(first, name), second)
     if "model.1.weight" not in state:
         some = ", ".join(list(state)[:3]) or "no tensors"
         raise FaceSRError(f"{name} is no pix2pixHD generator: it has {some}, and not model.1.weight")

@@ -15,8 +15,9 @@ from facesr.bench.networks.exact import each
 from facesr.methods.network import NetworkMethod
 from facesr.methods.pix2pixhd.checkpoint import generator, read
 from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer
+from facesr.methods.pix2pixhd.stages import TwoStage
 
-Generator = GlobalGenerator | LocalEnhancer
+Generator = GlobalGenerator | LocalEnhancer | TwoStage
 
 
 def tensor2im(images: Tensor) -> U8:
@@ -42,6 +43,7 @@ class Pix2PixHD(NetworkMethod[Generator]):
     )
     default = Path(__file__).parent / "weights" / "pix2pixhd-x8-128.safetensors"
     default_for = (128, 8)
+    trained_on = ("lpips-squeeze",)
 
     def __init__(
         self,

@@ -11,17 +11,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import resize
 from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
 from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
+from facesr.methods.pix2pixhd.stages import Judges, TwoStage, read_first
 from facesr.methods.training.data import expand
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
 from facesr.methods.training.recipe import Recipe
+from facesr.methods.training.trunks import tensors
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ class Sizes:
     n_layers: int = 3
     num_d: int = 2
     norm_d: Norm = "instance"
+    boxes: tuple[tuple[int, ...], ...] = ()
+    """Further small discriminators, each of one box (top, left, height, width) of the image: eyes and mouth of aligned faces."""
+    ndf_boxes: int = 24
+    first: str = ""
+    """An FSRNet weight file whose image the generator gets and adds to (``methods/pix2pixhd/stages.py``); ``default``: this project's."""
+    start: str = ""
+    """A generator's weight file to begin with, of as many channels or fewer (``methods/pix2pixhd/start.py``); ``default``: this project's."""
 
     def generator(self) -> GlobalGenerator | LocalEnhancer:
         """Image to image, 3 channels each."""
@@ -64,9 +73,12 @@ class Losses:
     """torchvision's VGG19 file."""
     lpips: float = 0.0
     lpips_trunk: str = "squeeze"
+    """``alex``, ``vgg`` or ``squeeze``; ``st-vgg``: shift-tolerant LPIPS on VGG16, which invites no weave."""
     lpips_weights: str = ""
     lpips_crop: int = 0
     """Compare at random crops of this side; 0: whole images. A fixed grid of strides invites patterns that only the metric likes."""
+    lpips_faces: int = 0
+    """How many faces of a batch this term looks at, 0: all."""
     l1: float = 0.0
     """L1 distance to HR."""
     consistency: float = 0.0
@@ -100,18 +112,46 @@ class Losses:
                 raise FaceSRError("[[loss.stages]]: a stage needs 'from', the step at which it begins")
 
 
-def _tensors(path: str, term: str) -> dict[str, Tensor]:
-    from facesr.bench.weights import load_tensors
+def _lpips(losses: Losses) -> nn.Module:
+    from facesr.bench.networks.lpips import LPIPS
+    from facesr.bench.networks.stlpips import ShiftTolerantLPIPS
 
-    if not path:
-        raise FaceSRError(f"[loss] {term} is above 0 and {term}_weights names no file: give one, or set {term} = 0")
-    tensors: dict[str, Tensor] = load_tensors(expand(path))
-    return tensors
+    held = tensors(losses.lpips_weights, "[loss] lpips_weights")
+    if losses.lpips_trunk == "st-vgg":
+        return ShiftTolerantLPIPS("vgg", held)
+    return LPIPS(losses.lpips_trunk, held)  # type: ignore[arg-type]
 
 
 def enlarge(lr: Tensor, size: int) -> Tensor:
     """``lr`` (B, 3, h, w) in [0, 1], enlarged by MATLAB's bicubic kernel and clipped, in [-1, 1]."""
     return resize(lr.float(), size, "bicubic-matlab").clamp(0, 1) * 2 - 1
+
+
+def _begun(sizes: Sizes) -> nn.Module:
+    """The generator as the recipe begins with it."""
+    from facesr.methods.fsrnet.method import FSRNet
+    from facesr.methods.pix2pixhd.checkpoint import generator as built
+    from facesr.methods.pix2pixhd.checkpoint import read
+    from facesr.methods.pix2pixhd.method import Pix2PixHD
+    from facesr.methods.pix2pixhd.start import widen
+
+    net = sizes.generator()
+    initialise(net)
+    held: nn.Module | None = None
+    if sizes.start:
+        file = Pix2PixHD.default if sizes.start == "default" else expand(sizes.start)
+        held = built(read(file), str(file))
+        if not isinstance(net, GlobalGenerator) or isinstance(held, LocalEnhancer):
+            raise FaceSRError("[net] start works for kind = 'global' alone")
+        widen(held, net)
+    if not sizes.first:
+        return net
+    if not isinstance(net, GlobalGenerator):
+        raise FaceSRError("[net] first works for kind = 'global' alone")
+    whole = TwoStage(read_first(FSRNet.default if sizes.first == "default" else expand(sizes.first)), net)
+    if not isinstance(held, TwoStage):
+        whole.silence()
+    return whole
 
 
 class Pix2PixHDObjective(Objective):
@@ -123,25 +163,27 @@ class Pix2PixHDObjective(Objective):
         super().__init__()
         self.sizes, self.schedule, self.losses = sizes, losses, losses
         self.verdict = lsgan if losses.least_squares else gan_bce
-        generator = sizes.generator()
-        discriminator = MultiscaleDiscriminator(
+        generator = _begun(sizes)
+        discriminator: nn.Module = MultiscaleDiscriminator(
             6, sizes.ndf, sizes.n_layers, sizes.num_d, norm=sizes.norm_d, sigmoid=not losses.least_squares
         )
-        initialise(generator)
+        if sizes.boxes:
+            discriminator = Judges(discriminator, sizes.boxes, sizes.ndf_boxes, sizes.n_layers, sizes.norm_d)
         initialise(discriminator)
         self.modules = {"generator": generator, "discriminator": discriminator}
-        self.optimisers = {name: make_optimiser(optimisers[name], module.parameters()) for name, module in self.modules.items()}
+        self.optimisers = {
+            name: make_optimiser(optimisers[name], [p for p in module.parameters() if p.requires_grad])
+            for name, module in self.modules.items()
+        }
         self.averaged = ("generator",)
         if losses.ever("vgg"):
-            self.frozen["vgg"] = VGG19Loss(_tensors(losses.vgg_weights, "vgg"))
+            self.frozen["vgg"] = VGG19Loss(tensors(losses.vgg_weights, "[loss] vgg_weights"))
         if losses.ever("lpips"):
-            from facesr.bench.networks.lpips import LPIPS
-
-            self.frozen["lpips"] = LPIPS(losses.lpips_trunk, _tensors(losses.lpips_weights, "lpips"))  # type: ignore[arg-type]
+            self.frozen["lpips"] = _lpips(losses)
         if losses.ever("identity"):
             from facesr.methods.training.identity import IdentityLoss
 
-            self.frozen["identity"] = IdentityLoss(_tensors(losses.identity_weights, "identity"))
+            self.frozen["identity"] = IdentityLoss(tensors(losses.identity_weights, "[loss] identity_weights"))
 
     def _global_grad(self, on: bool) -> None:
         generator = plain(self.modules["generator"])
@@ -186,7 +228,9 @@ class Pix2PixHDObjective(Objective):
         if weight.vgg:
             parts["vgg"] = weight.vgg * self.frozen["vgg"](fake, real).float()
         if weight.lpips:
-            parts["lpips"] = weight.lpips * self.frozen["lpips"](*_same_crop(fake, real, weight.lpips_crop)).float().mean()
+            some = slice(weight.lpips_faces or None)
+            pair = _same_crop(fake[some], real[some], weight.lpips_crop)
+            parts["lpips"] = weight.lpips * self.frozen["lpips"](*pair).float().mean()
         if weight.l1:
             parts["l1"] = weight.l1 * (fake - real).abs().mean()
         if weight.consistency:

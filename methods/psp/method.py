@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from facesr.methods.psp.net import PSPNet
 
+SEARCHED = "a search after the encoder, not in the paper; a face that stays outside ε counts as not converged"
 REACH = 0.95
 """Share of ``eps`` at which the search rests."""
 
@@ -34,6 +35,9 @@ class PSP(NetworkMethod["PSPNet"]):
 
     cite: ClassVar[str] = "richardson2021encoding"
     default: ClassVar[Path] = Path(__file__).parent / "weights" / "psp-128.safetensors"
+    trained_on = ("lpips-squeeze",)
+    own_steps: ClassVar[int] = 0
+    """``refine_steps`` where none are asked for."""
     terms: ClassVar[str] = "own code after pixel2style2pixel (MIT); generators trained on FFHQ are for non-commercial use"
 
     def __init__(
@@ -48,7 +52,7 @@ class PSP(NetworkMethod["PSPNet"]):
         samples: int = 0,
         latent_mask: str = "",
         mix_alpha: float | None = None,
-        refine_steps: int = 0,
+        refine_steps: int | None = None,
         eps: float = 1e-3,
         kernel: str = "bicubic-matlab",
         preprocess: Literal["lr", "script"] = "lr",
@@ -56,6 +60,7 @@ class PSP(NetworkMethod["PSPNet"]):
         precision: Precision = "fp32",
     ) -> None:
         super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint, precision=precision)
+        refine_steps = self.own_steps if refine_steps is None else refine_steps
         problems = [
             f"{name} {value} is negative" for name, value in (("samples", samples), ("refine_steps", refine_steps)) if value < 0
         ]
@@ -99,6 +104,10 @@ class PSP(NetworkMethod["PSPNet"]):
         path = self.file()
         name = self.generator_of(path)
         return read(path, open_generator(name) if name else None)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return (*super().notes, SEARCHED) if self.refine_steps else super().notes
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor | Restored:
         """Faces in [0, 1] of the generator's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
@@ -183,3 +192,12 @@ class PSP(NetworkMethod["PSPNet"]):
             return Outcome()
         steps = f"{self.refine_steps} step{'s' * (self.refine_steps != 1)}"
         return Outcome("not_converged", f"pSp's image is {error:.2e} from LR after {steps} of refinement, above eps {self.eps:g}")
+
+
+class PSPRefined(PSP):
+    """pSp, and after its encoder a search that ends when the face shrinks to LR within ``eps``: PULSE's condition, from pSp's start.
+
+    Not the paper's pSp, though the paper says that all its images hold ε. The options are ``PSP``'s.
+    """
+
+    own_steps: ClassVar[int] = 100

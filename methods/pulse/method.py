@@ -43,6 +43,10 @@ class PULSE(NetworkMethod["PULSENet"]):
     terms: ClassVar[str] = "own code; the FFHQ-trained priors are for non-commercial use"
     batch_size: int = 4
 
+    @property
+    def uses_own_weights(self) -> bool:
+        return self.prior == "mobilestylegan128"
+
     def __init__(
         self,
         *,

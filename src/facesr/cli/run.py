@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-FIVE = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp")
+COMPARED = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp", "psp-refined")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocol", help="name of a protocol ('facesr protocols' lists them), or a TOML file")
     parser.add_argument(
         "--methods",
-        default=",".join(FIVE),
+        default=",".join(COMPARED),
         help="comma-separated: names, label=folder:PATH, label=command:FILE.toml, my.py:Mine; default: %(default)s",
     )
     parser.add_argument(

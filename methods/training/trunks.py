@@ -1,0 +1,22 @@
+"""The frozen networks that losses look through: a recipe names a file, or a weight of the catalogue, which is fetched where it can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facesr.bench.errors import FaceSRError
+from facesr.methods.training.data import expand
+
+
+def tensors(name: str, option: str) -> dict[str, Any]:
+    """What the weight file ``name`` holds: a path (``$NAME`` and ``~`` expanded), or a name that ``facesr weights list`` shows.
+
+    ``option``: the recipe's entry, for the sentence where it is empty.
+    """
+    from facesr.bench.weights import load_tensors, with_fetch
+
+    if not name:
+        raise FaceSRError(f"{option} names no file: give one, or a name that 'facesr weights list' shows, or set the term's weight to 0")
+    if any(mark in name for mark in "/$~\\") or expand(name).is_file():
+        return load_tensors(expand(name))
+    return with_fetch(lambda: load_tensors(name))
