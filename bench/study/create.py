@@ -19,6 +19,7 @@ from facesr.bench.config import Natural, from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.results import Run
 from facesr.bench.study import tables as t
+from facesr.bench.study.choice import Choice, choose
 from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
 from facesr.bench.study.design import Design, PastStudy, Stimulus, plan_digest, to_json
 from facesr.bench.study.order import Trial
@@ -92,6 +93,7 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     spec = {k: v for k, v in dict(run.protocol.get("study") or {}).items() if v is not None}
     asked = {**spec, **given}
     values = _values(run, asked)
+    choice = Choice(values["conditions"], {}, frozenset())
     problems: list[str] = []
 
     def tried(make: Callable[[], T], instead: T) -> T:
@@ -105,6 +107,11 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     scale_factor = drawing.scale_factor or run.scales[0]
     if scale_factor not in run.scales:
         problems.append(f"the run has no images at x{scale_factor}: choose from {', '.join(f'x{s}' for s in run.scales)}")
+    elif not given.get("conditions"):
+        # a limit of the wrong type is the design's to report
+        limit = values["epsilon"] if values["outside_epsilon"] == "refuse" and isinstance(values["epsilon"], float) else None
+        choice = choose(run, values["conditions"], limit, _errors(run, scale_factor))
+        values["conditions"] = choice.conditions
     there = ["hr", *run.methods]
     if unknown := [c for c in values["conditions"] if c not in there]:
         hint = (
@@ -121,6 +128,8 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
         "name": name, "created": now(), "texts": texts, "past": [asdict(p) for p in past], "analysis": asdict(analysis),
         "run": {"digest": run.digest, "protocol": run.protocol.get("name", ""), "version": run.protocol.get("version"), "scale": scale_factor},
     }  # fmt: skip
+    if choice.left_out or choice.outside:
+        values["run"] |= {"left_out": choice.left_out, "faces_outside_epsilon": sorted(choice.outside)}
     # Twelve trials between two views of a face, or all that few faces allow; a gap asked for is kept or refused.
     few = len(drawing.face_names) or drawing.images
     per_rater = values.get("faces_per_rater")
@@ -130,7 +139,7 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     problems += _plan_problems(analysis, values)
     faces = {"faces": stand_in, "low_faces": [], "high_faces": [], "gold_faces": stand_in[:1]}
     design = from_table(Design, {**values, **faces}, "the study", problems)
-    main, rest = _choose_faces(run, values["conditions"], drawing, scale_factor, design.seed)
+    main, rest = _choose_faces(run, choice, drawing, scale_factor, design.seed)
     low, high, gold = _outside(rest, 0 if design.method == "pair" else drawing.anchors, design.gold)
     return scale_factor, replace(design, faces=main, low_faces=low, high_faces=high, gold_faces=gold)
 
@@ -167,10 +176,13 @@ def _values(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _choose_faces(run: Run, conditions: Sequence[str], drawing: Drawing, scale: int, seed: int) -> tuple[list[str], list[str]]:
-    """The main set, and the faces left for anchors and gold items: complete faces only, drawn by the seed or given by name."""
+def _choose_faces(run: Run, choice: Choice, drawing: Drawing, scale: int, seed: int) -> tuple[list[str], list[str]]:
+    """The main set, and the faces left for anchors and gold items: complete faces only, drawn by the seed or given by name.
+
+    Faces that a condition has outside ε are not drawn.
+    """
     names = [str(f["name"]) for f in run.faces]
-    lacking = {n: [c for c in conditions if not _source(run, c, n, scale).is_file()] for n in names}
+    lacking = {n: [c for c in choice.conditions if not _source(run, c, n, scale).is_file()] for n in names}
     wanted = drawing.face_names
     if wanted:
         strange = [n for n in wanted if n not in lacking]
@@ -182,7 +194,7 @@ def _choose_faces(run: Run, conditions: Sequence[str], drawing: Drawing, scale: 
                 f"faces without an image in every condition: {'; '.join(broken[:5])}: finish the run, or leave them out"
             )
         return wanted, [n for n in names if n not in wanted]
-    complete = [n for n in names if not lacking[n]]
+    complete = [n for n in names if not lacking[n] and n not in choice.outside]
     images = drawing.images
     if len(complete) < images:
         raise FaceSRError(
@@ -244,6 +256,22 @@ def _measured(run: Run, scale: int) -> dict[tuple[str, str], float]:
     table = run.scores()
     table = table[(table["metric"] == "consistency") & (table["scale"] == scale) & (table["image"] != "*") & table["value"].notna()]
     return {(str(i), str(m)): float(v) for i, m, v in zip(table["image"], table["method"], table["value"], strict=True)}
+
+
+def _errors(run: Run, scale: int) -> Callable[[str, str], float | None]:
+    """The error of a (face, condition): the run's own score, else measured on its file; None where there is none."""
+    measured = _measured(run, scale)
+
+    def error(face: str, condition: str) -> float | None:
+        from facesr.bench.imaging import read_rgb
+
+        file = _source(run, condition, face, scale)
+        if not file.is_file():
+            return None
+        known = measured.get((face, condition))
+        return known if known is not None else consistency(read_rgb(file), read_rgb(run.lr_path(face, scale)), run)
+
+    return error
 
 
 def consistency(image: U8, lr: U8, run: Run) -> float:

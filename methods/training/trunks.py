@@ -16,7 +16,9 @@ def tensors(name: str, option: str) -> dict[str, Any]:
     from facesr.bench.weights import load_tensors, with_fetch
 
     if not name:
-        raise FaceSRError(f"{option} names no file: give one, or a name that 'facesr weights list' shows, or set the term's weight to 0")
+        raise FaceSRError(
+            f"{option} names no file: give one, or a name that 'facesr weights list' shows, or set the term's weight to 0"
+        )
     if any(mark in name for mark in "/$~\\") or expand(name).is_file():
         return load_tensors(expand(name))
     return with_fetch(lambda: load_tensors(name))

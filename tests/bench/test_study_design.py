@@ -96,7 +96,7 @@ def test_images_outside_epsilon(tmp_path: Path) -> None:
     by_hand = float((((128 - lr.astype(float)) / 255) ** 2).mean())  # D of a constant image is that constant
     assert consistency(wrong, lr, run) == pytest.approx(by_hand, rel=1e-5)
     names = ["000000", "000001", "000002", "000003"]
-    options = {**SMALL, "face_names": names}
+    options = {**SMALL, "face_names": names, "conditions": ["hr", "bicubic", "psp"]}
     with pytest.raises(FaceSRError, match=r"psp: 3 of 4; worst .*--outside-epsilon flag"):
         create(run, tmp_path / "refused", options=options)
     assert not (tmp_path / "refused").exists()
@@ -104,6 +104,26 @@ def test_images_outside_epsilon(tmp_path: Path) -> None:
     made = create(run, tmp_path / "flagged", options={**options, "outside_epsilon": "flag"})
     flagged = {(s.face, s.condition) for s in made.design.stimuli if s.flag}
     assert flagged == {(n, "psp") for n in names[:3]}
+
+
+def test_conditions_nobody_named_are_those_within_epsilon(tmp_path: Path) -> None:
+    """psp, outside ε on 3 of 4 and more faces, is left out with the count; in another run psp's one face outside is not drawn."""
+    run = fake_run(tmp_path / "run", scores=False)
+    names = [str(face["name"]) for face in run.faces]
+    wrong = encode_png(np.full((64, 64, 3), 128, np.uint8))
+    for name in names[:3]:
+        (tmp_path / f"run/sr/psp/{name}.png").write_bytes(wrong)
+    made = create(run, tmp_path / "without", options={"images": 4, "anchors": 0, "gap": 3})
+    assert made.design.conditions == ["hr", "bicubic"]
+    assert list(made.design.run["left_out"]) == ["psp"]
+    assert f"3 of {len(names)} faces" in made.design.run["left_out"]["psp"]
+    assert not any(s.flag for s in made.design.stimuli)
+    one = fake_run(tmp_path / "one", scores=False)
+    (tmp_path / f"one/sr/psp/{names[0]}.png").write_bytes(wrong)
+    made = create(one, tmp_path / "drawn", options={"images": 4, "anchors": 0, "gap": 3})
+    assert made.design.conditions == ["hr", "bicubic", "psp"]  # one of twelve
+    assert names[0] not in made.design.faces
+    assert made.design.run["faces_outside_epsilon"] == [names[0]]
 
 
 def test_a_changed_design_is_refused(run: Run, tmp_path: Path) -> None:

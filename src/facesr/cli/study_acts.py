@@ -47,6 +47,12 @@ def create(args: argparse.Namespace) -> int:
     figures = order_figures(rows, design.conditions)
     print(f"{folder}: {design.method.upper()}, {design.raters} raters x {len(rows[0])} items, {len(design.faces)} faces")
     print(f"conditions   {', '.join(design.conditions)}")
+    for condition, why in design.run.get("left_out", {}).items():
+        print(f"left out     {condition}: {why}; to show it all the same: --conditions, with --outside-epsilon flag")
+    if outside := design.run.get("faces_outside_epsilon"):
+        print(
+            f"not drawn    {len(outside)} faces that a condition has outside epsilon: {', '.join(outside[:5])}{' ...' * (len(outside) > 5)}"
+        )
     print(f"order        at least {figures['min_gap']:.0f} trials between two views of a face", end="")
     if "precede_low" in figures:
         print(f"; P(i before j) {figures['precede_low']:.3f} to {figures['precede_high']:.3f}", end="")
