@@ -47,7 +47,8 @@ class TwoStage(nn.Module):
         """See the class."""
         with torch.no_grad():
             base: Tensor = self.first(x).image
-        return (base.float() + self.model(base).float()).clamp(-1, 1)
+        added: Tensor = self.model(base)
+        return (base.float() + added.float()).clamp(-1, 1)
 
 
 def first_stage(state: Mapping[str, Tensor], name: str) -> FSRNetwork:

@@ -77,12 +77,15 @@ def _copy_norm(old: nn.Module, new: nn.BatchNorm2d, channels: Tensor) -> None:
 
 
 def _widen_block(old: ResnetBlock, new: ResnetBlock, channels: Tensor, generator: torch.Generator) -> None:
-    inner = _copies(old.conv_block[1].out_channels, new.conv_block[1].out_channels, generator)
-    _fill(new.conv_block[1], old.conv_block[1], channels, inner, generator)
-    _fill(new.conv_block[5], old.conv_block[5], inner, channels, generator)
+    held, target = list(old.conv_block), list(new.conv_block)
+    assert isinstance(held[1], nn.Conv2d) and isinstance(target[1], nn.Conv2d)
+    inner = _copies(held[1].out_channels, target[1].out_channels, generator)
+    _fill(target[1], held[1], channels, inner, generator)
+    _fill(target[5], held[5], inner, channels, generator)
     for index, which in ((2, inner), (6, channels)):
-        if isinstance(new.conv_block[index], nn.BatchNorm2d):
-            _copy_norm(old.conv_block[index], new.conv_block[index], which)
+        norm = target[index]
+        if isinstance(norm, nn.BatchNorm2d):
+            _copy_norm(held[index], norm, which)
 
 
 __all__ = ["widen"]

@@ -164,11 +164,10 @@ class Pix2PixHDObjective(Objective):
         self.sizes, self.schedule, self.losses = sizes, losses, losses
         self.verdict = lsgan if losses.least_squares else gan_bce
         generator = _begun(sizes)
-        discriminator: nn.Module = MultiscaleDiscriminator(
+        whole = MultiscaleDiscriminator(
             6, sizes.ndf, sizes.n_layers, sizes.num_d, norm=sizes.norm_d, sigmoid=not losses.least_squares
         )
-        if sizes.boxes:
-            discriminator = Judges(discriminator, sizes.boxes, sizes.ndf_boxes, sizes.n_layers, sizes.norm_d)
+        discriminator = Judges(whole, sizes.boxes, sizes.ndf_boxes, sizes.n_layers, sizes.norm_d) if sizes.boxes else whole
         initialise(discriminator)
         self.modules = {"generator": generator, "discriminator": discriminator}
         self.optimisers = {
