@@ -148,6 +148,7 @@ def _begun(sizes: Sizes) -> nn.Module:
         return net
     if not isinstance(net, GlobalGenerator):
         raise FaceSRError("[net] first works for kind = 'global' alone")
+    assert FSRNet.default is not None
     whole = TwoStage(read_first(FSRNet.default if sizes.first == "default" else expand(sizes.first)), net)
     if not isinstance(held, TwoStage):
         whole.silence()
