@@ -120,6 +120,15 @@ def bands(scores: Scores, attribute: str) -> dict[str, list[str]]:
     return {**made, **({"unknown": unknown} if unknown else {})}
 
 
+def too_thin(scores: Scores, attribute: str) -> str:
+    """Why a figure by this attribute would mislead: most of its values have a single face; '' where it would not."""
+    groups = {value: len(faces) for value, faces in bands(scores, attribute).items() if value != "unknown"}
+    single = sum(n == 1 for n in groups.values())
+    if 2 * single <= len(groups):
+        return ""
+    return f"{attribute} is not drawn: {single} of its {len(groups)} values have a single face, whose mean has no interval."
+
+
 def _bands(numbers: Mapping[str, float], everyone: Iterable[str]) -> dict[str, str]:
     """For each number the third of the faces that it falls into, named by its ends ('18–27')."""
     ages = np.array(sorted(numbers[v] for v in everyone if v))

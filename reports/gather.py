@@ -185,12 +185,14 @@ def _attribute_section(scores: Scores, metric: str, look: Look, draws: int) -> l
     shown = [a for a in build.attribute_names(scores) if 1 < len(build.bands(scores, a)) <= ATTRIBUTE_VALUES]
     if not shown:
         return []
+    refused = [why for a in shown if (why := build.too_thin(scores, a))]
+    shown = [a for a in shown if not build.too_thin(scores, a)]
     second = next((m for m in scores.metrics if m.startswith("identity") and m != metric and scores.cells_known(m)), None)
     drawings = []
-    for one in filter(None, (metric, second)):
+    for one in filter(None, (metric, second)) if shown else ():
         frames = {a: build.attribute_frame(scores, a, one, draws=draws) for a in shown}
         drawings.append(score_figures.attributes(frames, scores.column(one), look))
-    words = ("Numbers with many values, such as ages, are grouped in thirds of the faces; n counts faces.",)
+    words = ("Numbers with many values, such as ages, are grouped in thirds of the faces; n counts faces.", *refused)
     return [Section("attributes", "Who is served worse", words, drawings=tuple(drawings))]
 
 

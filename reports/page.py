@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
 KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"BM": "image/bmp"}
+IN_SIGHT = 5
+"""Warnings that are shown at once."""
 CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The page itself forbids to load anything from anywhere."""
 
@@ -54,18 +56,24 @@ def _origins(report: Report) -> str:
     return escape(", ".join(names))
 
 
-def _warnings(sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return f'<section class="warnings" role="note"><h2>Before you quote a number</h2><ul>{items}</ul></section>' if items else ""
+def _warnings(sentences: Sequence[str]) -> str:
+    """The warnings, the first few in sight and the rest one click away."""
+    items = [f"<li>{escape(sentence)}</li>" for sentence in sentences]
+    if not items:
+        return ""
+    first, rest = (items, []) if len(items) <= IN_SIGHT + 1 else (items[:IN_SIGHT], items[IN_SIGHT:])
+    more = f"<details><summary>{len(rest)} more</summary><ul>{''.join(rest)}</ul></details>" if rest else ""
+    return f'<section class="warnings" role="note"><h2>Before you quote a number</h2><ul>{"".join(first)}</ul>{more}</section>'
 
 
 def _section(report: Report, section: Section) -> str:
+    seen: dict[tuple[str, int], str] = {}
     parts = [f'<section id="{section.key}"><h2>{escape(section.title)}</h2>']
     parts += [f"<p>{escape(words)}</p>" for words in section.words]
     for table in section.tables:
         parts.append(_table(table))
     parts += [_figure(drawing) for drawing in section.drawings]
-    parts += [_gallery(report, gallery) for gallery in section.galleries]
+    parts += [_gallery(report, gallery, seen) for gallery in section.galleries]
     return "\n".join([*parts, "</section>"])
 
 
@@ -92,7 +100,8 @@ def data_url(file: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""
 
 
-def _gallery(report: Report, gallery: Gallery) -> str:
+def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, int], str]) -> str:
+    """Faces in rows; one that an earlier gallery showed is linked to, not embedded again."""
     scores = report.scores
     heads = [f"LR ×{gallery.scale}", *scores.methods, "HR"]
     lines = [f"<h3>{escape(gallery.title)}</h3>", '<div class="scroll"><table class="faces"><thead><tr><td></td>']
@@ -100,7 +109,12 @@ def _gallery(report: Report, gallery: Gallery) -> str:
     lines.append("</tr></thead><tbody>")
     values = scores.values(report.metric, gallery.scale, kept=True).to_dict("index")
     statuses = scores.statuses(report.metric, gallery.scale)
-    for face in gallery.faces:
+    shown = [face for face in gallery.faces if (face, gallery.scale) not in seen]
+    again = [face for face in gallery.faces if face not in shown]
+    if not shown:
+        lines = lines[:1]
+    for face in shown:
+        seen[face, gallery.scale] = f"face-{len(seen) + 1}"
         cells = [_image(scores.runs[0].lr_path(face, gallery.scale), f"{face}, LR", "")]
         for method in scores.methods:
             run, label = scores.owner[method]
@@ -109,10 +123,12 @@ def _gallery(report: Report, gallery: Gallery) -> str:
             words = shown if status == "ok" else f"{shown} {status.replace('_', ' ')}".strip()
             cells.append(_image(run.sr_path(label, face, gallery.scale), f"{face}, {method}", words, status != "ok"))
         cells.append(_image(_hr(scores, face), f"{face}, HR", ""))
-        lines.append(f'<tr><th scope="row">{escape(face)}</th>{"".join(cells)}</tr>')
+        lines.append(f'<tr id="{seen[face, gallery.scale]}"><th scope="row">{escape(face)}</th>{"".join(cells)}</tr>')
     column = scores.column(report.metric)
     note = f"Under each image: {column.label} {column.arrow}."
-    return "".join(lines) + f"</tbody></table></div><figcaption>{escape(note)}</figcaption>"
+    table = "".join(lines) + (f"</tbody></table></div><p class=under>{escape(note)}</p>" if shown else "")
+    links = ", ".join(f'<a href="#{seen[face, gallery.scale]}">{escape(face)}</a>' for face in again)
+    return table + (f"<p>{'Also' if shown else 'Shown'} above: {links}.</p>" if again else "")
 
 
 def _hr(scores: Scores, face: str) -> Path:
@@ -123,7 +139,7 @@ def _hr(scores: Scores, face: str) -> Path:
 def _image(file: Path, alt: str, words: str, bad: bool = False) -> str:
     value = f'<span class="value{" bad" if bad else ""}">{escape(words)}</span>' if words else ""
     if url := data_url(file):
-        return f'<td><img src="{url}" alt="{escape(alt, quote=True)}" loading="lazy">{value}</td>'
+        return f'<td><img src="{url}" alt="{escape(alt, quote=True)}">{value}</td>'
     return f'<td><div class="none">{escape(words or "no image")}</div></td>'
 
 

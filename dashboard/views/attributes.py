@@ -26,7 +26,10 @@ def page(scene: Scene) -> None:
         metric = metric_control(scores, scene.single_metrics(scores))
         attribute = str(st.selectbox("Attribute", known, key="attribute", bind="query-params", width=CONTROL))
         scale = scale_control(scores)
-    shell.figure(scene, ("attributes", attribute, metric, scale), lambda: drawing(scene, attribute, metric, scale))
+    if why := build.too_thin(scores, attribute):
+        st.info(why)
+    else:
+        shell.figure(scene, ("attributes", attribute, metric, scale), lambda: drawing(scene, attribute, metric, scale))
     shell.table(table_of(scene, attribute, metric, scale), "attributes")
 
 
@@ -51,5 +54,6 @@ def warm(scene: Scene) -> None:
     known = grouping(scene)
     if known and scene.single_metrics(scene.scores):
         metric, scale = headline(scene.scores), scene.scores.scales[0]
-        shell.warm_figure(scene, ("attributes", known[0], metric, scale), lambda: drawing(scene, known[0], metric, scale))
+        if not build.too_thin(scene.scores, known[0]):
+            shell.warm_figure(scene, ("attributes", known[0], metric, scale), lambda: drawing(scene, known[0], metric, scale))
         table_of(scene, known[0], metric, scale)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+ROOM = 105
+"""Characters that stand side by side under a figure of the text's width."""
+
+
 def _arms(rows: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Lengths of error bars (2, n) from mean, low and high; zero where there is no interval."""
     arms: np.ndarray[Any, Any] = np.nan_to_num(np.array([rows["mean"] - rows["low"], rows["high"] - rows["mean"]])).clip(min=0)
@@ -131,7 +135,9 @@ def _bars(ax: Axes, frame: pd.DataFrame, methods: Sequence[str], look: Look) -> 
             ax.bar(x, part["mean"], width * 0.9, color=look.color(method))
             ax.errorbar(x, part["mean"], yerr=_arms(part), fmt="none", ecolor=INK, elinewidth=0.8)
     counts = (frame["n"] + frame["failed"]).groupby(frame["value"]).max()
-    ax.set_xticks(range(len(values)), [f"{v}\nn = {counts[v]:,}" for v in values])
+    labels = [f"{v}\nn = {counts[v]:,}" for v in values]
+    crowded = len(values) * max(max(map(len, label.split("\n"))) for label in labels) > ROOM
+    ax.set_xticks(range(len(values)), labels, rotation=35 if crowded else 0, ha="right" if crowded else "center")
     ax.set_xlim(-0.5, len(values) - 0.5)
     ax.tick_params(axis="x", length=0)
     for edge in range(1, len(values)):

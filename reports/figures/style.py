@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,24 +67,52 @@ RC: dict[str, Any] = {
 }
 
 
+KNOWN: dict[str, tuple[str, str]] = {
+    "nearest": ("#999999", "x"),
+    "bicubic": ("#E69F00", "o"),
+    "fsrnet": ("#56B4E9", "s"),
+    "fsrgan": ("#56B4E9", "h"),
+    "pix2pixhd": ("#009E73", "^"),
+    "pulse": ("#CC79A7", "D"),
+    "psp": ("#D55E00", "v"),
+    "psp-refined": ("#0072B2", "P"),
+}
+"""Colour and marker of the methods that come along; every other name has its own by its letters."""
+
+
 class Look:
-    """One colour and one marker for each method, the same in every figure of a report. HR is black and a star."""
+    """One colour and one marker for each method, by its name alone: the same in every figure, table and page, in whatever company.
+
+    HR is black and a star. Two names of a user's may share a colour; within a figure they then differ in their markers.
+    """
 
     def __init__(self, methods: Iterable[str]) -> None:
-        ordinary = [m for m in dict.fromkeys(methods) if m not in REFERENCES]
-        self._place = {m: i for i, m in enumerate(ordinary)}
+        self._taken: dict[str, tuple[str, str]] = {}
+        for name in sorted(set(methods), key=lambda m: (m not in KNOWN, m)):
+            color, marker = style_of(name)
+            used = set(self._taken.values())
+            free = [m for m in MARKERS if (color, m) not in used]
+            self._taken[name] = (color, marker if (color, marker) not in used or not free else free[0])
 
     def color(self, method: str) -> str:
-        """The method's colour; the seven repeat from the eighth on, with other markers."""
-        return INK if method in REFERENCES else OKABE_ITO[self._place.get(method, 0) % len(OKABE_ITO)]
+        """The method's colour."""
+        return self._taken.get(method, style_of(method))[0]
 
     def marker(self, method: str) -> str:
         """The method's marker."""
-        return "*" if method in REFERENCES else MARKERS[self._place.get(method, 0) % len(MARKERS)]
+        return self._taken.get(method, style_of(method))[1]
 
     def line(self, method: str) -> Literal["-", "--"]:
-        """Solid for the first seven methods, dashed from the eighth on."""
-        return "--" if self._place.get(method, 0) >= len(OKABE_ITO) else "-"
+        """Solid for the methods that come along, dashed for a user's, which may share a colour with one of them."""
+        return "-" if method in KNOWN or method in REFERENCES else "--"
+
+
+def style_of(method: str) -> tuple[str, str]:
+    """Colour and marker by the name alone."""
+    if method in REFERENCES:
+        return INK, "*"
+    place = int.from_bytes(hashlib.sha256(method.encode("utf-8")).digest()[:4], "big")
+    return KNOWN.get(method, (OKABE_ITO[place % len(OKABE_ITO)], MARKERS[place // len(OKABE_ITO) % len(MARKERS)]))
 
 
 @contextmanager

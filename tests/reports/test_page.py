@@ -253,7 +253,30 @@ def test_figures_are_the_same_bytes_every_time_and_in_safe_colours(report: Repor
     used = {c.upper() for c in re.findall(r"#[0-9a-fA-F]{6}", first["means"].svg())}
     assert used & set(OKABE_ITO) and "#FF0000" not in used
     look = Look(["hr", "a", "b"])
-    assert look.color("hr") == "#1f2328" and look.color("a") == OKABE_ITO[0] and look.marker("a") != look.marker("b")
+    assert look.color("hr") == "#1f2328" and look.color("a") in OKABE_ITO
+
+
+def test_a_method_looks_the_same_in_any_company_and_no_two_look_alike() -> None:
+    known = ["nearest", "bicubic", "fsrnet", "fsrgan", "pix2pixhd", "pulse", "psp", "psp-refined"]
+    mine = [f"mine-{i}" for i in range(30)]
+    whole = Look([*mine, *known, "hr"])
+    for company in (["psp"], ["psp", "bicubic"], ["mine-3", "psp"], list(reversed(known))):
+        look = Look(company)
+        assert all((look.color(m), look.marker(m)) == (whole.color(m), whole.marker(m)) for m in company if m in known)
+        assert all(look.color(m) == whole.color(m) for m in company)
+    pairs = [(whole.color(m), whole.marker(m)) for m in (*known, *mine, "hr")]
+    assert len(set(pairs)) == len(pairs)
+
+
+def test_a_figure_of_single_faces_is_refused_with_the_reason(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "few", faces=4, methods=("bicubic", "psp"), images=False)
+    info = json.loads((folder / "run.json").read_text())
+    for i, face in enumerate(info["faces"]):
+        face["attributes"] = {"look": f"look {i}", "gender": "female" if i % 2 else "male"}
+    (folder / "run.json").write_text(json.dumps(info))
+    scores = open_runs([folder])
+    assert build.too_thin(scores, "look").startswith("look is not drawn: 4 of its 4 values have a single face")
+    assert build.too_thin(scores, "gender") == ""
     assert all(d.alt and d.title for d in report.drawings)
 
 
@@ -287,7 +310,7 @@ def test_the_paper_folder_compiles_with_any_name(report: Report, tmp_path: Path)
     assert all(f.stat().st_size for f in files)
     assert compile_paper(tmp_path / "paper").read_bytes().startswith(b"%PDF")
     log = (tmp_path / "paper" / "paper.log").read_text(errors="replace")
-    assert "LaTeX Warning: Reference" not in log and "Missing character" not in log
+    assert "LaTeX Warning: Reference" not in log and "Missing character" not in log and "Overfull" not in log
 
 
 def test_numbers_are_defined_once_and_the_document_types_none(report: Report) -> None:
