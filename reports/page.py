@@ -109,11 +109,11 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, int], str])
     lines.append("</tr></thead><tbody>")
     values = scores.values(report.metric, gallery.scale, kept=True).to_dict("index")
     statuses = scores.statuses(report.metric, gallery.scale)
-    shown = [face for face in gallery.faces if (face, gallery.scale) not in seen]
-    again = [face for face in gallery.faces if face not in shown]
-    if not shown:
+    new = [face for face in gallery.faces if (face, gallery.scale) not in seen]
+    again = [face for face in gallery.faces if face not in new]
+    if not new:
         lines = lines[:1]
-    for face in shown:
+    for face in new:
         seen[face, gallery.scale] = f"face-{len(seen) + 1}"
         cells = [_image(scores.runs[0].lr_path(face, gallery.scale), f"{face}, LR", "")]
         for method in scores.methods:
@@ -126,9 +126,9 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, int], str])
         lines.append(f'<tr id="{seen[face, gallery.scale]}"><th scope="row">{escape(face)}</th>{"".join(cells)}</tr>')
     column = scores.column(report.metric)
     note = f"Under each image: {column.label} {column.arrow}."
-    table = "".join(lines) + (f"</tbody></table></div><p class=under>{escape(note)}</p>" if shown else "")
+    table = "".join(lines) + (f"</tbody></table></div><p class='under'>{escape(note)}</p>" if new else "")
     links = ", ".join(f'<a href="#{seen[face, gallery.scale]}">{escape(face)}</a>' for face in again)
-    return table + (f"<p>{'Also' if shown else 'Shown'} above: {links}.</p>" if again else "")
+    return table + (f"<p>{'Also' if new else 'Shown'} above: {links}.</p>" if again else "")
 
 
 def _hr(scores: Scores, face: str) -> Path:

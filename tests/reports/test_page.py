@@ -112,10 +112,12 @@ def test_embedded_images_are_the_files_byte_for_byte(run: Path, report: Report, 
     embedded = [base64.b64decode(code) for code in re.findall(r'<img src="data:image/png;base64,([^"]+)"', text)]
     galleries = [g for s in report.sections for g in s.galleries]
     assert [g.title for g in galleries] == ["Random faces (seed 0)", "Best faces", "Worst faces", "Most disputed faces"]
+    once: set[str] = set()  # a face that several galleries show is embedded in the first, and linked to by the others
     expected = [
         file.read_bytes()
         for g in galleries
         for face in g.faces
+        if (face not in once and not once.add(face))  # type: ignore[func-returns-value]
         for file in (run / "lr" / f"{face}.png", *(run / "sr" / m / f"{face}.png" for m in METHODS), run / "hr" / f"{face}.png")
     ]
     assert embedded == expected
@@ -252,6 +254,7 @@ def test_figures_are_the_same_bytes_every_time_and_in_safe_colours(report: Repor
             assert drawing.pdf().startswith(b"%PDF") and drawing.png().startswith(b"\x89PNG")
     used = {c.upper() for c in re.findall(r"#[0-9a-fA-F]{6}", first["means"].svg())}
     assert used & set(OKABE_ITO) and "#FF0000" not in used
+    assert all(d.alt and d.title for d in report.drawings)
     look = Look(["hr", "a", "b"])
     assert look.color("hr") == "#1f2328" and look.color("a") in OKABE_ITO
 
@@ -277,7 +280,6 @@ def test_a_figure_of_single_faces_is_refused_with_the_reason(tmp_path: Path) -> 
     scores = open_runs([folder])
     assert build.too_thin(scores, "look").startswith("look is not drawn: 4 of its 4 values have a single face")
     assert build.too_thin(scores, "gender") == ""
-    assert all(d.alt and d.title for d in report.drawings)
 
 
 def test_an_inline_figure_takes_the_pages_ink(report: Report) -> None:
