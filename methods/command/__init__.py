@@ -2,142 +2,163 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import shlex
-import signal
-import subprocess
+import shutil
 import tempfile
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from facesr.bench.errors import FaceSRError, suggest
+from annotated_types import Interval
+
+from facesr.bench.config import OneOf, Text, from_table
+from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_uint8, write_png
 from facesr.bench.method import Method, Outcome, Restored
+from facesr.bench.reading import read_toml
+from facesr.bench.weights import sha256
+from facesr.methods.command.program import run
 from facesr.methods.folder import gather, index_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEYS: dict[str, type | tuple[type, ...]] = {
-    "command": (str, list),
-    "timeout": (int, float),
-    "cwd": str,
-    "env": dict,
-    "upsample": str,
-    "batch": int,
-    "files": list,
-    "reduce": str,
-}
-TAIL = 2000
-"""Characters of the program's standard error that are kept with a failure."""
+FIELDS = ("input", "output", "scale", "size", "seed")
+MONTH = 30 * 86400.0
+
+
+def kernels() -> Iterable[str]:
+    """The resampling kernels by name."""
+    from facesr.bench.imaging.resample import KERNELS
+
+    return KERNELS
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The TOML file."""
+
+    command: Text | tuple[Text, ...]
+    """With ``{input}``, ``{output}``, ``{scale}``, ``{size}``, ``{seed}`` filled in (a brace itself: ``{{`` or ``}}``); run without a shell."""
+    timeout: Annotated[float, Interval(gt=0, le=MONTH)] = 3600.0
+    """Seconds for one call, at most 30 days."""
+    cwd: str = "."
+    """Where it runs, from the TOML file's folder."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Environment variables it gets beside those of this process."""
+    upsample: Annotated[str, OneOf(lambda: ["", *kernels()])] = ""
+    """A kernel by which LR is enlarged to the target size first, for programs that want that."""
+    batch: Annotated[int, Interval(ge=1, le=100_000)] = 100_000
+    """Faces per call."""
+    files: tuple[Text, ...] = ()
+    """Files whose content is part of the cache key (weights, modules), beside those that ``command`` itself names."""
+    reduce: Annotated[str, OneOf(kernels)] = "box"
+    """The filter for images larger than the target size."""
 
 
 class Command(Method):
-    """Runs a program described by a TOML file.
+    """Runs a program described by a TOML file, whose keys are those of ``Spec``.
 
-    ``command``: with ``{input}``, ``{output}``, ``{scale}``, ``{size}``, ``{seed}`` filled in; run without a shell.
-    ``timeout``: seconds for one call (3600). ``cwd``, ``env``: where and with what it runs. ``batch``: faces a call (all that are due).
-    ``upsample``: a kernel by which LR is enlarged to the target size first, for programs that want that. ``files``: files whose
-    content is part of the cache key (weights, the script). The program reads PNG files from ``{input}`` and writes an image of the same
-    stem into ``{output}``; what it leaves out becomes ``missing``, what is broken ``failed``, and a crash fails the faces it left.
+    The program reads PNG files from ``{input}`` and writes an image of the same stem into ``{output}``; what it leaves out becomes ``missing``,
+    what is broken or no regular file ``failed``, and a crash fails the faces it left. It is given a session of its own and ends whole:
+    nothing it started outlives the call. Files that ``command`` names, Python modules beside a script, and ``files`` are part of the cache key.
     """
 
     def __init__(self, *, path: str, size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(size=size, scale=scale, seed=seed, device=device)
         self.path = Path(path)
-        self.spec = _read_spec(self.path)
-        self.batch_size = int(self.spec.get("batch", 100_000))
+        self.spec = from_table(Spec, read_toml(self.path), str(self.path))
+        self.parts = self._parts()
+        self.batch_size = self.spec.batch
+
+    def _parts(self) -> list[str]:
+        """The program and its arguments, fields unfilled; raises ``FaceSRError`` for an unknown field or an unfinished quote."""
+        given = self.spec.command
+        try:
+            parts = shlex.split(given) if isinstance(given, str) else list(given)
+        except ValueError as error:
+            raise FaceSRError(f"{self.path}: command {given!r} is not words of a command line ({error})") from None
+        for part in parts:
+            for name in re.findall(r"\{([^{}]*)\}", part.replace("{{", "").replace("}}", "")):
+                if name not in FIELDS:
+                    known = ", ".join("{" + v + "}" for v in FIELDS)
+                    raise FaceSRError(f"{self.path}: command has an unknown field {{{name}}}: use {known}")
+        if not parts:
+            raise FaceSRError(f"{self.path}: command names no program")
+        return parts
+
+    @property
+    def folder(self) -> Path:
+        """Where the program runs."""
+        return self.path.parent / self.spec.cwd
 
     @property
     def weights(self) -> dict[str, str]:
-        """sha256 of the description and of the files it names."""
-        files = [self.path, *(self.path.parent / f for f in self.spec.get("files", []))]
-        absent = [str(f) for f in files if not f.is_file()]
+        """sha256 of the description, of the files it lists, and of those its command names with the modules beside them."""
+        listed = [self.path.parent / name for name in self.spec.files]
+        absent = [str(file) for file in listed if not file.is_file()]
         if absent:
             raise FaceSRError(f"{self.path}: 'files' names what is not there: {', '.join(absent)}")
-        return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+        named = [self.folder / part for part in self.parts if len(part) < 1024 and "\0" not in part and "{" not in part]
+        scripts = [file for file in named if file.is_file()]
+        beside = [module for file in scripts if file.suffix == ".py" for module in sorted(file.parent.glob("*.py"))]
+        files = [self.path, *listed, *scripts, *(module for module in beside if module.is_file())]
+        return {os.path.relpath(file, self.path.parent): sha256(file) for file in files if not _is_interpreter(file)}
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Write the LR files, run the program once, gather what it wrote."""
         from facesr.bench.imaging import resize
 
-        if "upsample" in self.spec:
-            lr = resize(lr, self.size, self.spec["upsample"])
-        with tempfile.TemporaryDirectory(prefix="facesr-") as folder:
-            inside, outside = Path(folder) / "lr", Path(folder) / "sr"
+        if self.spec.upsample:
+            lr = resize(lr, self.size, self.spec.upsample)
+        place = Path(tempfile.mkdtemp(prefix="facesr-"))
+        try:
+            inside, outside = place / "lr", place / "sr"
             inside.mkdir()
             outside.mkdir()
             for name, image in zip(names, to_uint8(lr), strict=True):
                 write_png(inside / f"{name}.png", image)
-            trouble = self._call(inside, outside)
+            trouble = run(
+                [self._filled(part, inside, outside) for part in self.parts], self.folder, self.spec.env, self.spec.timeout
+            )
+            files, links = {}, {}
             try:
-                files = index_folder(outside)
+                if outside.is_symlink():
+                    raise FaceSRError("it put a link in place of its output folder")
+                found = index_folder(outside)
+                # A link could pass off any file of this machine as the program's answer.
+                links = {name: file for name, file in found.items() if file.is_symlink()}
+                files = {name: file for name, file in found.items() if name not in links}
             except FaceSRError as error:
-                files, trouble = {}, f"{trouble}; {error}".lstrip("; ")
-            restored = gather(files, names, self.size, self.spec.get("reduce", "box"))
-        extra = sorted(set(files) - set(names))
+                trouble = f"{trouble}; {error}".lstrip("; ")
+            restored = gather(files, names, self.size, self.spec.reduce)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)  # a program may leave what cannot be removed
+        extra = sorted({*files, *links} - set(names))
         note = f" (it wrote {len(extra)} other files, such as {extra[0]})" if extra else ""
-        outcomes = restored.outcomes or []
         restored.outcomes = [
-            Outcome("failed", trouble)
-            if o.status == "missing" and trouble
-            else Outcome(o.status, o.reason + note)
-            if o.status == "missing"
-            else o
-            for o in outcomes
+            self._outcome(outcome, name in links, trouble, note)
+            for name, outcome in zip(names, restored.outcomes or [], strict=True)
         ]
         return restored
 
-    def _call(self, inside: Path, outside: Path) -> str:
-        """Run the program; returns what went wrong in one sentence, or ''."""
+    @staticmethod
+    def _outcome(found: Outcome, linked: bool, trouble: str, note: str) -> Outcome:
+        if linked:
+            return Outcome("failed", "it wrote a link, not an image")
+        if found.status != "missing":
+            return found
+        return Outcome("failed", trouble) if trouble else Outcome(found.status, found.reason + note)
+
+    def _filled(self, part: str, inside: Path, outside: Path) -> str:
+        """``part`` with its fields filled in, and nothing else of Python's format language (``{input:99999999}``)."""
         values = {"input": inside, "output": outside, "scale": self.scale, "size": self.size, "seed": self.seed}
-        command = self.spec["command"]
-        parts = shlex.split(command) if isinstance(command, str) else command
-        try:
-            arguments = [part.format(**values) for part in parts]
-        except (KeyError, IndexError, ValueError) as error:
-            raise FaceSRError(
-                f"{self.path}: command has an unknown field {error}: use {', '.join('{' + v + '}' for v in values)}"
-            ) from None
-        cwd = self.path.parent / self.spec.get("cwd", ".")
-        limit = float(self.spec.get("timeout", 3600))
-        try:
-            # its own process group: a timeout must also end what the program started
-            process = subprocess.Popen(
-                arguments, cwd=cwd, env={**os.environ, **self.spec.get("env", {})}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            return f"{arguments[0]!r} cannot be started ({error.strerror})"
-        try:
-            _, errors = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return f"{arguments[0]!r} was stopped after {limit:g} s"
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        if process.returncode == 0:
-            return ""
-        last = " | ".join(errors.strip().splitlines()[-3:])[-TAIL:]
-        return f"{arguments[0]!r} ended with status {process.returncode}: {last or 'nothing on its standard error'}"
+        return re.sub(r"\{\{|\}\}|\{(\w+)\}", lambda m: str(values[m[1]]) if m[1] else m[0][0], part)
 
 
-def _read_spec(path: Path) -> dict[str, Any]:
-    try:
-        spec = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FaceSRError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FaceSRError(f"{path}: not valid TOML: {error}") from None
-    problems = [f"unknown key {key!r}: {suggest(key, KEYS)}" for key in spec if key not in KEYS]
-    problems += [f"{key!r} has the wrong type" for key, kind in KEYS.items() if key in spec and not isinstance(spec[key], kind)]
-    if not spec.get("command"):
-        problems.append("'command' is missing")
-    if problems:
-        raise FaceSRError(f"{path}: {'; '.join(problems)}")
-    return spec
+def _is_interpreter(file: Path) -> bool:
+    """Whether a program lies among the system's or an environment's: its version is the user's to pin, and it is large."""
+    return file.parent.name in ("bin", "sbin", "Scripts") and file.suffix not in (".py", ".sh")

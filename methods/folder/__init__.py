@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import read_rgb, resize, to_tensor
 from facesr.bench.imaging.files import SUFFIXES
 from facesr.bench.method import Method, Outcome, Restored
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
 
 
 def index_folder(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem; two files of one stem are an error, since pairing is by name."""
-    if not folder.is_dir():
-        raise FaceSRError(f"no folder {folder}")
+    """Image files of a folder by stem (composed, NFC); two files of one stem are an error, since pairing is by name."""
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
+    try:
+        if not folder.is_dir():
+            raise FaceSRError(f"no folder {folder}")
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise FaceSRError(f"{folder}: cannot be read ({error.strerror or error})") from None
+    for file in files:
         if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
-            if file.stem in found:
-                raise FaceSRError(f"{folder} has both {found[file.stem].name} and {file.name}: one image a face, please")
-            found[file.stem] = file
+            name = unicodedata.normalize("NFC", file.stem)  # some systems write names decomposed
+            if name in found:
+                raise FaceSRError(f"{folder} has both {found[name].name} and {file.name}: one image per face, please")
+            found[name] = file
     return found
 
 
@@ -38,12 +44,12 @@ def gather(files: dict[str, Path], names: Sequence[str], size: int, reduce: str)
     outcomes = []
     for i, name in enumerate(names):
         outcome = Outcome()
-        if name not in files:
+        file = files.get(unicodedata.normalize("NFC", name))
+        if file is None:
             outcome = Outcome("missing", f"no image named {name}")
         else:
             try:
-                image = read_rgb(files[name])
-                images[i] = _fit(image, size, reduce, files[name])
+                images[i] = _fit(read_rgb(file), size, reduce, file)
             except FaceSRError as error:
                 outcome = Outcome("failed", str(error))
         outcomes.append(outcome)
@@ -67,6 +73,10 @@ class Folder(Method):
         self, *, path: str, reduce: str = "box", size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu"
     ) -> None:
         super().__init__(size=size, scale=scale, seed=seed, device=device)
+        from facesr.bench.imaging.resample import KERNELS
+
+        if reduce not in KERNELS:
+            raise FaceSRError(f"folder {path}: no filter {reduce!r} for larger images: {suggest(reduce, KERNELS)}")
         self.path, self.reduce = Path(path), reduce
         self.files: dict[str, Path] = {}
 
@@ -79,7 +89,8 @@ class Folder(Method):
 
     def inputs(self, name: str) -> Sequence[Path]:
         """The face's file."""
-        return [self.files[name]] if name in self.files else []
+        file = self.files.get(unicodedata.normalize("NFC", name))
+        return [] if file is None else [file]
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Gather the images of ``names``."""

@@ -260,7 +260,14 @@ def test_command_timeout_ends_the_program(world: Path) -> None:
         ('comand = "x"', "did you mean 'command'"),
         ('command = "x {inptu}"', "unknown field"),
         ("command = [", "not valid TOML"),
-        ("command = 3", "wrong type"),
+        ("command = 3", "'command'"),
+        ('command = "x {input:1000000000}"', "unknown field"),
+        ('command = "x \'unfinished"', "not words of a command line"),
+        ('command = "x"\ntimeout = inf', "'timeout'"),
+        ('command = "x"\ntimeout = nan', "'timeout'"),
+        ('command = "x"\ntimeout = -1', "'timeout'"),
+        ('command = "x"\nbatch = -3', "'batch'"),
+        ('command = "x"\nupsample = "bicubic-matlap"', "did you mean 'bicubic-matlab'"),
     ],
 )
 def test_bad_command_files_are_told(world: Path, text: str, says: str) -> None:
