@@ -56,7 +56,7 @@ def kernel(side: int, count: int, goal: float) -> bool:
         return value
 
     difference = abs(ours() - peer())
-    if difference > 2e-6:
+    if difference > 1e-9:
         raise SystemExit(f"SSIM differs from BasicSR's by {difference:g}")
     mine, theirs = interleaved([ours, peer], 5)
     return line(f"SSIM kernel, {side} x {side} RGB, differs by {difference:.0e}", mine / count, theirs / count, goal)

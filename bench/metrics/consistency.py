@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.faces import U8, Batch
-from facesr.bench.imaging.resample import matrix
+from facesr.bench.imaging.resample import KERNELS, matrix
 from facesr.bench.metrics.base import Metric, NoScore
 
 
@@ -24,8 +24,10 @@ class Consistency(Metric):
     source = "PULSE (Menon 2020), loss L2"
 
     def __init__(self, *, kernel: str = "bicubic-matlab", epsilon: float = 1e-3) -> None:
-        if not 0 < epsilon < 1:
-            raise FaceSRError(f"epsilon {epsilon} of {self.name}: use a mean squared error between 0 and 1, such as 1e-3")
+        if kernel not in KERNELS:
+            raise FaceSRError(f"kernel {kernel!r} of {self.name}: {suggest(str(kernel), KERNELS)}")
+        if not isinstance(epsilon, float | int) or isinstance(epsilon, bool) or not 0 < epsilon < 1:
+            raise FaceSRError(f"epsilon {epsilon!r} of {self.name}: use a mean squared error between 0 and 1, such as 1e-3")
         self.kernel, self.epsilon = kernel, epsilon
         self.conventions = f"MSE of D(SR) against the 8-bit LR, RGB in [0, 1], D = {kernel}, unrounded"
 

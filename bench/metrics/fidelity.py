@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,8 +12,8 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Batch
 from facesr.bench.imaging.color import luma
 from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.metrics.structure import structure
 
-F32 = NDArray[np.float32]
 Color = Literal["rgb", "y"]
 CAP = 100.0
 """dB given for identical images, whose PSNR is infinite and would make every mean infinite."""
@@ -26,12 +25,23 @@ class _Fidelity(Metric):
     def __init__(self, *, color: Color = "rgb", border: int = 0) -> None:
         if color not in ("rgb", "y"):
             raise FaceSRError(f"color {color!r} of {self.name}: use 'rgb' or 'y' (BT.601, 16-235)")
-        if border < 0:
-            raise FaceSRError(f"border {border} of {self.name}: use 0 or more pixels")
+        if not isinstance(border, int) or isinstance(border, bool) or border < 0:
+            raise FaceSRError(f"border {border!r} of {self.name}: use a whole number of pixels, 0 or more")
         self.color, self.border = color, border
+
+    smallest: ClassVar[int] = 1
+    """Pixels a side that the metric needs after the crop."""
+
+    def skip(self, size: int) -> str | None:
+        if size - 2 * self.border < self.smallest:
+            crop = f" after {self.border} are cropped at each edge" if self.border else ""
+            return f"{self.label} needs {self.smallest} px a side{crop}, the images have {size}"
+        return None
 
     def _crop(self, images: U8) -> U8:
         b = self.border
+        if why := self.skip(min(images.shape[1:3])):
+            raise FaceSRError(why)
         return images[:, b:-b, b:-b] if b else images
 
     def _where(self) -> str:
@@ -76,97 +86,35 @@ class PSNRY(PSNR):
         super().__init__(color=color, border=border)
 
 
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-
-
-@lru_cache(maxsize=1)
-def _gauss() -> F32:
-    x = np.arange(11) - 5.0
-    window = np.exp(-(x**2) / (2 * 1.5**2))
-    normed: F32 = (window / window.sum()).astype(np.float32)
-    return normed
-
-
-STRIP = 40
-"""Rows of the SSIM map worked on at once: what a strip needs then stays in the processor's cache."""
-
-
-def _blur(image: F32, out: F32 | None = None) -> F32:
-    """Gaussian 11 x 11, σ 1.5, of the valid region: (H, W, C) -> (H-10, W-10, C), channels apart. ``out``: (H, W, C) to work in."""
-    import cv2
-
-    window = _gauss()
-    blurred: Any = cv2.sepFilter2D(image, cv2.CV_32F, window, window, dst=out, borderType=cv2.BORDER_ISOLATED | cv2.BORDER_CONSTANT)
-    valid: F32 = blurred.reshape(image.shape)[5:-5, 5:-5]
-    return valid
-
-
-class _Strips:
-    """Buffers for one strip of the SSIM of a pair, used again and again: fresh memory would cost more than the arithmetic."""
-
-    def __init__(self, width: int, channels: int) -> None:
-        self.wide = [np.empty((STRIP + 10, width, channels), np.float32) for _ in range(6)]
-        self.maps = [np.empty((STRIP, width - 10, channels), np.float32) for _ in range(4)]
-
-    def total(self, x: F32 | U8, y: F32, y_mean: F32) -> float:
-        """Sum of the SSIM map of a pair (H, W, C); ``y_mean`` is y blurred.
-
-        With m = μx μy and s = x² + y²: SSIM = (2m + C1)(2 blur(xy) - 2m + C2) / ((μx² + μy² + C1)(blur(s) - μx² - μy² + C2)), so four
-        blurs do for a pair, of which y's own is shared by all methods.
-        """
-        import cv2
-
-        rows, total = y_mean.shape[0], 0.0
-        for top in range(0, rows, STRIP):
-            n = min(STRIP, rows - top)
-            fx, xy, squares, *blurred = (w[: n + 10] for w in self.wide)
-            above, right, below, left = (m[:n] for m in self.maps)
-            np.copyto(fx, x[top : top + n + 10])
-            fy, my = y[top : top + n + 10], y_mean[top : top + n]
-            cv2.multiply(fx, fy, dst=xy)
-            cv2.multiply(fx, fx, dst=squares)
-            cv2.accumulateSquare(fy, squares)
-            mx, cross, square = (np.ascontiguousarray(_blur(m, out)) for m, out in zip((fx, xy, squares), blurred, strict=True))
-            cv2.multiply(mx, my, dst=above, scale=2.0)
-            above += C1
-            cv2.addWeighted(cross, 2.0, above, -1.0, C1 + C2, dst=right)
-            cv2.multiply(mx, mx, dst=below)
-            cv2.accumulateSquare(my, below)
-            below += C1
-            cv2.addWeighted(square, 1.0, below, -1.0, C1 + C2, dst=left)
-            above *= right
-            below *= left
-            above /= below
-            total += float(above.sum(dtype=np.float64))
-        return total
-
-
 class SSIM(_Fidelity):
     """Structural similarity (Wang 2004): Gaussian 11 x 11 σ 1.5, valid region, mean of the channels, no downsampling."""
 
-    name, label, digits, range = "ssim", "SSIM", 4, (-1.0, 1.0)
-    source = "BasicSR calculate_ssim (equal within 2e-6)"
+    name, label, digits, range, smallest = "ssim", "SSIM", 4, (-1.0, 1.0), 11
+    version = 2  # float64: float32 cancelled on bright flat areas
+    source = "BasicSR calculate_ssim (equal within 1e-9)"
 
     def __init__(self, *, color: Color = "rgb", border: int = 0) -> None:
         super().__init__(color=color, border=border)
         self.conventions = f"{self._where()}; Gaussian 11x11 sigma 1.5, valid region, K = .01, .03, not downsampled"
 
-    def skip(self, size: int) -> str | None:
-        smallest = 11 + 2 * self.border
-        return f"SSIM's window needs {smallest} px a side, the images have {size}" if size < smallest else None
-
     def _planes(self, images: U8) -> NDArray[Any]:
+        """(N, C, H, W), uint8 or, of the luma, float32."""
+        import cv2
+
         cropped = self._crop(images)
-        return luma(cropped) if self.color == "y" else cropped
+        if self.color == "y":
+            return luma(cropped)[:, None, :, :, 0]
+        return np.stack([np.stack(cv2.split(image)) for image in cropped])
 
     def reference(self, batch: Batch) -> Any:
-        planes = np.ascontiguousarray(self._planes(batch.hr), dtype=np.float32)
-        return [(y, np.ascontiguousarray(_blur(y))) for y in planes]
+        planes = self._planes(batch.hr)
+        ssim = structure(*planes.shape[1:])
+        return [(y, ssim.means(y)) for y in planes]
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
         planes = self._planes(sr)
-        strips = _Strips(planes.shape[2], planes.shape[3])
-        return [strips.total(x, y, mean) / mean.size for x, (y, mean) in zip(planes, reference, strict=True)]
+        ssim = structure(*planes.shape[1:])
+        return [ssim.mean(x, y, means) for x, (y, means) in zip(planes, reference, strict=True)]
 
 
 class SSIMY(SSIM):
@@ -193,10 +141,6 @@ class _Piq(_Fidelity):
         super().__init__(color=color, border=border)
         extra = ", ".join(f"{k} = {v}" for k, v in self.options.items())
         self.conventions = "; ".join(part for part in (self._where(), self.about, extra) if part)
-
-    def skip(self, size: int) -> str | None:
-        smallest = self.smallest + 2 * self.border
-        return f"{self.label} needs {smallest} px a side, the images have {size}" if size < smallest else None
 
     def _tensor(self, images: U8) -> Any:
         import torch
