@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.onnxcheck import check
+from facesr.bench.reading import check_regular
 
 F32 = NDArray[np.float32]
 
@@ -46,9 +48,15 @@ class OnnxNet:
     def __call__(self, x: F32) -> list[F32]:
         """All outputs for ``x`` (N, C, H, W); a file with a batch axis of one is run image by image."""
         if self.input_shape and self.input_shape[0] == 1 and len(x) != 1:
-            rows: Sequence[list[F32]] = [self._session.run(None, {self.input_name: one[None]}) for one in x]
+            rows: Sequence[list[F32]] = [self._run(one[None]) for one in x]
             return [np.concatenate(column) for column in zip(*rows, strict=True)]
-        outputs: list[F32] = self._session.run(None, {self.input_name: np.ascontiguousarray(x)})
+        return self._run(np.ascontiguousarray(x))
+
+    def _run(self, x: F32) -> list[F32]:
+        try:
+            outputs: list[F32] = self._session.run(None, {self.input_name: x})
+        except Exception as error:  # onnxruntime's own classes, one per status
+            raise FaceSRError(f"{self.path} cannot be run on an input of shape {x.shape} ({_first_line(error)})") from None
         return outputs
 
 
@@ -66,8 +74,10 @@ def _trimmed(path: Path, free: str) -> bytes:
     """The file's bytes with a single input whose ``free`` axes are symbolic and Reshapes that keep the batch axis."""
     import onnx
 
+    check_regular(path)
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
+        check(model)
         graph = model.graph
         weights = {tensor.name: tensor for tensor in graph.initializer}
         made = {
@@ -75,6 +85,8 @@ def _trimmed(path: Path, free: str) -> bytes:
         }  # block-quantised weights are computed, and listed all the same
         used = {name for node in graph.node for name in node.input}
         true_inputs = [entry for entry in graph.input if entry.name in used - made - set(weights)]
+    except FaceSRError as error:
+        raise FaceSRError(f"{path} {error}") from None
     except Exception as error:
         raise FaceSRError(f"{path} is not an ONNX file ({_first_line(error)})") from None
     if len(true_inputs) != 1:
@@ -82,7 +94,12 @@ def _trimmed(path: Path, free: str) -> bytes:
     del graph.input[:]
     graph.input.extend(true_inputs)
     axes = graph.input[0].type.tensor_type.shape.dim
-    _unfold_int8(graph, weights)
+    try:
+        _unfold_int8(graph, weights)
+    except FaceSRError as error:
+        raise FaceSRError(f"{path}: {error}") from None
+    except Exception as error:
+        raise FaceSRError(f"{path} has block-quantised weights that cannot be unfolded ({_first_line(error)})") from None
     fixed_batch = len(axes) == 4 and axes[0].dim_value == 1
     if fixed_batch and _batchable(graph, weights):
         for name, axis in zip("NCHW", axes, strict=True):
@@ -111,6 +128,8 @@ def _unfold_int8(graph: Any, weights: dict[str, Any]) -> None:
         axis, block = attributes.get("axis", 1), attributes.get("block_size", 0)
         if not block:
             continue
+        if block > max(weights[node.input[0]].dims, default=0):
+            raise FaceSRError(f"{node.name or 'a node'} has weights in blocks of {block}, more than there are: is the file whole?")
         values, *parameters = (numpy_helper.to_array(weights[name]) for name in node.input)
         scale, zero = (np.repeat(p, block, axis).take(range(values.shape[axis]), axis) for p in parameters)
         tensor = numpy_helper.from_array((values.astype(np.float32) - zero.astype(np.float32)) * scale, node.output[0])

@@ -34,7 +34,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
         head = file.read(9)
     named = path.suffix == ".safetensors" and not head.startswith((b"PK", b"\x80"))
     held = _safetensors(path) if named or head[8:] == b"{" else _pickle(path)
-    _check_tensors(held, path)
+    check_tensors(held, path)
     return held
 
 
@@ -75,7 +75,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 def _pickle(path: Path) -> dict[str, Any]:
     import torch
 
-    _check_zip(path)
+    check_zip(path)
     try:
         # Training scripts keep their options beside the tensors: a Namespace is a bag of values and runs nothing.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
@@ -92,7 +92,7 @@ def _pickle(path: Path) -> dict[str, Any]:
     return held
 
 
-def _check_zip(path: Path) -> None:
+def check_zip(path: Path) -> None:
     """PyTorch stores its records uncompressed: a compressed one could unfold to any size."""
     if not zipfile.is_zipfile(path):
         return
@@ -123,7 +123,8 @@ def tensors_in(tree: Any) -> Iterator[tuple[str, Any]]:
             todo += [(str(k) if isinstance(k, (str, int)) else "", value, depth + 1) for k, value in items]
 
 
-def _check_tensors(held: Mapping[str, Any], path: Path) -> None:
+def check_tensors(held: Mapping[str, Any], path: Path) -> None:
+    """Raise ``WeightsBroken`` for tensors that are not plain, or that together take far more memory than the file has bytes."""
     import torch
 
     sizes: dict[tuple[int, int, tuple[int, ...]], int] = {}  # tied weights, stored once, count once

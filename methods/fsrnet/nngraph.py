@@ -15,9 +15,12 @@ from typing import Any
 from torch import Tensor, cat, nn
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.checkpoints import reading
 from facesr.methods.fsrnet.net import Output
 from facesr.methods.fsrnet.torch7 import Instance, Table, load
 
+LARGEST = 10_000
+"""Modules of a file; the official nets have some hundreds."""
 Value = Any  # a tensor, or a list of values (Lua's table)
 
 
@@ -36,6 +39,7 @@ def _pair(module: Instance, name: str, default: float | None = None) -> tuple[in
 def _convolution(m: Instance) -> nn.Module:
     inputs, outputs = _number(m, "nInputPlane"), _number(m, "nOutputPlane")
     bias, groups = isinstance(m.get("bias"), Tensor), _number(m, "groups", 1)
+    _check_numbers(m, inputs * outputs // max(groups, 1))
     made = nn.Conv2d(inputs, outputs, _pair(m, "k"), _pair(m, "d", 1), _pair(m, "pad", 0), groups=groups, bias=bias)
     return _filled(made, m, weight=made.weight.shape)
 
@@ -43,8 +47,19 @@ def _convolution(m: Instance) -> nn.Module:
 def _deconvolution(m: Instance) -> nn.Module:
     inputs, outputs = _number(m, "nInputPlane"), _number(m, "nOutputPlane")
     bias = isinstance(m.get("bias"), Tensor)
+    _check_numbers(m, inputs * outputs)
     made = nn.ConvTranspose2d(inputs, outputs, _pair(m, "k"), _pair(m, "d", 1), _pair(m, "pad", 0), _pair(m, "adj", 0), bias=bias)
     return _filled(made, m, weight=made.weight.shape)
+
+
+def _check_numbers(m: Instance, planes: int) -> None:
+    """Before anything of its size is made: a convolution has as many weights as it says it has."""
+    weight, (height, width) = m.get("weight"), _pair(m, "k")
+    if not isinstance(weight, Tensor) or weight.numel() != planes * height * width or planes < 1:
+        held = weight.numel() if isinstance(weight, Tensor) else "no"
+        raise FaceSRError(
+            f"the weights of a {m.kind} of the Torch7 file do not fit its sizes ({held} numbers for {planes} planes of {height}x{width})"
+        )
 
 
 def _batch_norm(m: Instance) -> nn.Module:
@@ -63,7 +78,7 @@ def _batch_norm(m: Instance) -> nn.Module:
 
 
 def _filled(made: Any, module: Instance, weight: Any = None) -> nn.Module:
-    """Copy weight and bias, told apart from a module of other sizes."""
+    """Copy weight and bias; raises ``FaceSRError`` where their sizes are others."""
     try:
         held = module.get("weight").float()
         made.weight.data.copy_(held.reshape(weight) if weight is not None else held)
@@ -227,4 +242,26 @@ def read(path: Path) -> Torch7FSRNet:
         held = next((v for _, v in held.items if isinstance(v, Instance)), None)
     if not isinstance(held, Instance):
         raise FaceSRError(f"{path} holds no Torch7 network")
-    return Torch7FSRNet(held).eval().requires_grad_(False)
+    _check_count(held, path)
+    with reading(f"{path}, as a Torch7 network"):
+        net = Torch7FSRNet(held).eval().requires_grad_(False)
+        broken = [key for key, value in net.state_dict().items() if not bool(value.isfinite().all())]
+    if broken:
+        raise FaceSRError(f"{path} holds NaN or infinity (first: {broken[0]!r}): is it whole?")
+    return net
+
+
+def _check_count(held: Instance, path: Path) -> None:
+    """Refuse a module that holds itself, or parts used again and again until there is no end of them."""
+    count, todo = 0, [held]
+    while todo:
+        module = todo.pop()
+        count += 1
+        if count > LARGEST:
+            raise FaceSRError(f"{path} describes more than {LARGEST:,} modules, or a module inside itself: it is no FSRNet")
+        parts, nodes = module.get("modules"), module.get("forwardnodes")
+        todo += [part for part in parts.array() if isinstance(part, Instance)] if isinstance(parts, Table) else []
+        for node in nodes.array() if isinstance(nodes, Table) else ():
+            data = node.get("data") if isinstance(node, (Instance, Table)) else None
+            inner = data.get("module") if isinstance(data, (Instance, Table)) else None
+            todo += [inner] if isinstance(inner, Instance) else []

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.weights.tensors import check_tensors, check_zip
 
 _ALLOWED = {
     ("collections", "OrderedDict"): OrderedDict,
@@ -61,17 +62,18 @@ def load_module_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict of the module in ``path``: the file's own, or under ``model`` or ``state_dict``."""
     # torch reads the container, this unpickler the content; nothing but stand-ins is made of what it names.
     reader = SimpleNamespace(Unpickler=_Unpickler, load=lambda file, **_: _Unpickler(file).load(), __name__="facesr_inert")
+    check_zip(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the sources of the stand-ins differ from the file's, of course
             held = torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        raise FaceSRError(
-            f"{path} cannot be read as a pickled module ({str(error).splitlines()[0]}): save its state_dict and give that"
-        ) from None
-    if isinstance(held, dict):
-        held = next((held[k] for k in ("model", "state_dict", "net") if k in held), None)
-    tensors = dict(_walk(held, "")) if isinstance(held, _Inert) else {}
+        if isinstance(held, dict):
+            held = next((held[k] for k in ("model", "state_dict", "net") if k in held), None)
+        tensors = dict(_walk(held, "")) if isinstance(held, _Inert) else {}
+    except Exception as error:  # a stranger's file: whatever its reader says of it is one sentence
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise FaceSRError(f"{path} cannot be read as a pickled module ({reason}): save its state_dict and give that") from None
+    check_tensors(tensors, path)
     if not tensors:
         raise FaceSRError(f"{path} holds no module with tensors: save the network's state_dict and give that file")
     return tensors

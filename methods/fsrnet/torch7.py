@@ -6,6 +6,7 @@ over, never run.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.reading import MAX_CHUNK, read_bytes
 
 NIL, NUMBER, STRING, TABLE, OBJECT, BOOLEAN = 0, 1, 2, 3, 4, 5
 FUNCTIONS = (6, 7, 8)
@@ -138,18 +140,19 @@ class _Reader:
         storage = self.value()
         if storage is None or not dims:
             return torch.zeros(0)
-        if len(storage) < offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)):
+        if not isinstance(storage, np.ndarray):
+            raise ValueError("a tensor without a storage")
+        if min(size) < 0 or min(stride) < 0 or offset < 1 or math.prod(size) > len(storage):
+            raise ValueError(f"a tensor of size {size}, strides {stride}, offset {offset} in a storage of {len(storage)}")
+        if len(storage) < offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True) if n):
             raise ValueError("a tensor reaches beyond its storage")
         return torch.from_numpy(storage.copy()).as_strided(size, stride, offset - 1).clone()
 
 
 def load(path: Path) -> Any:
     """The object a ``.t7`` file holds. Raises ``FaceSRError`` for a file of another kind or one that is cut off."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FaceSRError(f"{path}: cannot be read ({error.strerror})") from None
+    data = read_bytes(path, MAX_CHUNK)
     try:
         return _Reader(data).value()
-    except (EOFError, ValueError, struct.error, UnicodeDecodeError, OverflowError, RecursionError) as error:
+    except (EOFError, LookupError, TypeError, ValueError, struct.error, OverflowError, RuntimeError, MemoryError) as error:
         raise FaceSRError(f"{path} is not a whole Torch7 file ({error}); ASCII files and big-endian ones are not read") from None

@@ -225,3 +225,44 @@ def test_other_and_cut_files_get_one_sentence(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(FaceSRError, match="not a whole Torch7 file"):
             load(path)
+
+
+def _tensor_file(path: Path, size: list[int], stride: list[int], offset: int, held: int = 4) -> Path:
+    out = Writer()
+    out.int(4)
+    out.int(1)
+    out.string("V 1")
+    out.string("torch.FloatTensor")
+    out.int(len(size))
+    out.out += struct.pack(f"<{2 * len(size) + 1}q", *size, *stride, offset)
+    out.int(4)
+    out.int(2)
+    out.string("V 1")
+    out.string("torch.FloatStorage")
+    out.out += struct.pack("<q", held) + bytes(4 * held)
+    path.write_bytes(out.out)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "offset"),
+    [([4], [-1], 1), ([2, 2], [1 << 40, 1], 1), ([4], [1], 0), ([4], [1], 3), ([-4], [1], 1), ([1 << 40], [0], 1), ([4], [1], -9)],
+)
+def test_a_tensor_that_reaches_outside_of_its_storage_is_refused(
+    tmp_path: Path, size: list[int], stride: list[int], offset: int
+) -> None:
+    assert torch.equal(load(_tensor_file(tmp_path / "good.t7", [2, 2], [2, 1], 1)), torch.zeros(2, 2))
+    with pytest.raises(FaceSRError, match="not a whole Torch7 file"):
+        load(_tensor_file(tmp_path / "bad.t7", size, stride, offset))
+
+
+def test_modules_inside_themselves_and_parts_without_end_are_refused(tmp_path: Path) -> None:
+    inside = module("nn.Sequential", modules=table())
+    inside.values.items[0][1].items.append((1.0, inside))
+    double = module("nn.Identity")
+    for _ in range(40):
+        double = module("nn.Sequential", modules=table(double, double))
+    huge = module("nn.SpatialConvolution", nInputPlane=10**6, nOutputPlane=10**6, kW=3, kH=3, weight=torch.zeros(5))
+    for thing, words in ((inside, "inside itself"), (double, "more than 10,000 modules"), (huge, "do not fit its sizes")):
+        with pytest.raises(FaceSRError, match=words):
+            nngraph.read(save(thing, tmp_path / "x.t7"))
