@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
+
+from facesr.bench.results.status import Status
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-RestoreStatus = Literal["ok", "not_converged", "missing", "failed", "weights_missing", "skipped"]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How one face of a batch ended: a status other than ``ok`` carries a reason in one sentence."""
 
-    status: RestoreStatus = "ok"
+    status: Status | str = Status.OK
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))
 
 
 @dataclass
 class Restored:
     """What ``restore`` may return instead of a bare tensor.
 
-    ``images``: (B, 3, H, W) RGB in [0, 1]; ``outcomes``: one a face (all ``ok`` when ``None``);
+    ``images``: (B, 3, H, W) RGB in [0, 1]; ``outcomes``: one per face (all ``ok`` when ``None``);
     ``samples``: (K, B, 3, H, W), further plausible answers of a multi-modal method.
     """
 
@@ -46,7 +49,12 @@ class Method:
     terms: ClassVar[str] = ""
     """Licence or terms of the code and weights it uses, in a few words; '' where there is nothing to say."""
     batch_size: int = 8
-    """Faces a call of ``restore``; the result must not depend on it."""
+    """Faces per call of ``restore``."""
+    needs_lr: ClassVar[bool] = True
+    """False where ``restore`` never looks at ``lr`` (finished images): no LR is made for it, and its answer does not depend on LR."""
+    fixed_batch: bool = True
+    """The bench fills the last batch up to ``batch_size`` (with copies of its last face), because a network's last digits depend on the
+    size of its batch. False where nothing depends on it, or a face must not come twice (an external program)."""
 
     def __init__(self, *, size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
         self.size, self.scale, self.seed, self.device = size, scale, seed, device
@@ -60,7 +68,7 @@ class Method:
 
     @property
     def weights(self) -> dict[str, str]:
-        """sha256 of every weight file in use, by name; known before ``load`` where possible. Part of the cache key."""
+        """sha256 of every weight file (script, settings file) in use, by name; known before ``load``. Part of the cache key."""
         return {}
 
     @property
@@ -74,7 +82,7 @@ class Method:
         return ()
 
     def inputs(self, name: str) -> Sequence[Path]:
-        """Files beside LR that this face's answer depends on (a finished image, say); part of the cache key. Called after ``load``."""
+        """Files beside LR that this face's answer depends on (a finished image, say); part of the cache key. Called before ``load``."""
         return ()
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor | Restored:

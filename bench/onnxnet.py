@@ -31,7 +31,7 @@ class OnnxNet:
         self.path = path
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # the trimmed graphs warn about every weight otherwise
-        options.intra_op_num_threads = threads if threads is not None else _threads()
+        options.intra_op_num_threads = threads if threads is not None else 1
         available = onnxruntime.get_available_providers()
         providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
         try:
@@ -58,12 +58,6 @@ class OnnxNet:
         except Exception as error:  # onnxruntime's own classes, one per status
             raise FaceSRError(f"{self.path} cannot be run on an input of shape {x.shape} ({_first_line(error)})") from None
         return outputs
-
-
-def _threads() -> int:
-    """Follow OMP_NUM_THREADS, as torch does; 0 lets onnxruntime use every core."""
-    value = os.environ.get("OMP_NUM_THREADS", "")
-    return int(value) if value.isdigit() else 0
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """Finding methods and metrics by name.
 
 A specification is ``[label=]what``, where ``what`` is the name of an installed method (entry-point group ``facesr.methods``), a user's own
-class (``my_file.py:MyMethod``), a folder of finished images (``folder:path``) or an external program (``command:method.toml``).
-Metrics: the same, in the group ``facesr.metrics``.
+class (``my_file.py:MyMethod``), or an installed kind of method with the path it works on (group ``facesr.method_kinds``): a folder of
+finished images (``folder:path``), an external program (``command:method.toml``). Metrics: names of the group ``facesr.metrics``, or a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import re
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,13 +22,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from facesr.bench.code import code_digest
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.method import Method
 from facesr.bench.metrics.base import Metric
-
-PREFIXES = {"folder": "facesr.methods.folder:Folder", "command": "facesr.methods.command:Command"}
-"""Method kinds that are named with what they work on; found by the same path as an entry point."""
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+from facesr.bench.results.names import label_problem
 
 
 @lru_cache(maxsize=4)
@@ -100,18 +98,19 @@ def _method_spec(text: str) -> MethodSpec:
     label, _, what = text.strip().rpartition("=")
     kind, colon, rest = what.partition(":")
     params: dict[str, Any] = {}
-    known = installed("facesr.methods")
-    if colon and kind in PREFIXES:
-        target, params = PREFIXES[kind], {"path": rest}
-        default = Path(rest).stem if kind == "command" else Path(rest).name
+    known, kinds = installed("facesr.methods"), installed("facesr.method_kinds")
+    if colon and kind in kinds:
+        target, params = kinds[kind], {"path": rest}
+        default = Path(rest).name if Path(rest).is_dir() else Path(rest).stem
     elif colon and kind.endswith(".py"):
         target, default = what, rest.lower()
     elif what in known:
         target, default = known[what], what
     else:
-        raise FaceSRError(f"no method {what!r}: {suggest(what, known)} (or folder:PATH, command:FILE.toml, my_file.py:MyMethod)")
+        others = ", ".join(f"{k}:PATH" for k in kinds)
+        raise FaceSRError(f"no method {what!r}: {suggest(what, known)} (or {others}, my_file.py:MyMethod)")
     label = label or default
-    if not LABEL.fullmatch(label):
+    if label_problem(label):
         raise FaceSRError(
             f"{label!r} cannot name a method's folder: give a label of letters, digits, '.', '_', '+', '-', as in mine={what}"
         )
@@ -147,32 +146,54 @@ def load_class(target: str, base: type, kind: str) -> Any:
 
 
 def _load_file(path: Path) -> ModuleType:
+    """Import a user's file. Modules beside it can be imported by it, and are its own: another folder's of the same names are others."""
     if not path.is_file():
         raise FaceSRError(f"no file {path}")
-    # by content: a file that changed since is another module
-    name = f"facesr_plugin_{hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]}"
+    code = code_digest(f"{path}:")
+    # by content, its own and that of the modules it imports: what changed since is another module
+    name = f"facesr_plugin_{hashlib.sha256(f'{path.resolve()}{code}'.encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    folder = str(path.resolve().parent)
+    before = set(sys.modules)
     sys.modules[name] = module
+    sys.path.insert(0, folder)
     try:
+        importlib.invalidate_caches()
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.path.remove(folder)
+        for other in set(sys.modules) - before - {name}:
+            if str(getattr(sys.modules[other], "__file__", None) or "").startswith(folder + os.sep):
+                del sys.modules[other]
+    if folder not in sys.path:
+        sys.path.append(folder)  # for imports inside functions
     return module
 
 
-def build_metric(name: str, conventions: Mapping[str, Any] | None = None) -> Metric:
-    """Make a metric by name (or ``my_file.py:MyMetric``) with the conventions a protocol sets."""
+def metric_target(name: str) -> str:
+    """Where the class of a metric is (``module:Class``), from its name or ``my_file.py:MyMetric``."""
     known = installed("facesr.metrics")
     if name not in known and ".py:" not in name:
         raise FaceSRError(f"no metric {name!r}: {suggest(name, known)} (or my_file.py:MyMetric)")
-    made = load_class(known.get(name, name), Metric, "metric")
-    given = dict(conventions or {})
+    return known.get(name, name)
+
+
+def build_metric(name: str, conventions: Mapping[str, Any] | None = None, protocol: Mapping[str, Any] | None = None) -> Metric:
+    """Make a metric by name (or ``my_file.py:MyMetric``) with the conventions a protocol sets.
+
+    ``protocol``: the protocol's values, dotted (``degradation.kernel``); a metric gets those it declares in ``from_protocol``.
+    """
+    made = load_class(metric_target(name), Metric, "metric")
+    wanted = dict(getattr(getattr(made, "func", made), "from_protocol", {}))
+    given = {key: protocol[place] for key, place in wanted.items() if protocol} | dict(conventions or {})
     accepted = set(inspect.signature(made).parameters)
     for key in given:
         if key not in accepted:
@@ -180,62 +201,3 @@ def build_metric(name: str, conventions: Mapping[str, Any] | None = None) -> Met
     metric = _make(f"metric {name}", made, given)
     assert isinstance(metric, Metric)
     return metric
-
-
-COUNTED = ("facesr.methods", "facesr.bench.imaging", "facesr.bench.networks")
-"""Packages whose source is part of a method's code hash, beside the method's own file."""
-
-
-def code_digest(target: str) -> str:
-    """sha256 over the source that a method's answers depend on: its own module, and what that imports of ``COUNTED``. Loads nothing."""
-    module_name = target.rpartition(":")[0]
-    if module_name.endswith(".py"):
-        if not Path(module_name).is_file():
-            raise FaceSRError(f"no file {module_name}")
-        start = [Path(module_name)]
-    else:
-        start = _sources(module_name)
-    seen: dict[Path, bytes] = {}
-    todo = list(start)
-    while todo:
-        file = todo.pop()
-        if file in seen:
-            continue
-        text = file.read_bytes()
-        seen[file] = text
-        for name in _imports(text, file):
-            if name.startswith(COUNTED):
-                todo += _sources(name)
-    whole = hashlib.sha256()
-    for digest in sorted(hashlib.sha256(text).hexdigest() for text in seen.values()):
-        whole.update(digest.encode())
-    return whole.hexdigest()
-
-
-@lru_cache(maxsize=256)
-def _sources(module: str) -> list[Path]:
-    """Files of a module: its own, and all of its folder when it is a package; the parent's for ``from package import name``."""
-    package = Path(__file__).parents[1]
-    base = package.parent.joinpath(*module.split("."))
-    if (base / "__init__.py").is_file():
-        return sorted(base.glob("*.py")) if base.parent != package else [base / "__init__.py"]
-    if base.with_suffix(".py").is_file():
-        return [base.with_suffix(".py")]
-    if module.split(".", maxsplit=1)[0] != "facesr":  # somebody's installed package
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise FaceSRError(f"module {module} is not installed")
-        file = Path(spec.origin)
-        return sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]
-    return []
-
-
-def _imports(text: bytes, file: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(text, str(file))):
-        if isinstance(node, ast.Import):
-            names |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names |= {f"{node.module}.{a.name}" for a in node.names}
-    return names

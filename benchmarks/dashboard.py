@@ -71,7 +71,7 @@ def make_run(folder: Path, faces: int = FACES, methods: int = METHODS) -> Path:
             )
             status = np.where(rng.random(faces) < 0.01 * (m == 3), "not_converged", "ok")
             frames.append(pd.DataFrame({"image": names, "method": label, "metric": metric, "value": value, "status": status}))
-    scores = pd.concat(frames, ignore_index=True).assign(scale=8, reason="", low=np.nan, high=np.nan, n=1, seconds=0.1)
+    scores = pd.concat(frames, ignore_index=True).assign(scale=8, reason="", low=np.nan, high=np.nan, n=1)
     scores.loc[scores["status"] != "ok", "reason"] = "the search stopped at 100 steps"
     scores[list(COLUMNS)].to_parquet(folder / "scores.parquet", index=False)
     entries = [

@@ -10,11 +10,11 @@ from typing import Any
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.results import progress
 from facesr.dashboard import shell
 from facesr.dashboard.scene import Scene, choose
 from facesr.dashboard.sources import Catalogue, catalogue
 from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, provenance, sweep
-from facesr.reports.live import progress
 
 PAGES: dict[str, tuple[str, str, Callable[[Scene], None]]] = {
     "leaderboard": ("Leaderboard", "leaderboard", leaderboard.page),

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb
+from facesr.bench.results import Run
 from facesr.dashboard.memo import memo
 from facesr.dashboard.sources import named, open_run, run_folders, run_key, stamp
 from facesr.reports import maps
-from facesr.reports.live import LiveRun
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -45,13 +44,13 @@ def figure_url(svg: str) -> str:
     return f"{PREFIX}/figure/{name}.svg"
 
 
-def face_url(run: LiveRun, kind: str, face: str, scale: int, method: str = "") -> str:
+def face_url(run: Run, kind: str, face: str, scale: int, method: str = "") -> str:
     """The address of a face's picture; ``method`` is the label in that run."""
     asked = {"run": run_key(run.path), "kind": kind, "face": face, "scale": scale, "v": version(run)}
     return f"{PREFIX}/face?{urlencode({**asked, **({'method': method} if method else {})})}"
 
 
-def version(run: LiveRun) -> str:
+def version(run: Run) -> str:
     """Changes with the run's files, so that a browser may keep pictures for good."""
     made = stamp(run.path)
     return memo.get(("version", made), lambda: hashlib.sha256(repr(made).encode()).hexdigest()[:10])
@@ -106,7 +105,7 @@ def _face(request: Request) -> Response:
     return _reply(request, content, "image/png")
 
 
-def find_run(key: str) -> LiveRun:
+def find_run(key: str) -> Run:
     """The run with this key among those shown."""
     for path in run_folders(named("FACESR_RUNS")):
         if run_key(path) == key:
@@ -114,21 +113,22 @@ def find_run(key: str) -> LiveRun:
     raise FaceSRError(f"no run {key!r} is shown")
 
 
-def face_png(run: LiveRun, kind: str, face: str, scale: int, method: str) -> bytes:
+def face_png(run: Run, kind: str, face: str, scale: int, method: str) -> bytes:
     """PNG bytes of one picture; names must be the run's own, so that no other file can be asked for.
 
     ``lr``, ``sr`` and ``hr`` are the files as they are on disk (other formats than PNG: their pixels); ``difference`` is |SR − HR|,
     ``residual`` D(SR) − LR (``facesr.reports.maps``).
     """
-    files = memo.get(("files", run.path, stamp(run.path)[:1]), lambda: {str(f["name"]): Path(f["path"]) for f in run.faces})
+    files = memo.get(("files", run.path, stamp(run.path)[:1]), lambda: {f.name for f in run.faces})
     if face not in files or scale not in run.scales or kind not in KINDS or (method and method not in run.methods):
         raise FaceSRError(f"no {kind} image of {face!r} by {method!r} at factor {scale}")
     if kind in ("sr", "difference", "residual") and not method:
         raise FaceSRError(f"a {kind} image is a method's: name it")
-    lr, sr = run.lr_path(face, scale), run.sr_path(method, face, scale)
+    lr, sr, hr = run.lr_path(face, scale), run.sr_path(method, face, scale), run.hr_path(face)
     if kind == "difference":
-        return encode_png(maps.difference_map(read_rgb(sr), read_rgb(files[face])))
+        return encode_png(maps.difference_map(read_rgb(sr), read_rgb(hr)))
     if kind == "residual":
         return encode_png(maps.residual_map(read_rgb(sr), read_rgb(lr), str(run.protocol["degradation"]["kernel"])))
-    content = {"lr": lr, "sr": sr, "hr": files[face]}[kind].read_bytes()
-    return content if content.startswith(PNG) else encode_png(read_rgb({"lr": lr, "sr": sr, "hr": files[face]}[kind]))
+    file = {"lr": lr, "sr": sr, "hr": hr}[kind]
+    content = file.read_bytes()
+    return content if content.startswith(PNG) else encode_png(read_rgb(file))

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.results import load
+from facesr.bench.results import Run, load
 from facesr.dashboard.memo import memo
-from facesr.reports.live import LiveRun, live
 from facesr.reports.scores import Scores, from_runs
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -27,7 +26,7 @@ class Group:
     """Runs that may meet in one table. ``stamp`` changes with their files."""
 
     key: str
-    runs: tuple[LiveRun, ...]
+    runs: tuple[Run, ...]
     stamp: Stamp
 
     @property
@@ -36,7 +35,7 @@ class Group:
         run = self.runs[0]
         data = run.protocol.get("data", {})
         split = str(data.get("split", "all"))
-        name = str(run.info.get("title") or run.protocol.get("name", "run"))
+        name = run.info.title or str(run.protocol.get("name", "run"))
         parts = [name, *([split] if split != "all" else []), f"{len(run.faces):,} faces", self.key]
         return " · ".join(parts)
 
@@ -93,15 +92,14 @@ def stamp(path: Path) -> Stamp:
     return tuple(made)
 
 
-def open_run(path: Path) -> LiveRun:
+def open_run(path: Path) -> Run:
     """A run, read once for each state of its files. Anything wrong with it is one sentence."""
     return memo.get(("run", path, stamp(path)[:1]), lambda: _open(path))
 
 
-def _open(path: Path) -> LiveRun:
+def _open(path: Path) -> Run:
     try:
-        run = live(load(path))
-        _ = (run.digest, run.methods, dict(run.metrics), run.scales, run.protocol.get("data"), [f["name"] for f in run.faces])
+        run = load(path)
     except FaceSRError:
         raise
     except Exception as error:
@@ -113,7 +111,7 @@ def _open(path: Path) -> LiveRun:
 
 def catalogue(paths: Iterable[Path] | None = None) -> Catalogue:
     """Open what is named (by default, in ``FACESR_RUNS``) and group it: different digests never meet."""
-    by_digest: dict[str, list[LiveRun]] = {}
+    by_digest: dict[str, list[Run]] = {}
     problems: list[str] = []
     for path in run_folders(named("FACESR_RUNS") if paths is None else paths):
         try:
@@ -127,7 +125,7 @@ def catalogue(paths: Iterable[Path] | None = None) -> Catalogue:
     return Catalogue(tuple(groups), tuple(problems))
 
 
-def _groups(digest: str, runs: list[LiveRun], problems: list[str]) -> list[Group]:
+def _groups(digest: str, runs: list[Run], problems: list[str]) -> list[Group]:
     """One group of all runs of a digest; one for each where they cannot be read together."""
     whole = Group(digest[:12], tuple(runs), tuple(s for run in runs for s in stamp(run.path)))
     try:

@@ -220,7 +220,7 @@ def warnings(scores: Scores, mos: MosResult | None) -> list[str]:
         found += [f"{mos.label}."] if mos.label else []
         found += [guard.sentence for guard in mos.analysis.guards]
     for run in scores.runs:
-        if run.info.get("state") == "running":
+        if run.running:
             found.append(f"{run.path.name} is not finished; cells it has not come to are counted as missing.")
     nothing: dict[str, list[str]] = {}
     lost: dict[tuple[str, str], list[str]] = {}

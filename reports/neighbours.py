@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,13 +49,8 @@ def _recogniser() -> Recogniser:
 
 
 def _faces(scores: Scores) -> dict[str, Face]:
-    entries = {str(f["name"]): f for run in reversed(scores.runs) for f in run.faces}
-    made = {}
-    for name, entry in entries.items():
-        points = entry.get("landmarks")
-        landmarks = tuple((float(x), float(y)) for x, y in points) if points else None
-        made[name] = Face(name, Path(str(entry["path"])), "", {}, landmarks)
-    return made
+    entries = {f.name: (run, f) for run in reversed(scores.runs) for f in run.faces}
+    return {name: Face(name, run.hr_path(name), "", {}, face.landmarks) for name, (run, face) in entries.items()}
 
 
 def embed_hr(scores: Scores) -> F32:

@@ -31,9 +31,9 @@ def title(run: Run) -> str:
 def whose_faces(scores: Scores) -> str:
     """'244 faces of london', '120 of 2,824 faces of celeba-hq (test)', or the user's own folder, named."""
     run = scores.runs[0]
-    asked, found = run.protocol.get("data", {}), run.info.get("data") or {}
+    asked, found = run.protocol.get("data", {}), run.info.data
     dataset, split = str(asked.get("dataset", "?")), str(asked.get("split", ""))
-    full = max(len(scores.all_faces), int(found.get("total") or 0), FULL_SIZE.get((dataset, split), 0))
+    full = max(len(scores.all_faces), found.total, FULL_SIZE.get((dataset, split), 0))
     count = f"{len(scores.faces):,} faces" if len(scores.faces) == full else f"{len(scores.faces):,} of {full:,} faces"
     if dataset.startswith("folder:"):
         return f"{count} of the user's own folder {dataset.removeprefix('folder:')} (--data), not the protocol's data set"
@@ -61,8 +61,8 @@ def method_weights(scores: Scores) -> dict[str, dict[str, str]]:
     found = {}
     for name in scores.methods:
         run, label = scores.owner[name]
-        entry = next(m for m in run.info["methods"] if m["label"] == label)
-        found[name] = {str(k): str(v) for k, v in (entry.get("weights") or {}).items()}
+        entry = next(m for m in run.info.methods if m.label == label)
+        found[name] = dict(entry.weights)
     return found
 
 
@@ -114,7 +114,7 @@ def brief(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
 
 def unfinished(scores: Scores) -> str:
     """Which runs are still going, and what that means for the table."""
-    names = [r.path.name for r in scores.runs if r.info.get("state") == "running"]
+    names = [r.path.name for r in scores.runs if r.running]
     return f"{', '.join(names)} is not finished: cells without a row yet count as missing." if names else ""
 
 
@@ -124,7 +124,7 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
     degradation = run.protocol.get("degradation", {})
     rounding = "8-bit LR" if degradation.get("quantize", True) else "unrounded LR"
     conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if (c := scores.column(m).conventions)]
-    metric_weights = {scores.column(m).label: dict(scores.metrics[m].get("weights") or {}) for m in scores.metrics}
+    metric_weights = {scores.column(m).label: dict(scores.metrics[m].weights) for m in scores.metrics}
     every = [
         LETTERS if letters else "",
         f"LR = {degradation.get('kernel', '?')} of HR, {rounding}; scores read the saved 8-bit images.",
@@ -133,7 +133,7 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
         weights_line(metric_weights, "Weights of metrics"),
         failures_line(cells),
         kept_line(scores),
-        f"Note on the data: {note}." if (note := str((run.info.get("data") or {}).get("note") or "").rstrip(".")) else "",
+        f"Note on the data: {note}." if (note := run.info.data.note.rstrip(".")) else "",
         unfinished(scores),
         f"Digest of protocol and data {scores.digest[:12]}.",
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from facesr import __version__
 from facesr.bench.numbers import fixed
+from facesr.bench.results import RunInfo
 from facesr.reports import notes
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Gallery, Report, Section
@@ -132,7 +134,7 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, int], str])
 
 
 def _hr(scores: Scores, face: str) -> Path:
-    run = next(r for r in scores.runs if any(f["name"] == face for f in r.faces))
+    run = next(r for r in scores.runs if any(f.name == face for f in r.faces))
     return run.hr_path(face)
 
 
@@ -162,7 +164,7 @@ def _ends(report: Report) -> list[tuple[str, str, str]]:
     machine = [entry for r in scores.runs for entry in _prefixed(scores, r.path.name, notes.entries(_environment(r.info)))]
     ends.append(("environment", "Environment", _facts(machine)))
     ends.append(("weights", "Methods and weights", _facts(_method_facts(scores))))
-    hashes = [(str(f["name"]), str(f.get("sha256", ""))) for f in run.faces]
+    hashes = [(f.name, f.sha256) for f in run.faces]
     listing = "\n".join(f"{sha}  {name}" for name, sha in hashes)
     fold = f"<details><summary>All hashes</summary><pre>{escape(listing)}</pre></details>"
     ends.append(("hashes", "Faces measured", f"<p>{len(hashes):,} faces, with the sha256 of each prepared HR file.</p>{fold}"))
@@ -173,20 +175,18 @@ def _prefixed(scores: Scores, name: str, lines: list[tuple[str, str]]) -> list[t
     return lines if len(scores.runs) == 1 else [(f"{name}: {key}", value) for key, value in lines]
 
 
-def _environment(info: Mapping[str, object]) -> dict[str, object]:
-    kept = ("protocol", "digest", "methods", "metrics", "faces", "scales", "format", "title", "calls")
-    calls = info.get("calls")
-    times = {"times": "; ".join(f"{c.get('started')} to {c.get('finished')}" for c in calls)} if isinstance(calls, list) else {}
-    return {**{k: v for k, v in info.items() if k not in kept}, **times}
+def _environment(info: RunInfo) -> dict[str, object]:
+    times = "; ".join(f"{c.started} to {c.finished}" for c in info.calls)
+    return {"state": info.state, "data": asdict(info.data), "seed": info.seed, "environment": info.environment, "times": times}
 
 
 def _metric_facts(scores: Scores) -> str:
     lines = []
     for name, fact in scores.metrics.items():
-        weights = "; ".join(f"{k} {v}" for k, v in (fact.get("weights") or {}).items())
-        source = fact.get("source")
+        weights = "; ".join(f"{k} {v}" for k, v in fact.weights.items())
+        source = fact.source
         parts = [
-            str(fact.get("conventions") or ""),
+            fact.conventions,
             f"source: {source}" if source else "",
             f"weights: {weights}" if weights else "",
         ]
@@ -198,7 +198,7 @@ def _method_facts(scores: Scores) -> list[tuple[str, str]]:
     lines = []
     for name in scores.methods:
         run, label = scores.owner[name]
-        entry = next(m for m in run.info["methods"] if m["label"] == label)
+        entry = asdict(next(m for m in run.info.methods if m.label == label))
         parts = [f"{key}: {value}" for key, value in notes.entries(entry, ("label",)) if value]
         lines.append((name, "; ".join(parts)))
     return lines

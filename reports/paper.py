@@ -88,7 +88,7 @@ def _references(tables: Sequence[Table], drawings: Sequence[Drawing]) -> str:
 
 def document(report: Report) -> str:
     """``paper.tex``: a section a part of the report, the warnings first."""
-    date = str((report.scores.runs[0].info.get("calls") or [{}])[-1].get("finished") or "")[:10]
+    date = next((str(c.finished)[:10] for c in reversed(report.scores.runs[0].info.calls) if c.finished), "")
     lines = [
         HEAD,
         rf"\title{{{tex(report.title)}}}",

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.results import Run, load
+from facesr.bench.results import WHOLE_SET, MetricInfo, Run, Status, load
 from facesr.reports.cells import Cell, Column, Failure
 from facesr.reports.references import KEY
 
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 F64 = NDArray[np.float64]
-STATUSES = ("ok", "missing", "no_face", "not_converged", "failed", "weights_missing", "skipped")
+STATUSES = tuple(str(status) for status in Status)
 UNFINISHED = "no row: the run has not come to it yet"
-WHOLE_SET = "*"
 POWER = 5
 """A metric that asks for so many decimals (ε) is printed as a power of ten."""
 
@@ -46,7 +45,7 @@ class Scores:
     runs: tuple[Run, ...]
     frame: pd.DataFrame
     methods: tuple[str, ...]
-    metrics: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, MetricInfo]
     scales: tuple[int, ...]
     faces: tuple[str, ...]
     owner: Mapping[str, tuple[Run, str]]
@@ -65,38 +64,32 @@ class Scores:
     @property
     def all_faces(self) -> tuple[str, ...]:
         """Every face of the runs, in view or not."""
-        return tuple(dict.fromkeys(str(f["name"]) for run in self.runs for f in run.faces))
+        return tuple(dict.fromkeys(f.name for run in self.runs for f in run.faces))
 
     @functools.cached_property
     def attributes(self) -> dict[str, dict[str, str]]:
         """Attributes of every face (age, gender, group ...), where the data set knows them."""
-        return {str(f["name"]): dict(f.get("attributes") or {}) for run in self.runs for f in run.faces}
+        return {f.name: dict(f.attributes) for run in self.runs for f in run.faces}
 
     def column(self, metric: str) -> Column:
         """How a metric is printed."""
         fact = self.metrics[metric]
-        return Column(
-            metric,
-            str(fact.get("label") or metric),
-            bool(fact.get("higher_is_better", True)),
-            str(fact.get("unit") or ""),
-            str(fact.get("conventions") or ""),
-        )
+        return Column(metric, fact.label or metric, fact.higher_is_better, fact.unit, fact.conventions)
 
     def cite(self, method: str) -> str:
         """The BibTeX key of a method's paper; '' where it declares none (or nothing that could be one)."""
         run, label = self.owner[method]
-        key = str(next(m for m in run.info["methods"] if m["label"] == label).get("cite") or "")
+        key = next(m for m in run.info.methods if m.label == label).cite
         return key if KEY.fullmatch(key) else ""
 
     def bounds(self, metric: str) -> tuple[float, float]:
         """The ends of a metric's scale; infinite where the run does not say."""
-        low, high = self.metrics[metric].get("range") or (None, None)
+        low, high = self.metrics[metric].range
         return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
 
     def digits(self, metric: str) -> int:
         """Decimals a metric is printed with."""
-        return int(self.metrics[metric].get("digits", 3))
+        return self.metrics[metric].digits
 
     def only(
         self,
@@ -265,11 +258,11 @@ def from_runs(runs: Sequence[Run]) -> Scores:
     if len({run.digest for run in runs}) > 1:
         named = ", ".join(f"{run.path} is {run.protocol.get('name', '?')} {run.digest[:12]}" for run in runs)
         raise FaceSRError(f"runs of different digests never meet in one table: {named}; print one table each")
-    metrics: dict[str, dict[str, Any]] = {}
+    metrics: dict[str, MetricInfo] = {}
     for run in runs:
         for name, fact in run.metrics.items():
-            for key in ("conventions", "weights", "version"):
-                if name in metrics and metrics[name].get(key) != fact.get(key):
+            for key in ("conventions", "weights"):
+                if name in metrics and getattr(metrics[name], key) != getattr(fact, key):
                     raise FaceSRError(f"{runs[0].path} and {run.path} measured {name} with different {key}: print one table each")
             metrics.setdefault(name, fact)
     owner: dict[str, tuple[Run, str]] = {}
@@ -278,8 +271,8 @@ def from_runs(runs: Sequence[Run]) -> Scores:
     for run in runs:
         frame = run.scores()
         taken = {}
-        for method in run.info["methods"]:
-            label, identity = str(method["label"]), repr(sorted((k, repr(v)) for k, v in method.items()))
+        for method in run.info.methods:
+            label, identity = method.label, repr(method)
             if identities.get(label) == identity:
                 continue
             name = label if label not in owner else f"{label} ({run.path.name})"
@@ -287,6 +280,6 @@ def from_runs(runs: Sequence[Run]) -> Scores:
         part = frame[frame["method"].isin(list(taken))]
         parts.append(part.assign(method=part["method"].map(taken)) if any(k != v for k, v in taken.items()) else part)
     scales = tuple(dict.fromkeys(s for run in runs for s in run.scales))
-    faces = tuple(dict.fromkeys(str(f["name"]) for run in runs for f in run.faces))
+    faces = tuple(dict.fromkeys(f.name for run in runs for f in run.faces))
     whole = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(("image", "method", "metric", "status"), "category"))
     return Scores(tuple(runs), whole, tuple(owner), metrics, scales, faces, owner)

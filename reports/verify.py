@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
@@ -66,20 +63,12 @@ def verify(run: Run, tick: Tick = lambda done, total: None) -> Verdict:
 def _known(run: Run) -> Iterator[tuple[str, Path | None, str]]:
     """What it is, where it lies, its sha256 when it was measured."""
     for face in run.faces:
-        yield f"HR {face['name']}", Path(str(face["path"])), str(face.get("sha256") or "")
-    for scale, face_name, digest in _rows(run, "SELECT scale, image, sha256 FROM degraded"):
-        yield f"LR {face_name} ×{scale}", run.lr_path(str(face_name), int(scale)), str(digest or "")
-    methods = set(run.methods)
-    for method, scale, face_name, digest in _rows(
-        run, "SELECT method, scale, image, sha256 FROM restored WHERE status IN ('ok', 'not_converged')"
-    ):
-        if method in methods:
-            yield f"SR {method} {face_name} ×{scale}", run.sr_path(str(method), str(face_name), int(scale)), str(digest or "")
-    for owner, files in [(m["label"], m.get("weights") or {}) for m in run.info["methods"]] + [
-        (name, fact.get("weights") or {}) for name, fact in run.metrics.items()
-    ]:
+        yield f"HR {face.name}", run.hr_path(face.name), face.sha256
+    yield from run.hashes()
+    owners = [(m.label, m.weights) for m in run.info.methods] + [(name, fact.weights) for name, fact in run.metrics.items()]
+    for owner, files in owners:
         for file, digest in files.items():
-            yield f"weights of {owner}: {file}", _weights(str(file), str(digest)), str(digest)
+            yield f"weights of {owner}: {file}", _weights(file, digest), digest
 
 
 def _weights(name: str, digest: str) -> Path | None:
@@ -89,17 +78,6 @@ def _weights(name: str, digest: str) -> Path | None:
     except FaceSRError:
         entry = next((w for w in catalogue().values() if w.sha256 and w.sha256 == digest), None)
     return where(entry.name) if entry is not None else None
-
-
-def _rows(run: Run, query: str) -> list[tuple[Any, ...]]:
-    file = run.path / "cells.sqlite"
-    if not file.is_file():
-        return []
-    try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=2)) as db:
-            return list(db.execute(query))
-    except sqlite3.Error as error:
-        raise FaceSRError(f"{file} cannot be read ({error}): call the run again to rewrite it") from None
 
 
 def as_json(verdict: Verdict) -> str:

@@ -38,10 +38,8 @@ def fake_run(
         for k, method in enumerate(methods):
             sr = np.clip(hr.astype(int) + rng.integers(-3 - k, 4 + k, hr.shape), 0, 255).astype(np.uint8)
             (folder / "sr" / method / f"{name}.png").write_bytes(encode_png(sr))
-            rows.append(
-                (name, method, 8, "consistency", float((((_box(sr) - lr) / 255) ** 2).mean()), "ok", "", np.nan, np.nan, 1, 0.1)
-            )
-        rows.append((name, "hr", 8, "consistency", float((((_box(hr) - lr) / 255) ** 2).mean()), "ok", "", np.nan, np.nan, 1, 0.1))
+            rows.append((name, method, 8, "consistency", float((((_box(sr) - lr) / 255) ** 2).mean()), "ok", "", np.nan, np.nan, 1))
+        rows.append((name, "hr", 8, "consistency", float((((_box(hr) - lr) / 255) ** 2).mean()), "ok", "", np.nan, np.nan, 1))
     info: dict[str, Any] = {
         "format": FORMAT,
         "digest": "d" * 64,

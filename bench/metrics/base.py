@@ -1,22 +1,24 @@
-"""What a metric is. One file a family beside this one; ``facesr.bench.registry`` finds them by name."""
+"""What a metric is. One file per family beside this one; ``facesr.bench.registry`` finds them by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from facesr.bench.faces import U8, Batch
-
-MetricStatus = Literal["no_face", "failed", "weights_missing", "skipped"]
+from facesr.bench.faces import U8, Batch, Face
+from facesr.bench.results.status import Status
 
 
 @dataclass(frozen=True)
 class NoScore:
     """A cell without a value: why, in one sentence."""
 
-    status: MetricStatus
+    status: Status | str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class Metric:
     version: ClassVar[int] = 1
     """Raise it when the same images would get another number."""
     needs_lr: ClassVar[bool] = False
+    """``batch.lr`` is read."""
+    share: ClassVar[bool] = False
+    """The value of one image is 1 or 0 and the mean is a share: its interval is Wilson's."""
+    scores_unconverged: ClassVar[bool] = False
+    """An image whose search did not converge is scored like any other (its miss is what this metric measures)."""
+    from_protocol: ClassVar[Mapping[str, str]] = {}
+    """Conventions that are the protocol's own values unless set: ``{"kernel": "degradation.kernel"}``."""
 
     @property
     def weights(self) -> dict[str, str]:
@@ -62,24 +71,28 @@ class Metric:
         return None
 
     def reference(self, batch: Batch) -> Any:
-        """What depends on HR (and LR) alone: computed once a batch and handed to ``score`` for every method."""
+        """What depends on HR (and LR) alone: computed once per batch and handed to ``score`` for every method."""
         return None
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
-        """One value a face for ``sr`` (N, H, W, 3), uint8 RGB, the same size and order as ``batch.hr``."""
+        """One value per face for ``sr`` (N, H, W, 3), uint8 RGB, the same size and order as ``batch.hr``."""
         raise NotImplementedError
 
 
 class SetMetric(Metric):
-    """A score of all images of a method together (FID, KID, retrieval): features a batch, one comparison at the end.
+    """A score of all images of a method together (FID, KID, retrieval): features per batch, one comparison at the end.
 
-    The run keeps the features of every image (small arrays), so memory grows only with them. ``reference`` gives HR's features.
+    The run keeps the features of every image (small arrays), so memory grows only with them.
     """
 
-    def features(self, sr: U8, batch: Batch) -> Sequence[Any]:
-        """One feature array (or ``NoScore``) a face."""
+    def hr_features(self, batch: Batch, reference: Any) -> Sequence[Any]:
+        """One feature array (or ``NoScore``) per HR face; ``reference`` is what ``reference(batch)`` gave."""
+        return list(reference)
+
+    def features(self, sr: U8, batch: Batch, reference: Any) -> Sequence[Any]:
+        """One feature array (or ``NoScore``) per SR face; ``reference`` is what ``reference(batch)`` gave."""
         raise NotImplementedError
 
-    def compare(self, sr: Sequence[Any], hr: Sequence[Any], batch_faces: Sequence[Any]) -> SetScore | NoScore:
-        """The set's score from the features of the faces that have both; ``batch_faces`` are the ``Face`` objects in that order."""
+    def compare(self, sr: Sequence[Any], hr: Sequence[Any], faces: Sequence[Face]) -> SetScore | NoScore:
+        """The set's score from the features of the faces that have both, ``faces`` in the same order."""
         raise NotImplementedError

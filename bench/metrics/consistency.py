@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class Consistency(Metric):
     """
 
     name, label, digits, higher_is_better, needs_lr = "consistency", "ε", 6, False, True
+    scores_unconverged = True
+    from_protocol: ClassVar[Mapping[str, str]] = {"kernel": "degradation.kernel", "epsilon": "consistency.epsilon"}
     source = "PULSE (Menon 2020), loss L2"
 
     def __init__(self, *, kernel: str = "bicubic-matlab", epsilon: float = 1e-3) -> None:
@@ -52,7 +54,7 @@ def _lr(batch: Batch) -> U8:
 class ConsistencyPass(Consistency):
     """Share of images with ε within the protocol's limit; 1 or 0 for one image."""
 
-    name, label, higher_is_better, digits = "consistency-pass", "ε pass", True, 3
+    name, label, higher_is_better, digits, share = "consistency-pass", "ε pass", True, 3, True
 
     def __init__(self, *, kernel: str = "bicubic-matlab", epsilon: float = 1e-3) -> None:
         super().__init__(kernel=kernel, epsilon=epsilon)

@@ -18,7 +18,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
 from facesr.bench.metrics.embedders import embedder
-from facesr.bench.metrics.identity import Recogniser
+from facesr.bench.metrics.identity import HrFaces, Recogniser
 from facesr.bench.metrics.network import device, exactly, parts
 from facesr.bench.onnxnet import F32
 
@@ -84,7 +84,7 @@ class _Distribution(SetMetric):
     higher_is_better, range = False, (0.0, float("inf"))
     kernel: ClassVar[bool]
 
-    def compare(self, sr: Sequence[Any], hr: Sequence[Any], batch_faces: Sequence[Face]) -> SetScore | NoScore:
+    def compare(self, sr: Sequence[Any], hr: Sequence[Any], faces: Sequence[Face]) -> SetScore | NoScore:
         try:
             if self.kernel:
                 value, low, high = kernel_distance(np.stack(sr), np.stack(hr))
@@ -119,9 +119,9 @@ class _Inception(_Distribution):
         return {"inception": sha256(find("inception-fid"))}
 
     def reference(self, batch: Batch) -> Sequence[Any]:
-        return self.features(batch.hr, batch)
+        return self.features(batch.hr, batch, None)
 
-    def features(self, sr: U8, batch: Batch) -> Sequence[Any]:
+    def features(self, sr: U8, batch: Batch, reference: Any) -> Sequence[Any]:
         import torch
 
         from facesr.bench.weights import find
@@ -158,7 +158,6 @@ class _FaceDistribution(_Distribution):
 
     def __init__(self, network: str = "sface", *, weights: str = "") -> None:
         self.recogniser = Recogniser(embedder(network, weights))
-        self._points: tuple[U8, Any] | None = None
         kind = "kernel" if self.kernel else "Frechet"
         self.name = f"{'kd' if self.kernel else 'fd'}-{self.recogniser.suffix}"
         self.label = f"{'KD' if self.kernel else 'FD'} ({self.recogniser.network.label})"
@@ -170,16 +169,14 @@ class _FaceDistribution(_Distribution):
     def weights(self) -> dict[str, str]:
         return self.recogniser.weights
 
-    def reference(self, batch: Batch) -> Sequence[Any]:
-        faces = self.recogniser.hr(batch)
-        self._points = (batch.hr, faces.points)
-        return [p if isinstance(p, NoScore) else v for p, v in zip(faces.points, faces.vectors, strict=True)]
+    def reference(self, batch: Batch) -> HrFaces:
+        return self.recogniser.hr(batch)
 
-    def features(self, sr: U8, batch: Batch) -> Sequence[Any]:
-        if self._points is None or self._points[0] is not batch.hr:
-            self.reference(batch)
-        assert self._points is not None
-        return self.recogniser.sr(sr, batch, self._points[1])
+    def hr_features(self, batch: Batch, reference: HrFaces) -> Sequence[Any]:
+        return [p if isinstance(p, NoScore) else v for p, v in zip(reference.points, reference.vectors, strict=True)]
+
+    def features(self, sr: U8, batch: Batch, reference: HrFaces) -> Sequence[Any]:
+        return self.recogniser.sr(sr, batch, reference.points)
 
 
 class FaceFrechet(_FaceDistribution):

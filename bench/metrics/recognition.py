@@ -179,27 +179,23 @@ class _Recognition(SetMetric):
         self.name = f"{self.kind}-{self.recogniser.suffix}" + (f"[{where}]" if where else "")
         self.label = f"{self.title} ({self.recogniser.network.label}{f', {where}' if where else ''})"
         self.conventions = f"{self.footnote}; {self.recogniser.conventions}"
-        self._known: tuple[U8, HrFaces] | None = None
 
     @property
     def weights(self) -> dict[str, str]:
         return self.recogniser.weights
 
-    def reference(self, batch: Batch) -> Sequence[Any]:
-        faces = self._hr(batch)
-        return [p if np.isnan(v).any() else v for p, v in zip(faces.points, faces.vectors, strict=True)]
+    def reference(self, batch: Batch) -> HrFaces:
+        return self.recogniser.hr(batch)
 
-    def features(self, sr: U8, batch: Batch) -> Sequence[Any]:
-        return self.recogniser.sr(sr, batch, self._hr(batch).points)
+    def hr_features(self, batch: Batch, reference: HrFaces) -> Sequence[Any]:
+        return [p if np.isnan(v).any() else v for p, v in zip(reference.points, reference.vectors, strict=True)]
 
-    def _hr(self, batch: Batch) -> HrFaces:
-        if self._known is None or self._known[0] is not batch.hr:
-            self._known = (batch.hr, self.recogniser.hr(batch))
-        return self._known[1]
+    def features(self, sr: U8, batch: Batch, reference: HrFaces) -> Sequence[Any]:
+        return self.recogniser.sr(sr, batch, reference.points)
 
-    def compare(self, sr: Sequence[Any], hr: Sequence[Any], batch_faces: Sequence[Face]) -> SetScore | NoScore:
-        persons = [face.attributes.get("person") or face.name for face in batch_faces]
-        among = np.array([self.where is None or face.attributes.get(self.where[0]) == self.where[1] for face in batch_faces])
+    def compare(self, sr: Sequence[Any], hr: Sequence[Any], faces: Sequence[Face]) -> SetScore | NoScore:
+        persons = [face.attributes.get("person") or face.name for face in faces]
+        among = np.array([self.where is None or face.attributes.get(self.where[0]) == self.where[1] for face in faces])
         if not among.any():
             return NoScore("skipped", f"no face has {'='.join(self.where or ())}")
         try:

@@ -1,232 +1,197 @@
 """A run: a grid of cells (image x method x metric), resumable, that never drops one.
 
 ``start`` does what is due and nothing else: stopping at any moment and starting again gives the same images and scores as never
-stopping. The folder is described in ``facesr.bench.results``.
+stopping. The folder is described in ``facesr.bench.results``. Computing (``restoring``, ``scoring``) knows nothing of the folder; what is
+due and what is written (``lr``, ``restorer``, ``scorer``) computes nothing.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from facesr.bench.data.dataset import Dataset, find, from_folder
+from filelock import FileLock, Timeout
+
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging.files import write_whole
-from facesr.bench.protocol import MetricSpec, Protocol
-from facesr.bench.registry import MethodSpec, code_digest, parse_value
-from facesr.bench.results import COLUMNS, FORMAT, Run, load
+from facesr.bench.registry import MethodSpec, installed
+from facesr.bench.results import FORMAT, CallInfo, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, load
+from facesr.bench.results.cells import Cells
+from facesr.bench.results.run import score_rows
+from facesr.bench.results.table import write_scores
 from facesr.bench.run.environment import environment
-from facesr.bench.run.measure import Measurer
-from facesr.bench.run.plan import Plan, make_metrics
-from facesr.bench.run.restore import Progress, Restorer, make_lr
-from facesr.bench.run.store import Store, locked
+from facesr.bench.run.lr import Progress, make_lr
+from facesr.bench.run.plan import Plan, make_plan
+from facesr.bench.run.restorer import Restorer
+from facesr.bench.run.restoring import RestoreResult, RestoreTask
+from facesr.bench.run.scorer import Scorer
+from facesr.bench.run.scoring import ScoreResult, ScoreTask
+from facesr.bench.run.workers import Here, Workers
 
-__all__ = ["Plan", "Progress", "plan", "start"]
+__all__ = ["Plan", "Progress", "make_plan", "start"]
 
 
-def plan(
-    protocol: Protocol,
-    methods: Sequence[MethodSpec],
-    out: Path | str,
-    *,
-    data: str | None = None,
-    metrics: Sequence[str] = (),
-    limit: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-) -> Plan:
-    """Check a request as a whole before any work starts.
+def start(plan: Plan, progress: Progress = lambda what, done, total: None, workers: Workers | None = None) -> Run:
+    """Do what is due in the run folder and return the finished run.
 
-    ``data``: a folder in place of the protocol's data set. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
+    Methods of earlier calls stay in it. Those that are installed are brought up to date too; of others (a user's file, a folder, a
+    program) the images that are there are kept and scored, but nothing is imported or run unless this call names it.
     """
-    found = _faces(protocol, data)
-    note = found.note
-    if data is not None:
-        protocol = protocol.with_data(f"folder:{found.name}")
-    if limit is not None:
-        if limit < 1:
-            raise FaceSRError(f"--limit {limit}: give at least one face")
-        found = Dataset(found.name, found.faces[:limit], found.total, found.note)
-    if not methods:
-        raise FaceSRError("no methods: name some with --methods, as in --methods bicubic,nearest")
-    specs = tuple(protocol.metrics) if not metrics else tuple(_metric_spec(text, protocol) for text in metrics)
-    if metrics:
-        protocol = replace(protocol, metrics=specs)
-    return Plan(protocol, found, tuple(methods), make_metrics(protocol, specs), Path(out), seed, device, note)
+    workers = workers or Here()
+    with locked(plan.out):
+        previous = _previous(plan)
+        plan = _with_earlier_methods(plan, previous)
+        started = _now()
+        with Cells(plan.out, write=True) as cells:
+            restorers = [Restorer(plan, cells, spec, scale) for spec in plan.methods for scale in plan.scales]
+            info = _info(plan, restorers)
+            _write_info(plan, replace(info, state="running"), previous, started)
+            try:
+                _restore_and_score(plan, cells, restorers, workers, progress)
+            except BaseException:
+                workers.close()
+                raise
+            write_scores(plan.out, score_rows(info, cells))
+        _write_info(plan, info, previous, started)
+    return load(plan.out)
 
 
-def _faces(protocol: Protocol, data: str | None) -> Dataset:
-    return from_folder(Path(data)) if data is not None else find(protocol.data.dataset, protocol.data.split, protocol.data.size)
+def _restore_and_score(plan: Plan, cells: Cells, restorers: list[Restorer], workers: Workers, progress: Progress) -> None:
+    needs_lr = any(m.metric.needs_lr for m in plan.metrics) or any(r.facts.needs_lr for r in restorers)
+    lr = make_lr(plan, cells, progress) if needs_lr else {}
+    owners = {(r.spec.label, r.scale): r for r in restorers}
+    due = {r.spec.label: 0 for r in restorers}
+    done = dict(due)
+
+    def all_tasks() -> Iterator[RestoreTask]:
+        for restorer in restorers:
+            tasks = list(restorer.tasks(lr))
+            due[restorer.spec.label] += sum(t.faces for t in tasks)
+            yield from tasks
+
+    for task, result in workers.do(all_tasks()):
+        assert isinstance(task, RestoreTask)
+        assert isinstance(result, RestoreResult)
+        owner = owners[task.spec.label, task.scale]
+        owner.accept(result)
+        done[task.title] += task.faces
+        progress(task.title, done[task.title], due[task.title])
+    for restorer in restorers:
+        _log(plan, restorer.traces)
+    scorer = Scorer(plan, cells, lr)
+    total, scored = len(scorer.faces), 0
+    for task, result in workers.do(scorer.tasks()):
+        assert isinstance(task, ScoreTask)
+        assert isinstance(result, ScoreResult)
+        scorer.accept(task, result)
+        scored += task.faces
+        progress(task.title, scored, total)
+    scorer.finish()
+    _log(plan, scorer.traces)
 
 
-def _metric_spec(text: str, protocol: Protocol) -> MetricSpec:
-    """``psnr`` (with the protocol's conventions, if it names it) or ``psnr?border=4``."""
-    name, _, query = text.partition("?")
-    known: dict[str, Any] = next((dict(m.conventions) for m in protocol.metrics if m.name == name), {})
-    for part in filter(None, query.split("&")):
-        key, _, value = part.partition("=")
-        known[key] = parse_value(value)
-    return MetricSpec(name, known)
+def _log(plan: Plan, traces: list[str]) -> None:
+    """Append tracebacks of errors in methods and metrics to ``run.log``."""
+    file = plan.out / "run.log"
+    if traces and not file.is_symlink():
+        with file.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.writelines(f"{_now()} {text.rstrip()}\n\n" for text in traces)
 
 
-def start(request: Plan, progress: Progress = lambda what, done, total: None) -> Run:
-    """Do what is due in the run folder and return the finished run."""
-    with locked(request.out):
-        previous = _previous(request)
-        request = _with_earlier_methods(request, previous)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        store = Store(request.out / "cells.sqlite")
-        try:
-            changed = store.db.total_changes
-            lr: dict[tuple[int, str], str] = {}
-            scales = request.protocol.degradation.scale
-            restorers = [Restorer(request, store, spec, scale, lr) for spec in request.methods for scale in scales]
-            for restorer in restorers:
-                restorer.check()  # before run.json names a method that cannot be made: a later run would ask for it again
-            _write_info(request, store, previous, started, "running")
-            needs_lr = any(m.metric.needs_lr for m in request.metrics) or any(
-                not m.target.startswith("facesr.methods.folder:") for m in request.methods
-            )
-            if needs_lr:
-                lr.update(make_lr(request, store, progress))
-            while restorers:
-                restorers.pop(0).run(progress)  # and let its network go
-            Measurer(request, store, lr).run(progress)
-            scores = request.out / "scores.parquet"
-            if (
-                store.db.total_changes != changed
-                or not scores.is_file()
-                or previous is None
-                or previous.methods != [m.label for m in request.methods]
-            ):
-                _write_scores(request, store)
-            _write_info(request, store, previous, started, "finished")
-        finally:
-            store.close()
-    return load(request.out)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _previous(request: Plan) -> Run | None:
-    if not (request.out / "run.json").is_file():
+def _previous(plan: Plan) -> Run | None:
+    if not (plan.out / "run.json").is_file():
         return None
     try:
-        run = load(request.out)
+        run = load(plan.out)
     except FaceSRError:
         return None  # half-written by an older version or another program: run.json is rewritten, cells are checked one by one
-    if run.digest != request.digest:
+    if run.digest != plan.digest:
         raise FaceSRError(
-            f"{request.out} holds a run of {run.info.get('title', 'another protocol')} (digest {run.digest[:12]}, this one {request.digest[:12]}): "
+            f"{plan.out} holds a run of {run.info.title or 'another protocol'} (digest {run.digest[:12]}, this one {plan.digest[:12]}): "
             "protocol, metrics or faces differ; choose another --out"
         )
     return run
 
 
-def _with_earlier_methods(request: Plan, previous: Run | None) -> Plan:
-    """Methods of earlier calls stay in the run; one that is asked for again may have new parameters."""
+def _with_earlier_methods(plan: Plan, previous: Run | None) -> Plan:
+    """Methods of earlier calls, in their order; one that is asked for again may have new parameters. See ``start``."""
     if previous is None:
-        return request
-    asked = {m.label: m for m in request.methods}
-    kept = []
-    for old in previous.info["methods"]:
-        label = str(old["label"])
-        kept.append(asked.pop(label) if label in asked else MethodSpec(label, old["target"], old["params"]))
-    return replace(request, methods=(*kept, *asked.values()))
+        return plan
+    asked = {m.label: m for m in plan.methods}
+    known = set(installed("facesr.methods").values())
+    again: list[MethodSpec] = []
+    kept: list[MethodInfo] = []
+    for old in previous.info.methods:
+        if old.label in asked:
+            again.append(asked.pop(old.label))
+        elif old.target in known:
+            again.append(MethodSpec(old.label, old.target, old.params))
+        else:
+            kept.append(old)
+    labels = (*previous.methods, *asked)
+    return replace(plan, methods=(*again, *asked.values()), kept=tuple(kept), labels=labels)
 
 
-def _write_info(request: Plan, store: Store, previous: Run | None, started: str, state: str) -> None:
-    """``run.json``; rewritten only when something in it other than times changed."""
-    known = {
-        label: (weights, terms, cite)
-        for label, weights, terms, cite in store.rows("SELECT label, weights, terms, cite FROM method")
-    }
-    methods: list[dict[str, Any]] = []
-    for spec in request.methods:
-        weights, terms, cite = known.get(spec.label, ("{}", "", ""))
-        methods.append(
-            {
-                "label": spec.label, "target": spec.target, "params": dict(spec.params), "code": code_digest(spec.target)[:16],
-                "weights": json.loads(weights), "terms": terms, "cite": cite,
-            }
-        )  # fmt: skip
-    data = request.data
-    info = {
-        "format": FORMAT,
-        "title": f"{request.protocol.name}@{request.protocol.version}",
-        "state": state,
-        "protocol": request.protocol.as_dict(),
-        "digest": request.digest,
-        "data": {"name": data.name, "faces": len(data.faces), "total": data.total, "note": request.note},
-        "scales": list(request.protocol.degradation.scale),
-        "seed": request.seed,
-        "methods": methods,
-        "metrics": {m.name: _metric_info(m) for m in request.metrics},
-        "environment": environment(request.device),
-        "faces": [
-            {"name": f.name, "path": str(f.path), "sha256": f.sha256, "attributes": dict(f.attributes), "landmarks": f.landmarks}
+def _info(plan: Plan, restorers: list[Restorer]) -> RunInfo:
+    """``run.json`` of a finished run, methods of earlier calls first."""
+    data = plan.data
+    methods = {m.label: m for m in plan.kept} | {r.spec.label: r.info for r in reversed(restorers)}
+    return RunInfo(
+        format=FORMAT,
+        title=f"{plan.protocol.name}@{plan.protocol.version}",
+        state="finished",
+        protocol=plan.protocol.as_dict(),
+        digest=plan.digest,
+        data=DataInfo(name=data.name, faces=len(data.faces), total=data.total, note=data.note),
+        scales=plan.scales,
+        seed=plan.seed,
+        methods=tuple(methods[label] for label in plan.labels),
+        metrics={m.name: m.info for m in plan.metrics},
+        environment=environment(plan.device),
+        faces=tuple(
+            FaceInfo(
+                name=f.name, path=_seen_from(plan.out, f.path), sha256=f.sha256, attributes=f.attributes, landmarks=f.landmarks
+            )
             for f in data.faces
-        ],
-    }
-    old = dict(previous.info) if previous else {}
-    history = old.pop("calls", [])
-    plain = json.loads(json.dumps(info))
-    if state == "finished" and old == plain:
-        return  # nothing but the clock moved
-    if state == "running" and old and {**old, "state": "running"} == plain:
-        return
-    call = {"started": started, "finished": datetime.now(UTC).isoformat(timespec="seconds") if state == "finished" else None}
-    write_whole(request.out / "run.json", json.dumps({**plain, "calls": [*history, call]}, indent=1))
+        ),
+    )
 
 
-def _metric_info(metric_plan: Any) -> dict[str, Any]:
-    metric = metric_plan.metric
+def _seen_from(folder: Path, file: Path) -> str:
+    """A file's path from the run folder, so that both can move together; absolute where there is none (another drive)."""
     try:
-        weights = {} if metric_plan.missing else metric.weights
-    except FaceSRError:
-        weights = {}
-    low, high = metric.range
-    return {
-        "label": metric.label or metric.name,
-        "higher_is_better": metric.higher_is_better,
-        "unit": metric.unit,
-        "digits": metric.digits,
-        "range": [low, None if high == float("inf") else high],
-        "conventions": metric.conventions,
-        "source": metric.source,
-        "weights": weights,
-        "of_set": metric_plan.of_set,
-    }
+        return Path(os.path.relpath(file, folder.resolve())).as_posix()
+    except ValueError:
+        return str(file)
 
 
-def _write_scores(request: Plan, store: Store) -> None:
-    """``scores.parquet`` from the store, in a fixed order."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _write_info(plan: Plan, info: RunInfo, previous: Run | None, started: str) -> None:
+    """Write ``run.json``, unless nothing in it but the clock would be different."""
+    old = previous.info if previous else None
+    if old and old.state == "finished" and asdict(replace(old, calls=())) == asdict(replace(info, state="finished")):
+        return
+    call = CallInfo(started=started, finished=_now() if info.state == "finished" else None)
+    write_whole(plan.out / "run.json", replace(info, calls=(*(old.calls if old else ()), call)).as_json())
 
-    order = {m.label: i for i, m in enumerate(request.methods)}
-    metrics = {m.name: i for i, m in enumerate(request.metrics)}
-    names = {f.name for f in request.data.faces} | {"*"}
-    query = """SELECT s.image, s.method, s.scale, s.metric, s.value, s.status, s.reason, s.low, s.high, s.n, r.seconds FROM score s
-        LEFT JOIN restored r ON r.method = s.method AND r.scale = s.scale AND r.image = s.image ORDER BY s.scale, s.method, s.metric, s.image"""
-    rows = [r for r in store.rows(query) if r[1] in order and r[3] in metrics and r[0] in names]
-    rows.sort(key=lambda r: (r[2], order[r[1]], metrics[r[3]]))
-    kinds = {
-        "scale": pa.int32(),
-        "value": pa.float64(),
-        "low": pa.float64(),
-        "high": pa.float64(),
-        "n": pa.int32(),
-        "seconds": pa.float64(),
-    }
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(COLUMNS)
-    arrays = []
-    for name, column in zip(COLUMNS, columns, strict=True):
-        if name in ("value", "low", "high", "seconds"):
-            column = tuple(float("nan") if v is None else v for v in column)
-        arrays.append(pa.array(column, kinds.get(name, pa.string())))
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(dict(zip(COLUMNS, arrays, strict=True))), sink)
-    write_whole(request.out / "scores.parquet", sink.getvalue().to_pybytes())
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder; a second run into it gets one sentence. The lock ends with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / ".lock").is_symlink():
+            raise FaceSRError(f"{folder / '.lock'} is a link: remove it")
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise FaceSRError(f"{folder} is in use by another facesr run: wait for it, or choose another --out") from None
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise FaceSRError(f"{folder}: cannot be written ({error.strerror})") from None

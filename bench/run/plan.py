@@ -1,38 +1,37 @@
-"""What a run is asked to do, and the keys that say whether a cell is still good."""
+"""What a run is asked to do: checked as a whole before any work starts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from facesr.bench.data.dataset import Dataset
+from facesr.bench.code import code_digest
+from facesr.bench.data.dataset import Dataset, find, from_folder
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Face
 from facesr.bench.metrics.base import Metric, SetMetric
 from facesr.bench.protocol import MetricSpec, Protocol
-from facesr.bench.registry import MethodSpec, build_metric, code_digest
+from facesr.bench.registry import MethodSpec, build_metric, metric_target, parse_value
+from facesr.bench.results import MethodInfo, MetricInfo
+from facesr.bench.run.keys import content, contents, digest
 from facesr.bench.weights import with_fetch
-
-WHOLE_SET = "*"
-"""The image name of a score of the whole set."""
-
-
-def digest(*parts: Any) -> str:
-    """sha256 of values, as a short key (128 bits)."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class MetricPlan:
-    """A metric of the run, or the reason why it cannot score."""
+    """A metric of the run: how a worker makes it (name and conventions), the key of its code, conventions and weights.
+
+    ``missing``: the reason where it cannot score because a weight file is not here.
+    """
 
     metric: Metric
+    spec: MetricSpec
     key: str
+    weights: Mapping[str, str]
     missing: str = ""
 
     @property
@@ -45,10 +44,24 @@ class MetricPlan:
         """Whether it scores the set as a whole."""
         return isinstance(self.metric, SetMetric)
 
+    @property
+    def info(self) -> MetricInfo:
+        """What ``run.json`` says of it."""
+        metric = self.metric
+        low, high = metric.range
+        return MetricInfo(
+            label=metric.label or metric.name, higher_is_better=metric.higher_is_better, unit=metric.unit, digits=metric.digits,
+            range=(_finite(low), _finite(high)), conventions=metric.conventions, source=metric.source, weights=dict(self.weights),
+            of_set=self.of_set, share=metric.share,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a run needs to know; made before any work starts."""
+    """Everything a run needs to know. ``kept``: methods of an earlier call whose images stay as they are (see ``start``).
+
+    ``labels``: of all methods whose images are scored, in the order of the tables.
+    """
 
     protocol: Protocol
     data: Dataset
@@ -57,8 +70,8 @@ class Plan:
     out: Path
     seed: int = 0
     device: str = "cpu"
-    note: str = ""
-    stamps: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[MethodInfo, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -66,10 +79,19 @@ class Plan:
         faces = [(f.name, f.sha256) for f in self.data.faces]
         return hashlib.sha256(json.dumps([self.protocol.digest, faces]).encode()).hexdigest()
 
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """The protocol's downscaling factors."""
+        return self.protocol.degradation.scale
+
+    @property
+    def size(self) -> int:
+        """Side of HR and SR in pixels."""
+        return self.protocol.data.size
+
     def folder(self, kind: str, scale: int) -> Path:
-        """``lr`` or ``sr/<label>``, with a sub-folder a scale where the protocol has several."""
-        several = len(self.protocol.degradation.scale) > 1
-        return self.out / kind / f"x{scale}" if several else self.out / kind
+        """``lr`` or ``sr/<label>``, with a sub-folder per scale where the protocol has several."""
+        return self.out / kind / f"x{scale}" if len(self.scales) > 1 else self.out / kind
 
     def degradation_key(self, face: Face, scale: int) -> str:
         """What an LR image depends on."""
@@ -77,52 +99,74 @@ class Plan:
         return digest("lr", face.sha256, d.kernel, d.quantize, scale, data.size, data.reduce)
 
 
-def stamp(spec: MethodSpec) -> str:
-    """What a method's identity depends on, found without importing it: code, parameters, and the weight files that lie about."""
-    files = []
-    for value in spec.params.values():
-        path = Path(value) if isinstance(value, str) and value else None
-        if path is not None and path.is_file():
-            files.append((value, path.stat().st_size, path.stat().st_mtime_ns))
-    return digest(
-        spec.target, code_digest(spec.target), sorted(spec.params.items(), key=str), files, list(_weight_files(spec.target))
-    )
+def make_plan(
+    protocol: Protocol,
+    methods: Sequence[MethodSpec],
+    out: Path | str,
+    *,
+    data: str | None = None,
+    metrics: Sequence[str] = (),
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Plan:
+    """Check a request as a whole before any work starts.
+
+    ``data``: a folder in place of the protocol's data set. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
+    """
+    found = from_folder(Path(data)) if data is not None else find(protocol.data.dataset, protocol.data.split, protocol.data.size)
+    if data is not None:
+        protocol = protocol.with_data(f"folder:{found.name}")
+    if limit is not None:
+        if limit < 1:
+            raise FaceSRError(f"--limit {limit}: give at least one face")
+        found = Dataset(found.name, found.faces[:limit], found.total, found.note)
+    if not methods:
+        raise FaceSRError("no methods: name some with --methods, as in --methods bicubic,nearest")
+    specs = tuple(protocol.metrics) if not metrics else tuple(_metric_spec(text, protocol) for text in metrics)
+    if metrics:
+        protocol = replace(protocol, metrics=specs)
+    labels = tuple(m.label for m in methods)
+    return Plan(protocol, found, tuple(methods), make_metrics(protocol, specs), Path(out), seed, device, labels=labels)
 
 
-def _weight_files(target: str) -> Iterator[tuple[str, int, int]]:
-    root = Path(__file__).parents[2]
-    folders = [Path(p) for p in os.environ.get("FACESR_WEIGHTS", "").split(os.pathsep) if p]
-    folders.append(Path(os.environ.get("FACESR_CACHE", Path.home() / ".cache/facesr")) / "weights")
-    module = target.rpartition(":")[0]
-    if not module.endswith(".py"):
-        folders.append(root.parent.joinpath(*module.split(".")[:3]) / "weights")
-        folders.append(root / "methods/generators/weights")
-    for folder in folders:
-        for place, _, names in os.walk(folder):
-            for name in sorted(names):
-                facts = (Path(place) / name).stat()
-                yield str(Path(place) / name), facts.st_size, facts.st_mtime_ns
+def _metric_spec(text: str, protocol: Protocol) -> MetricSpec:
+    """``psnr`` (with the protocol's conventions, if it names it) or ``psnr?border=4``."""
+    name, _, query = text.partition("?")
+    known: dict[str, Any] = next((dict(m.conventions) for m in protocol.metrics if m.name == name), {})
+    for part in filter(None, query.split("&")):
+        key, _, value = part.partition("=")
+        known[key] = parse_value(value)
+    return MetricSpec(name, known)
 
 
 def make_metrics(protocol: Protocol, specs: Sequence[MetricSpec]) -> tuple[MetricPlan, ...]:
     """Build the metrics with the protocol's conventions; missing weights are kept as the reason of their cells."""
     plans, problems = [], []
     for spec in specs:
-        conventions = dict(spec.conventions)
-        if spec.name.startswith("consistency"):
-            conventions = {"kernel": protocol.degradation.kernel, "epsilon": protocol.consistency.epsilon, **conventions}
         try:
-            metric = build_metric(spec.name, conventions)
+            plans.append(_metric_plan(protocol, spec))
         except FaceSRError as error:
             problems.append(str(error))
-            continue
-        try:
-            weights, missing = with_fetch(lambda metric=metric: metric.weights), ""  # type: ignore[misc]
-        except WeightsMissing as error:
-            weights, missing = {}, str(error)
-        plans.append(
-            MetricPlan(metric, digest("metric", metric.name, metric.version, metric.conventions, conventions, weights), missing)
-        )
     if problems:
         raise FaceSRError("; ".join(problems))
     return tuple(plans)
+
+
+def _metric_plan(protocol: Protocol, spec: MetricSpec) -> MetricPlan:
+    plain = protocol.as_dict()
+    values = {f"{room}.{key}": value for room in ("data", "degradation", "consistency") for key, value in plain[room].items()}
+    metric = build_metric(spec.name, spec.conventions, values)
+    from_protocol = {name: values[place] for name, place in metric.from_protocol.items()}
+    spec = MetricSpec(spec.name, {**from_protocol, **spec.conventions})
+    try:
+        weights, missing = with_fetch(lambda: metric.weights), ""
+    except WeightsMissing as error:
+        weights, missing = {}, str(error)
+    code = code_digest(metric_target(spec.name))
+    key = digest("metric", code, metric.name, metric.version, metric.conventions, content(spec.conventions), contents(weights))
+    return MetricPlan(metric, spec, key, weights, missing)
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) != float("inf") else None

@@ -32,7 +32,7 @@ def choose(run: Run, wanted: Sequence[str], epsilon: float | None, error: Callab
             continue
         far = set[str]()
         if condition != "hr" and epsilon is not None:
-            errors = {str(face["name"]): error(str(face["name"]), condition) for face in run.faces}
+            errors = {face.name: error(face.name, condition) for face in run.faces}
             there = {name: value for name, value in errors.items() if value is not None}
             far = {name for name, value in there.items() if value > epsilon}
             if len(far) > TOLERATED * len(there):

@@ -181,7 +181,7 @@ def _choose_faces(run: Run, choice: Choice, drawing: Drawing, scale: int, seed: 
 
     Faces that a condition has outside ε are not drawn.
     """
-    names = [str(f["name"]) for f in run.faces]
+    names = [f.name for f in run.faces]
     lacking = {n: [c for c in choice.conditions if not _source(run, c, n, scale).is_file()] for n in names}
     wanted = drawing.face_names
     if wanted:

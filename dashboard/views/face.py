@@ -10,12 +10,12 @@ import numpy as np
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.results import Run
 from facesr.dashboard import shell
 from facesr.dashboard.images import face_url
 from facesr.dashboard.scene import CONTROL, Scene, scale_control
 from facesr.dashboard.viewer import Picture, viewer
 from facesr.reports import maps
-from facesr.reports.live import LiveRun
 from facesr.reports.neighbours import neighbours, possible
 from facesr.reports.one_face import face_scores
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 ZOOMS = (0, 4, 6, 8, 12, 16)
 
 
-def run_of(scores: Scores, face: str = "") -> LiveRun:
+def run_of(scores: Scores, face: str = "") -> Run:
     """The run that holds a face's LR and HR."""
-    runs = [r for r in scores.runs if isinstance(r, LiveRun)]
-    return next((r for r in runs if not face or any(f["name"] == face for f in r.faces)), runs[0])
+    runs = scores.runs
+    return next((r for r in runs if not face or any(f.name == face for f in r.faces)), runs[0])
 
 
 def show(scene: Scene, face: str, order: Sequence[str]) -> None:
@@ -70,7 +70,7 @@ def images(scores: Scores, face: str, scale: int) -> list[Picture]:
     for method in scores.methods:
         owner, label = scores.owner[method]
         if owner.sr_path(label, face, scale).is_file():
-            found.append(Picture(method, face_url(owner, "sr", face, scale, label), f"{face}, {method}"))  # type: ignore[arg-type]
+            found.append(Picture(method, face_url(owner, "sr", face, scale, label), f"{face}, {method}"))
     return [*found, Picture("HR", face_url(run, "hr", face, scale), f"{face}, HR")]
 
 
@@ -103,7 +103,7 @@ def _maps(scores: Scores, face: str, scale: int) -> None:
         if not run.sr_path(label, face, scale).is_file():
             continue
         for kind, words in (("difference", "difference from HR"), ("residual", "D(SR) minus LR")):
-            url = face_url(run, kind, face, scale, label)  # type: ignore[arg-type]
+            url = face_url(run, kind, face, scale, label)
             rows[kind].append(Picture(method, url, f"{face}, {method}: {words}"))
     if not rows["difference"]:
         st.info("No method has an image of this face yet.")

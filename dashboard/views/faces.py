@@ -147,7 +147,7 @@ def strip(
         run, label = scores.owner[method]
         shown = run.sr_path(label, face, scale).is_file()
         alt = f"{face}, {method}" + (f", {scores.column(metric).label} {words}" if words else "")
-        parts.append(_tile(method, face_url(run, "sr", face, scale, label) if shown else "", alt, words, mark))  # type: ignore[arg-type]
+        parts.append(_tile(method, face_url(run, "sr", face, scale, label) if shown else "", alt, words, mark))
     parts.append(_tile("HR", face_url(one_face.run_of(scores, face), "hr", face, scale), f"{face}, HR", ""))
     return f'<div class="facesr-strip">{"".join(parts)}</div>'
 

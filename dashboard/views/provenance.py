@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.results import Run
 from facesr.dashboard import shell
 from facesr.dashboard.scene import Scene
 from facesr.reports import notes
-from facesr.reports.live import LiveRun
 from facesr.reports.verify import as_json, verify
 
 
 def page(scene: Scene) -> None:
     """Draw it."""
     st.title("Provenance")
-    runs = [r for r in scene.whole.runs if isinstance(r, LiveRun)]
+    runs = list(scene.whole.runs)
     names = {r.path.name: r for r in runs}
     run = runs[0] if len(runs) == 1 else names[str(st.selectbox("Run", list(names), key="which", bind="query-params"))]
     _verify(run)
     shell.facts([("digest of protocol and data", run.digest), *notes.entries(run.protocol, ("study",))], "Protocol")
     shell.facts(_run_facts(run), "Run")
-    shell.facts([(str(m["label"]), _line(m, ("label",))) for m in run.info["methods"]], "Methods and weights")
-    shell.facts([(name, _line(fact, ())) for name, fact in run.metrics.items()], "Metrics")
-    shell.facts(notes.entries(run.info.get("environment") or {}), "Machine and packages")
+    shell.facts([(m.label, _line(asdict(m), ("label",))) for m in run.info.methods], "Methods and weights")
+    shell.facts([(name, _line(asdict(fact), ())) for name, fact in run.metrics.items()], "Metrics")
+    shell.facts(notes.entries(run.info.environment), "Machine and packages")
     _files(run)
 
 
@@ -33,27 +34,26 @@ def _line(fact: dict[str, Any], leave_out: tuple[str, ...]) -> str:
     return "; ".join(f"{k}: {v}" for k, v in notes.entries(fact, leave_out) if v not in ("", "None"))
 
 
-def _run_facts(run: LiveRun) -> list[tuple[str, str]]:
-    calls = run.info.get("calls") or []
-    times = [(f"call {i}", f"{c.get('started')} to {c.get('finished') or 'not finished'}") for i, c in enumerate(calls, start=1)]
-    data = notes.entries(run.info.get("data") or {})
-    state = [("folder", str(run.path)), ("state", str(run.info.get("state", "?"))), ("seed", str(run.info.get("seed", "?")))]
+def _run_facts(run: Run) -> list[tuple[str, str]]:
+    times = [(f"call {i}", f"{c.started} to {c.finished or 'not finished'}") for i, c in enumerate(run.info.calls, start=1)]
+    data = notes.entries(asdict(run.info.data))
+    state = [("folder", str(run.path)), ("state", run.info.state), ("seed", str(run.info.seed))]
     return [*state, *((f"data.{k}", v) for k, v in data if v), *times]
 
 
-def _files(run: LiveRun) -> None:
+def _files(run: Run) -> None:
     import pandas as pd
 
     faces = run.faces
     with st.expander(f"Files: {len(faces):,} HR faces with the sha256 of each"):
-        frame = pd.DataFrame([(f["name"], str(f["path"]), f.get("sha256", "")) for f in faces], columns=["face", "file", "sha256"])
+        frame = pd.DataFrame([(f.name, f.path, f.sha256) for f in faces], columns=["face", "file", "sha256"])
         st.dataframe(frame, hide_index=True, width="stretch", alt="Faces measured, their files and sha256")
         st.download_button(
             "CSV", lambda: frame.to_csv(index=False), "faces.csv", "text/csv", on_click="ignore", icon=":material/download:"
         )
 
 
-def _verify(run: LiveRun) -> None:
+def _verify(run: Run) -> None:
     st.caption("Hash every HR, LR, SR and weight file again, and compare with what was noted when it was measured.")
     if not st.button("Verify all files", icon=":material/verified:", type="primary"):
         return

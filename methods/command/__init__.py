@@ -67,6 +67,8 @@ class Command(Method):
     nothing it started outlives the call. Files that ``command`` names, Python modules beside a script, and ``files`` are part of the cache key.
     """
 
+    fixed_batch = False
+
     def __init__(self, *, path: str, size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(size=size, scale=scale, seed=seed, device=device)
         self.path = Path(path)

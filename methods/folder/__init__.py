@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,7 @@ class Folder(Method):
     """Images from a folder, paired with the faces by file name (``000123.png`` is face 000123), larger squares reduced by ``reduce``."""
 
     batch_size = 32
+    needs_lr, fixed_batch = False, False
 
     def __init__(
         self, *, path: str, reduce: str = "box", size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu"
@@ -78,14 +80,15 @@ class Folder(Method):
         if reduce not in KERNELS:
             raise FaceSRError(f"folder {path}: no filter {reduce!r} for larger images: {suggest(reduce, KERNELS)}")
         self.path, self.reduce = Path(path), reduce
-        self.files: dict[str, Path] = {}
 
-    def load(self) -> None:
-        """Read the folder's listing (``path/x8`` where such a sub-folder exists)."""
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The folder's images by stem (of ``path/x8`` where such a sub-folder exists)."""
         inner = self.path / f"x{self.scale}"
-        self.files = index_folder(inner if inner.is_dir() else self.path)
-        if not self.files:
+        files = index_folder(inner if inner.is_dir() else self.path)
+        if not files:
             raise FaceSRError(f"{self.path} holds no images")
+        return files
 
     def inputs(self, name: str) -> Sequence[Path]:
         """The face's file."""

@@ -80,7 +80,7 @@ def _tiles(scores: Scores, face: str, scale: int, metric: str | None) -> list[_T
         made.append(
             tile if value is None or column is None or tile.image is None else _scored(tile, value[method], how, column.key, scores)
         )
-    owners = [r for r in scores.runs if any(f["name"] == face for f in r.faces)]
+    owners = [r for r in scores.runs if any(f.name == face for f in r.faces)]
     return [*made, _read(owners[0].hr_path(face), "HR not there")]
 
 

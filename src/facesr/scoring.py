@@ -78,7 +78,7 @@ def score_images(metric: Metric, sr: U8, hr: U8, lr: U8 | None = None) -> Sequen
         return metric.score(sr, batch, reference)
     both = [
         (a, b, face)
-        for a, b, face in zip(metric.features(sr, batch), reference, batch.faces, strict=True)
+        for a, b, face in zip(metric.features(sr, batch, reference), metric.hr_features(batch, reference), batch.faces, strict=True)
         if not isinstance(a, NoScore) and not isinstance(b, NoScore)
     ]
     found = metric.compare([t[0] for t in both], [t[1] for t in both], [t[2] for t in both])
@@ -142,7 +142,7 @@ def score(
     for batch, images, broken in source.chunks():
         for name, m in made.items():
             if isinstance(m, SetMetric):
-                kept[name] += zip(m.features(images, batch), m.reference(batch), batch.faces, strict=True) if len(batch) else ()
+                kept[name] += _features(m, images, batch) if len(batch) else []
                 continue
             rows[name] += [(image, name, np.nan, "failed", why) for image, why in broken.items()]
             rows[name] += [(face.name, name, *_cell(v)) for face, v in zip(batch.faces, _values(m, images, batch), strict=True)]
@@ -185,6 +185,11 @@ def _values(metric: Metric, sr: U8, batch: Batch) -> Sequence[float | NoScore]:
 
 def _part(batch: Batch, i: int) -> Batch:
     return Batch(batch.faces[i : i + 1], batch.hr[i : i + 1], None if batch.lr is None else batch.lr[i : i + 1])
+
+
+def _features(metric: SetMetric, sr: U8, batch: Batch) -> list[tuple[Any, Any, Face]]:
+    reference = metric.reference(batch)
+    return list(zip(metric.features(sr, batch, reference), metric.hr_features(batch, reference), batch.faces, strict=True))
 
 
 def _whole_set(metric: SetMetric, kept: list[tuple[Any, Any, Face]]) -> tuple[float, str, str]:

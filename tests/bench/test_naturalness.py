@@ -165,7 +165,8 @@ def test_kernel_intervals_cover_zero_for_equal_distributions() -> None:
 
 def run(metric: Any, sr: np.ndarray, hr: np.ndarray) -> SetScore | NoScore:
     faces = batch(hr)
-    return metric.compare(metric.features(sr, faces), metric.reference(faces), faces.faces)  # type: ignore[no-any-return]
+    hr = metric.reference(faces)
+    return metric.compare(metric.features(sr, faces, hr), metric.hr_features(faces, hr), faces.faces)  # type: ignore[no-any-return]
 
 
 def test_inception_is_torch_fidelitys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_inception_is_torch_fidelitys(monkeypatch: pytest.MonkeyPatch, tmp_path:
     torch.save(blank.state_dict(), tmp_path / "weights-inception.pth")
     monkeypatch.setattr("facesr.bench.weights.find", lambda name: tmp_path / "weights-inception.pth")
     hr = np.stack([blobs(40, 40, s) for s in range(4)])
-    features = KID().features(hr, batch(hr))
+    features = KID().features(hr, batch(hr), None)
     with torch.inference_mode():
         known = blank(torch.from_numpy(hr).permute(0, 3, 1, 2))[0].numpy()
     assert np.abs(np.stack(features) - known).max() < 1e-4 * max(1.0, np.abs(known).max())

@@ -158,7 +158,8 @@ def made(n: int) -> Batch:
 
 
 def run(metric: Any, sr: np.ndarray, batch: Batch) -> SetScore | NoScore:
-    return metric.compare(metric.features(sr, batch), metric.reference(batch), batch.faces)  # type: ignore[no-any-return]
+    hr = metric.reference(batch)
+    return metric.compare(metric.features(sr, batch, hr), metric.hr_features(batch, hr), batch.faces)  # type: ignore[no-any-return]
 
 
 def test_as_set_metrics() -> None:

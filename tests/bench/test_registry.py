@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from facesr.bench.code import code_digest
 from facesr.bench.errors import FaceSRError
 from facesr.bench.method import Method
-from facesr.bench.registry import build_metric, code_digest, load_class, method_specs, parse_value
+from facesr.bench.registry import build_metric, load_class, method_specs, parse_value
 
 MAE = '''
 import numpy as np

@@ -20,7 +20,7 @@ from facesr.bench import protocol, registry
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import image_size, read_rgb, resize8, write_png
 from facesr.bench.results import COLUMNS, Run, load
-from facesr.bench.run import plan, start
+from facesr.bench.run import make_plan, start
 from helpers import TINY, faces, picture
 
 COUNTING = '''
@@ -51,7 +51,7 @@ def world(tmp_path: Path) -> Path:
 def _go(world: Path, *methods: str, settings: tuple[str, ...] = (), out: str = "run", text: str = TINY, **more: object) -> Run:
     specs = registry.method_specs(methods or ["bicubic"], settings)
     return start(
-        plan(
+        make_plan(
             protocol.parse(text, metrics=registry.installed("facesr.metrics")),
             specs,
             world / out,
@@ -68,7 +68,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 
 def _scores(run: Run) -> list[tuple[object, ...]]:
-    frame = run.scores().drop(columns="seconds")
+    frame = run.scores()
     return [tuple(None if v != v else v for v in row) for row in frame.itertuples(index=False)]
 
 
@@ -85,7 +85,7 @@ def test_every_cell_is_a_row(world: Path) -> None:
     assert (frame.status == "ok").all()
     assert np.isfinite(frame.value).all()
     assert run.methods == ["bicubic", "nearest"]
-    assert run.info["state"] == "finished"
+    assert run.info.state == "finished"
     lr = read_rgb(run.lr_path("002", 8))
     assert np.array_equal(lr, resize8(picture(2), 8, "bicubic-matlab"))
     assert image_size(run.sr_path("bicubic", "002", 8)) == (64, 64)
@@ -101,7 +101,7 @@ def test_warm_run_calls_and_decodes_nothing(world: Path, monkeypatch: pytest.Mon
     def never(*args: object) -> None:
         raise AssertionError("decoded in a warm run")
 
-    for module in ("facesr.bench.run.restore.read_rgb", "facesr.bench.run.measure.read_rgb", "facesr.bench.run.measure.read_hr"):
+    for module in ("facesr.bench.run.lr.read_rgb", "facesr.bench.run.restorer.read_rgb", "facesr.bench.run.scoring.read_bytes"):
         monkeypatch.setattr(module, never)
     again = _go(world, method, settings=settings)
     assert _scores(again) == before
@@ -201,7 +201,7 @@ def test_a_bad_face_does_not_take_its_batch(world: Path) -> None:
     }
     assert psnr.reason["001"] == "RuntimeError: CUDA out of memory long trace"
     assert "NaN" in psnr.reason["002"]
-    assert "expected (1, 3, 64, 64)" in psnr.reason["003"]
+    assert "expected (8, 3, 64, 64)" in psnr.reason["003"]
     assert np.isfinite(psnr.value["004"])  # the kept image's value stays in its row
     consistency = frame[frame.metric == "consistency"].set_index("image")
     assert consistency.status["004"] == "ok"
@@ -315,11 +315,11 @@ def test_larger_hr_is_reduced_by_the_protocol(world: Path) -> None:
 
 
 def test_two_runs_into_one_folder(world: Path) -> None:
-    from facesr.bench.run.store import locked
+    from facesr.bench.run import locked
 
     with locked(world / "run"), pytest.raises(FaceSRError, match="in use by another facesr run"):
         _go(world)
-    assert _go(world).info["state"] == "finished"
+    assert _go(world).info.state == "finished"
 
 
 def test_read_only_output(world: Path) -> None:
@@ -401,7 +401,7 @@ def test_a_broken_run_json_is_told(tmp_path: Path) -> None:
     with pytest.raises(FaceSRError, match="not a run"):
         load(tmp_path)
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(FaceSRError, match="cannot be read"):
+    with pytest.raises(FaceSRError, match=r"not valid JSON.*call the run again to rewrite it"):
         load(tmp_path)
     (tmp_path / "run.json").write_text('{"format": 99}')
     with pytest.raises(FaceSRError, match="layout version 99"):
@@ -412,7 +412,7 @@ def test_limit_and_metric_choice(world: Path) -> None:
     run = _go(world, "bicubic", metrics=["psnr?border=4", "ssim-y"], limit=2)
     assert len(run.faces) == 2
     assert set(run.metrics) == {"psnr", "ssim-y"}
-    assert "border 4" in run.metrics["psnr"]["conventions"]
+    assert "border 4" in run.metrics["psnr"].conventions
     with pytest.raises(FaceSRError, match="--limit 0"):
         _go(world, limit=0, out="x")
 

@@ -109,7 +109,7 @@ def test_images_outside_epsilon(tmp_path: Path) -> None:
 def test_conditions_nobody_named_are_those_within_epsilon(tmp_path: Path) -> None:
     """psp, outside ε on 3 of 4 and more faces, is left out with the count; in another run psp's one face outside is not drawn."""
     run = fake_run(tmp_path / "run", scores=False)
-    names = [str(face["name"]) for face in run.faces]
+    names = [face.name for face in run.faces]
     wrong = encode_png(np.full((64, 64, 3), 128, np.uint8))
     for name in names[:3]:
         (tmp_path / f"run/sr/psp/{name}.png").write_bytes(wrong)

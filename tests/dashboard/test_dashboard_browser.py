@@ -144,7 +144,7 @@ def test_images_are_the_files_byte_for_byte(page: Any, server: Dashboard, world:
     page.goto(f"{server.url}/faces?{one(world)}")
     settled(page)
     run = open_runs([world / "runs/one"]).runs[0]
-    face = run.faces[0]["name"]
+    face = run.faces[0].name
     images = page.locator(f".facesr-strip img[alt^='{face}']")
     images.first.scroll_into_view_if_needed()
     kinds = {"LR": run.lr_path(face, 8), "bicubic": run.sr_path("bicubic", face, 8), "HR": run.hr_path(face)}

@@ -19,6 +19,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb
 from facesr.bench.imaging.files import read_bytes
 from facesr.bench.metrics.consistency import Consistency
+from facesr.bench.results import progress
 from facesr.bench.study.simulate import simulate
 from facesr.dashboard.images import face_png, figure_url, find_run
 from facesr.dashboard.memo import Memo, memo
@@ -26,7 +27,6 @@ from facesr.dashboard.sources import catalogue, open_run, run_key
 from facesr.dashboard.viewer import place
 from facesr.dashboard.warm import warm
 from facesr.reports import maps
-from facesr.reports.live import live, progress
 from facesr.reports.one_face import face_scores
 from facesr.reports.scores import open_runs
 from facesr.reports.served import attribute_table, duel_by
@@ -132,12 +132,12 @@ def test_runs_of_one_digest_meet(runs: Path, copy: Path) -> None:
 
 BROKEN = {
     "no run.json": (lambda f: (f / "run.json").unlink(), "no run.json"),
-    "cut off": (lambda f: (f / "run.json").write_text('{"format": 1, "dig'), "cannot be read"),
-    "a list": (lambda f: (f / "run.json").write_text("[]"), "not a run"),
+    "cut off": (lambda f: (f / "run.json").write_text('{"format": 2, "dig'), "not valid JSON"),
+    "a list": (lambda f: (f / "run.json").write_text("[]"), "call the run again"),
     "old version": (lambda f: _change(f, format=0), "layout version 0"),
     "no methods": (lambda f: _change(f, methods=[]), "is empty"),
     "no faces": (lambda f: _change(f, faces=[]), "is empty"),
-    "keys missing": (lambda f: (f / "run.json").write_text('{"format": 1}'), "not a run"),
+    "keys missing": (lambda f: (f / "run.json").write_text('{"format": 2}'), "is missing"),
     "broken scores": (lambda f: (f / "scores.parquet").write_bytes(b"PAR1"), "cannot be read"),
     "nothing measured": (lambda f: [(f / n).unlink() for n in ("scores.parquet", "cells.sqlite")], "neither scores.parquet nor"),
 }
@@ -169,7 +169,7 @@ def test_a_run_in_progress_shows_what_there_is(opened: Open, copy: Path) -> None
         db.execute("DELETE FROM score WHERE method = 'nearest'")
         db.execute("DELETE FROM restored WHERE method = 'nearest' AND image > 'demo-30'")
         left = db.execute("SELECT count(*) FROM restored").fetchone()[0]
-    found = progress(live(open_run(copy)))
+    found = progress(open_run(copy))
     assert (found.restored, found.images, found.scored, found.scores) == (left, 16, 32, 64)
     assert "in progress" in str(opened(copy).get("progress")[0].proto)
     scores = catalogue([copy]).groups[0].scores()
@@ -215,7 +215,7 @@ def test_a_paired_comparison_shows_its_own_table(opened: Open, tmp_path: Path) -
 def test_pictures_are_the_files_and_names_cannot_leave_the_run(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACESR_RUNS", str(runs))
     run = find_run(run_key(runs / "one"))
-    face = str(run.faces[0]["name"])
+    face = str(run.faces[0].name)
     assert face_png(run, "sr", face, 8, "bicubic") == run.sr_path("bicubic", face, 8).read_bytes()
     assert face_png(run, "lr", face, 8, "") == run.lr_path(face, 8).read_bytes()
     for kind, name, scale, method in [
@@ -237,9 +237,9 @@ def test_the_routes_answer_with_etags_under_a_proxys_path(runs: Path, monkeypatc
     monkeypatch.setenv("FACESR_RUNS", str(runs))
     run = open_run(runs / "one")
     client = TestClient(Starlette(routes=routes("some/path")))
-    url = face_url(run, "hr", str(run.faces[0]["name"]), 8)
+    url = face_url(run, "hr", str(run.faces[0].name), 8)
     found = client.get(f"/some/path/{url}")
-    assert found.content == run.hr_path(str(run.faces[0]["name"])).read_bytes()
+    assert found.content == run.hr_path(str(run.faces[0].name)).read_bytes()
     assert found.headers["content-type"] == "image/png"
     assert found.headers["x-content-type-options"] == "nosniff"
     assert client.get(f"/some/path/{url}", headers={"If-None-Match": found.headers["etag"]}).status_code == 304
@@ -250,7 +250,7 @@ def test_the_routes_answer_with_etags_under_a_proxys_path(runs: Path, monkeypatc
 
 def test_the_residual_map_is_what_consistency_measures(runs: Path) -> None:
     run = open_run(runs / "one")
-    face = str(run.faces[0]["name"])
+    face = str(run.faces[0].name)
     sr, lr = read_rgb(run.sr_path("nearest", face, 8)), read_rgb(run.lr_path(face, 8))
     measured = Consistency().distances(sr[None], lr[None])[0]
     assert np.square(maps.residual(sr, lr, "bicubic-matlab") / 255).mean() == pytest.approx(measured, rel=1e-12)
@@ -304,7 +304,7 @@ def test_groups_are_compared_on_their_own_faces(runs: Path) -> None:
 def test_verify_finds_what_was_touched(runs: Path, copy: Path) -> None:
     assert verify(open_run(runs / "one")).clean
     run = open_run(copy)
-    face, other = (str(f["name"]) for f in run.faces[:2])
+    face, other = (f.name for f in run.faces[:2])
     file = run.sr_path("bicubic", face, 8)
     file.write_bytes(file.read_bytes() + b" ")
     run.lr_path(other, 8).unlink()

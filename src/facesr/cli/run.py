@@ -49,12 +49,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str]) -> int:
-    """Plan, run, and print one line a method."""
+    """Plan, run, and print one line per method."""
     from facesr.bench import protocol, registry
-    from facesr.bench.run import plan, start
+    from facesr.bench.run import make_plan, start
     from facesr.cli.progress import Bar
 
-    request = plan(
+    request = make_plan(
         protocol.load(args.protocol, registry.installed("facesr.metrics")),
         registry.method_specs(methods, settings),
         args.out,
@@ -66,23 +66,8 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
     )
     with Bar() as bar:
         run = start(request, bar)
-    failures = summary(run.path)
-    print(f"{run.info['title']}: {len(run.faces)} of {run.info['data']['total']} faces, {len(run.methods)} methods -> {run.path}")
-    for line in failures:
+    print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
+    for line in run.failures():
         print(f"  {line}")
     print(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 0
-
-
-def summary(folder: object) -> list[str]:
-    """What did not end well, a line for each method, metric and status."""
-    import sqlite3
-    from pathlib import Path
-
-    query = """SELECT method, metric, status, COUNT(*), MIN(reason) FROM score WHERE status NOT IN ('ok', 'skipped')
-        GROUP BY method, status, CASE WHEN status IN ('missing', 'not_converged') THEN '' ELSE metric END ORDER BY method, status"""
-    lines = []
-    with sqlite3.connect(Path(str(folder)) / "cells.sqlite") as db:
-        for method, metric, status, count, reason in db.execute(query):
-            lines.append(f"{method}: {count} cells {status} ({metric}): {reason}")
-    return lines

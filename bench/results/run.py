@@ -1,0 +1,192 @@
+"""A run folder, finished or growing, as reports, studies and the dashboard read it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesr.bench.data.dataset import prepared_folder
+from facesr.bench.errors import FaceSRError
+from facesr.bench.results.cells import FILE as CELLS
+from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
+from facesr.bench.results.info import FaceInfo, MetricInfo, RunInfo, read_info
+from facesr.bench.results.names import WHOLE_SET
+from facesr.bench.results.status import SERVED, Status
+from facesr.bench.results.table import COLUMNS, FILE, Rows, read_scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. ``load`` opens one."""
+
+    path: Path
+    info: RunInfo
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """The protocol as stored, ``data``, ``degradation`` and so on as nested dicts."""
+        return self.info.protocol
+
+    @property
+    def digest(self) -> str:
+        """sha256 over what matters of protocol and data; results of two digests never meet in one table."""
+        return self.info.digest
+
+    @property
+    def methods(self) -> list[str]:
+        """Labels of the methods, in the order asked for."""
+        return [m.label for m in self.info.methods]
+
+    @property
+    def metrics(self) -> Mapping[str, MetricInfo]:
+        """The metrics by name, in the order asked for."""
+        return self.info.metrics
+
+    @property
+    def faces(self) -> tuple[FaceInfo, ...]:
+        """The faces, in order of name."""
+        return self.info.faces
+
+    @property
+    def scales(self) -> list[int]:
+        """The protocol's downscaling factors."""
+        return list(self.info.scales)
+
+    @property
+    def running(self) -> bool:
+        """Whether the last call into this folder has not ended well (yet)."""
+        return self.info.state == "running"
+
+    def scores(self) -> pd.DataFrame:
+        """The long table of a finished run; of one that is running, the rows there are so far. Columns: ``COLUMNS``."""
+        if (self.path / FILE).is_file() and not (self.running and (self.path / CELLS).is_file()):
+            return read_scores(self.path / FILE)
+        import pandas as pd
+
+        with Cells(self.path) as cells:
+            frame = pd.DataFrame(score_rows(self.info, cells), columns=list(COLUMNS))
+        return frame.astype({"value": float, "low": float, "high": float, "reason": str})
+
+    def times(self) -> pd.DataFrame:
+        """Seconds per face: columns method, scale, image, status, seconds (the batch's time shared evenly; NaN where unknown)."""
+        import pandas as pd
+
+        with Cells(self.path) as cells:
+            rows = [(c.method, c.scale, c.image, c.status, c.seconds) for c in _known(self.info, cells, SrCell)]
+        return pd.DataFrame(rows, columns=["method", "scale", "image", "status", "seconds"]).astype({"seconds": float})
+
+    def failures(self) -> list[str]:
+        """What did not end well, a line for each method, metric and status, with one of the reasons."""
+        found: dict[tuple[str, str, str], tuple[int, str, str]] = {}
+        with Cells(self.path) as cells:
+            for cell in _known(self.info, cells, ScoreCell):
+                if cell.status not in (Status.OK, Status.SKIPPED):
+                    whole_image = cell.status in (Status.MISSING, Status.NOT_CONVERGED)
+                    place = (cell.method, cell.status, "" if whole_image else cell.metric)
+                    count, metric, reason = found.get(place, (0, cell.metric, cell.reason))
+                    found[place] = (count + 1, metric, min(reason, cell.reason))
+        return [f"{m}: {n} cells {status} ({metric}): {why}" for (m, status, _), (n, metric, why) in sorted(found.items())]
+
+    def hashes(self) -> Iterator[tuple[str, Path, str]]:
+        """LR and SR images with the sha256 they had when they were measured: what it is, where it lies, sha256."""
+        if not (self.path / CELLS).is_file():
+            return
+        with Cells(self.path) as cells:
+            for lr in cells.rows(LrCell):
+                yield f"LR {lr.image} ×{lr.scale}", self.lr_path(lr.image, lr.scale), lr.sha256
+            for sr in _known(self.info, cells, SrCell):
+                if sr.status in SERVED:
+                    yield f"SR {sr.method} {sr.image} ×{sr.scale}", self.sr_path(sr.method, sr.image, sr.scale), sr.sha256
+
+    def lr_path(self, face: str, scale: int) -> Path:
+        """The LR image of a face."""
+        return self.path / "lr" / self._scale(scale) / f"{face}.png"
+
+    def sr_path(self, method: str, face: str, scale: int) -> Path:
+        """The SR image of a face by a method."""
+        return self.path / "sr" / method / self._scale(scale) / f"{face}.png"
+
+    def _scale(self, scale: int) -> str:
+        return f"x{scale}" if len(self.scales) > 1 else ""
+
+    def hr_path(self, face: str) -> Path:
+        """The HR image of a face, as measured (the prepared file): the place noted, else found again by its sha256 in the data set."""
+        known = self._by_name.get(face)
+        if known is None:
+            raise FaceSRError(f"{self.path} has no face {face!r}")
+        places = list(self._hr_places(known))
+        there = [p for p in places if p.is_file()]
+        return next((p for p in there if _is(p, known.sha256)), (there or places)[0])
+
+    @cached_property
+    def _by_name(self) -> dict[str, FaceInfo]:
+        return {f.name: f for f in self.faces}
+
+    def _hr_places(self, face: FaceInfo) -> Iterator[Path]:
+        noted = Path(face.path or f"{face.name}.png")
+        yield self.path / noted
+        data = dict(self.protocol.get("data") or {})
+        dataset, size = str(data.get("dataset", "")), int(data.get("size", 0) or 0)
+        for folder in (self.path / "hr", prepared_folder(dataset, size) / "images", Path(dataset.removeprefix("folder:"))):
+            yield folder / noted.name
+
+
+def _is(path: Path, sha256: str) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+
+def _known(info: RunInfo, cells: Cells, kind: Any) -> Iterator[Any]:
+    """Cells of the methods, metrics and faces that the run is of: the store keeps those of earlier requests too."""
+    methods, faces = {m.label for m in info.methods}, {f.name for f in info.faces} | {WHOLE_SET}
+    for row in cells.rows(kind):
+        if row.method in methods and row.image in faces and (kind is not ScoreCell or row.metric in info.metrics):
+            yield row
+
+
+def score_rows(info: RunInfo, cells: Cells) -> Rows:
+    """The rows of the long table in their fixed order: by scale, method, metric (both as asked for), face."""
+    method = {m.label: i for i, m in enumerate(info.methods)}
+    metric = {name: i for i, name in enumerate(info.metrics)}
+    rows = [
+        (c.image, c.method, c.scale, c.metric, c.value, c.status, c.reason, c.low, c.high, c.n)
+        for c in _known(info, cells, ScoreCell)
+    ]
+    return sorted(rows, key=lambda r: (r[2], method[r[1]], metric[r[3]], r[0]))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Cells done and due: images restored, and scores of them."""
+
+    restored: int
+    images: int
+    scored: int
+    scores: int
+
+    @property
+    def share(self) -> float:
+        """Of the whole work, between 0 and 1; both halves count alike."""
+        return (self.restored / max(self.images, 1) + self.scored / max(self.scores, 1)) / 2
+
+
+def progress(run: Run) -> Progress:
+    """How far a run has come, from its cells."""
+    columns = len(run.methods) * len(run.scales)
+    images = len(run.faces) * columns
+    sets = sum(m.of_set for m in run.metrics.values())
+    due = images * (len(run.metrics) - sets) + sets * columns
+    with Cells(run.path) as cells:
+        return Progress(min(cells.count(SrCell), images), images, min(cells.count(ScoreCell), due), due)
+
+
+def load(path: Path | str) -> Run:
+    """Open a run folder; one that is none, is damaged, or has another layout version gives one sentence."""
+    return Run(Path(path), read_info(Path(path)))

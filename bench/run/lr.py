@@ -1,0 +1,98 @@
+"""HR to LR: the protocol's degradation, done once and kept in ``lr/``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from facesr.bench.data.dataset import sha256
+from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import U8, Face
+from facesr.bench.imaging.files import read_bytes, read_rgb, write_png
+from facesr.bench.imaging.resample import resize8
+from facesr.bench.results.cells import Cells, LrCell
+from facesr.bench.run.plan import Plan
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage, how much is done, how much there is."""
+T = TypeVar("T")
+CHUNK = 16
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Consecutive slices."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def fit_hr(image: U8, size: int, reduce: str, name: str) -> U8:
+    """An HR image (H, W, 3) at the protocol's size, reduced by its filter where it is larger; ``name`` is for messages."""
+    height, width, _ = image.shape
+    if height != width:
+        raise FaceSRError(f"{name}: {width} x {height} pixels is not square: align faces first with 'facesr data prepare'")
+    if height < size:
+        raise FaceSRError(
+            f"{name}: {width} x {height} pixels is smaller than the protocol's {size}; enlarging HR would be cheating"
+        )
+    return resize8(image, size, reduce)
+
+
+def decode_hr(data: bytes, size: int, reduce: str, name: str) -> U8:
+    """As ``fit_hr``, from a file's bytes."""
+    return fit_hr(read_bytes(data, name), size, reduce, name)
+
+
+def pixels_digest(image: U8) -> str:
+    """sha256 of an image's shape and pixels: the same however its file was compressed."""
+    return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+def make_lr(plan: Plan, cells: Cells, progress: Progress) -> dict[tuple[int, str], str]:
+    """Write the LR images that are due; returns the digest of each one's pixels by (scale, face)."""
+    have = {(c.scale, c.image): c for c in cells.rows(LrCell)}
+    good: dict[tuple[int, str], str] = {}
+    due: list[Face] = []
+    for face in plan.data.faces:
+        for scale in plan.scales:
+            known = have.get((scale, face.name))
+            file = plan.folder("lr", scale) / f"{face.name}.png"
+            if known and known.key == plan.degradation_key(face, scale) and file.is_file() and sha256(file) == known.sha256:
+                good[scale, face.name] = known.pixels
+            elif not due or due[-1] is not face:
+                due.append(face)
+    for scale in plan.scales:
+        make_folder(plan.out, plan.folder("lr", scale))
+    done = 0
+    with ThreadPoolExecutor(4) as pool:
+        for part in chunks(due, CHUNK):
+            rows = [row for made in pool.map(lambda f: _lr_files(plan, f), part) for row in made]
+            cells.put(rows)
+            good |= {(row.scale, row.image): row.pixels for row in rows}
+            done += len(part)
+            progress("LR images", done, len(due))
+    return good
+
+
+def _lr_files(plan: Plan, face: Face) -> list[LrCell]:
+    hr = fit_hr(read_rgb(face.path), plan.size, plan.protocol.data.reduce, str(face.path))
+    made = []
+    for scale in plan.scales:
+        lr = resize8(hr, plan.size // scale, plan.protocol.degradation.kernel)
+        data = write_png(plan.folder("lr", scale) / f"{face.name}.png", lr)
+        known = hashlib.sha256(data).hexdigest()
+        made.append(LrCell(scale, face.name, plan.degradation_key(face, scale), known, pixels_digest(lr)))
+    return made
+
+
+def make_folder(out: Path, folder: Path) -> None:
+    """Make a folder of the run. One that leads out of the run through a link is refused: a run folder may come from a stranger."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        inside = folder.resolve().is_relative_to(out.resolve())
+    except OSError as error:
+        raise FaceSRError(f"{folder}: cannot be written ({error.strerror})") from None
+    if not inside:
+        raise FaceSRError(f"{folder} is a link that leads out of the run folder: remove the link")

@@ -1,0 +1,186 @@
+"""Computing scores, and nothing else: a task with the files' bytes goes in, values and features come out. Runs in any process.
+
+HR is decoded and embedded once for all methods of a task; every metric sees batches of one size (see ``BATCH``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.faces import U8, Batch, Face
+from facesr.bench.imaging.files import read_bytes
+from facesr.bench.metrics.base import Metric, NoScore, SetMetric
+from facesr.bench.protocol import MetricSpec
+from facesr.bench.registry import build_metric
+from facesr.bench.results import Status
+from facesr.bench.run.lr import decode_hr
+from facesr.bench.run.restoring import Setting, sentence, trace
+
+Column = tuple[str, int]
+"""A method's label and a scale."""
+
+
+def batch_size(size: int) -> int:
+    """Faces per scoring task: about 16 of 256 px in memory, and no other number: a short batch is filled with copies of its last face."""
+    return max(1, min(16, 16 * 256**2 // size**2))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A metric (``key``: of its code, conventions and weights), and the columns and faces (places in the task) it is to score.
+
+    For a metric of sets: the columns to embed.
+    """
+
+    key: str
+    spec: MetricSpec
+    columns: Mapping[Column, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """``hr``, ``lr`` and ``sr`` are the files' bytes, in the order of ``of`` (the faces); None where a face has no SR image."""
+
+    setting: Setting
+    of: tuple[Face, ...]
+    hr: tuple[bytes, ...]
+    lr: Mapping[int, tuple[bytes, ...]]
+    sr: Mapping[Column, tuple[bytes | None, ...]]
+    wanted: Mapping[str, Wanted]
+
+    title = "metrics"
+
+    @property
+    def faces(self) -> int:
+        """How many faces."""
+        return len(self.of)
+
+
+@dataclass
+class ScoreResult:
+    """``values``: for each metric and column, one per face. ``features``: of SR, and under the column ('', 0) of HR."""
+
+    values: dict[tuple[str, Column], list[float | NoScore]] = field(default_factory=dict)
+    features: dict[tuple[str, Column], list[Any]] = field(default_factory=dict)
+    traces: list[str] = field(default_factory=list)
+
+
+HR: Column = ("", 0)
+_made: dict[str, Metric] = {}
+
+
+def _metric(wanted: Wanted) -> Metric:
+    """The metric, made once per process."""
+    if wanted.key not in _made:
+        _made[wanted.key] = build_metric(wanted.spec.name, wanted.spec.conventions)
+    return _made[wanted.key]
+
+
+def score(task: ScoreTask) -> ScoreResult:
+    """Values and features of everything that a task wants; a fault of a metric is the ``NoScore`` of its cells."""
+    result = ScoreResult()
+    images = _Images(task)
+    for name, wanted in task.wanted.items():
+        try:
+            metric = _metric(wanted)
+        except Exception as error:  # somebody's metric may raise anything
+            lost = NoScore(Status.FAILED, sentence(error))
+            result.values |= {(name, column): [lost] * task.faces for column in wanted.columns}
+            result.features |= {(name, column): [lost] * task.faces for column in (*wanted.columns, HR)}
+            result.traces += trace(error, f"metric {name} cannot be made")
+            continue
+        if isinstance(metric, SetMetric):
+            _features(name, metric, wanted, images, result)
+        else:
+            _values(name, metric, wanted, images, result)
+    return result
+
+
+class _Images:
+    """The task's images, each decoded once, in batches of full size."""
+
+    def __init__(self, task: ScoreTask) -> None:
+        setting = task.setting
+        self.count, self.full = task.faces, max(task.faces, batch_size(setting.size))
+        self.task, self._sr, self._lr = task, dict[Column, U8](), dict[int, U8]()
+        self.faces = (*task.of, *([task.of[-1]] * (self.full - self.count)))
+        self.hr = self._whole([decode_hr(b, setting.size, setting.reduce, f.name) for b, f in zip(task.hr, task.of, strict=True)])
+
+    def _whole(self, images: Sequence[U8]) -> U8:
+        return np.stack([*images, *([images[-1]] * (self.full - self.count))])
+
+    def batch(self, metric: Metric, scale: int) -> Batch:
+        if not metric.needs_lr:
+            return Batch(self.faces, self.hr)
+        if scale not in self._lr:
+            self._lr[scale] = self._whole(
+                [read_bytes(b, f"LR of {f.name}") for b, f in zip(self.task.lr[scale], self.task.of, strict=True)]
+            )
+        return Batch(self.faces, self.hr, self._lr[scale])
+
+    def sr(self, column: Column) -> U8:
+        """SR images; where there is none HR stands in, so that batches stay whole, and its score is thrown away."""
+        if column not in self._sr:
+            self._sr[column] = self._whole([self._one(column, i) for i in range(self.count)])
+        return self._sr[column]
+
+    def _one(self, column: Column, i: int) -> U8:
+        data, name = self.task.sr[column][i], self.task.of[i].name
+        if data is None:
+            return np.asarray(self.hr[i])
+        image = read_bytes(data, f"{name} of {column[0]}")
+        if image.shape != self.hr[i].shape:
+            raise FaceSRError(f"{name} of {column[0]}: {image.shape[1]} x {image.shape[0]} pixels, expected {self.hr[i].shape[1]}")
+        return image
+
+
+def _values(name: str, metric: Metric, wanted: Wanted, images: _Images, result: ScoreResult) -> None:
+    references: dict[int, Any] = {}
+    for column in wanted.columns:
+        scale = column[1] if metric.needs_lr else 0
+        batch, sr = images.batch(metric, scale), images.sr(column)
+        try:
+            if scale not in references:
+                references[scale] = metric.reference(batch)
+            values = list(metric.score(sr, batch, references[scale]))
+            if len(values) != len(batch):
+                raise FaceSRError(f"{name} gave {len(values)} values for {len(batch)} images")
+        except Exception:  # one odd image must not cost the others their score: each alone, its batch filled with itself
+            values = [_alone(name, metric, sr, batch, i, result) for i in range(images.count)]
+        result.values[name, column] = values[: images.count]
+
+
+def _alone(name: str, metric: Metric, sr: U8, batch: Batch, i: int, result: ScoreResult) -> float | NoScore:
+    pick = [i] * len(batch)
+    one = Batch(tuple(batch.faces[j] for j in pick), batch.hr[pick], None if batch.lr is None else batch.lr[pick])
+    try:
+        return metric.score(sr[pick], one, metric.reference(one))[0]
+    except WeightsMissing as error:
+        return NoScore(Status.WEIGHTS_MISSING, str(error))
+    except Exception as error:  # as above
+        result.traces += trace(error, f"metric {name}, face {batch.faces[i].name}")
+        return NoScore(Status.FAILED, sentence(error))
+
+
+def _features(name: str, metric: SetMetric, wanted: Wanted, images: _Images, result: ScoreResult) -> None:
+    batch = images.batch(metric, next(iter(wanted.columns))[1])
+    try:
+        reference = metric.reference(batch)
+        result.features[name, HR] = list(metric.hr_features(batch, reference))[: images.count]
+    except Exception as error:  # as above
+        result.traces += trace(error, f"metric {name} of HR")
+        lost = NoScore(Status.FAILED, sentence(error))
+        result.features |= {(name, column): [lost] * images.count for column in (*wanted.columns, HR)}
+        return
+    for column in wanted.columns:
+        try:
+            features = list(metric.features(images.sr(column), batch, reference))[: images.count]
+        except Exception as error:  # as above
+            result.traces += trace(error, f"metric {name} of {column[0]}")
+            features = [NoScore(Status.FAILED, sentence(error))] * images.count
+        result.features[name, column] = features
