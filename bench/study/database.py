@@ -116,6 +116,22 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def trouble(error: BaseException) -> str:
+    """One sentence for an error of the database; '' for any other error."""
+    if not isinstance(error, SQLAlchemyError):
+        return ""
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
+    if "locked" in reason:
+        return f"the study's database is in use by another program ({reason}): try again"
+    damaged = ("malformed", "not a database", "no such", "disk I/O", "does not exist")
+    if any(word in reason for word in damaged):
+        return (
+            f"the study's database is damaged ({reason}): it was left as it is; put it back from a copy, or save what can be read with "
+            "'facesr study rescue'"
+        )
+    return f"the study's database gives an error ({reason}): check --database and that the server runs"
+
+
 def _revision(engine: Engine) -> str:
     """The revision the database is at; '' for an empty one."""
     with engine.connect() as connection:
@@ -143,5 +159,4 @@ def migrate(engine: Engine) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        raise FaceSRError(f"the study's database cannot be opened ({reason}): check --database and that the server runs") from None
+        raise FaceSRError(trouble(error)) from None

@@ -17,6 +17,7 @@ from facesr.bench.reading import read_json, read_text
 from facesr.bench.study import closing, imported, reading, wording
 from facesr.bench.study.database import private
 from facesr.bench.study.design import Design, from_json
+from facesr.bench.study.health import damage
 from facesr.bench.study.plan import Plan
 from facesr.bench.study.rules import violations
 from facesr.bench.study.stopping import level_now
@@ -110,8 +111,16 @@ class Study:
         from facesr.bench.study.database import connect, migrate
 
         _ = self.design
+        file = self.url.removeprefix("sqlite:///") if self.url.startswith("sqlite:///") else ""
+        if file and not Path(file).exists():
+            raise FaceSRError(f"{file} is missing, and with it the ratings: put it back from a copy")
         engine = connect(self.url)
         migrate(engine)
+        if wrong := damage(engine):
+            raise FaceSRError(
+                f"the database of {self.path} is damaged ({wrong}): it was left as it is; put it back from a copy, or save what can be read with "
+                f"'facesr study rescue {self.path} --out NEW'"
+            )
         with engine.connect() as connection:
             digest = connection.execute(select(tables.study.c.digest)).scalars().first()
         if digest is None:

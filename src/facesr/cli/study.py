@@ -15,6 +15,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from facesr.bench.errors import FaceSRError
+
 ACTS: dict[str, str] = {
     "create": "make a study from a run: order, images under opaque names, frozen design",
     "serve": "serve the rating page, and behind a login the watching page",
@@ -25,7 +27,13 @@ ACTS: dict[str, str] = {
     "replace": "put a new rater in the place of one who left",
     "exclude": "leave a rater out of the analysis, by a rule and with a reason",
     "delete-rater": "remove everything a rater left",
+    "returned": "free the place of a crowd worker who returned the submission",
+    "payments": "what to approve, reject and pay, as Prolific and MTurk import it; then erase the ids",
+    "code": "who was given a completion code",
     "status": "who is where, what is missing",
+    "close": "end the collection and freeze the sha256 of ratings and texts",
+    "rescue": "save what can be read of a damaged database into a new folder",
+    "preregister": "print the plan as a text for a preregistration",
     "simulate": "add simulated raters, for rehearsal",
     "power": "what difference a study of this size can find",
     "export": "CSV and Parquet with manifest and data dictionary",
@@ -33,6 +41,16 @@ ACTS: dict[str, str] = {
     "check": "find double, missing and impossible ratings",
     "analyse": "MOS, intervals and tests, once the stopping rule is met",
 }
+
+OTHERS = {
+    "payments": ("study_crowd", "payments"),
+    "code": ("study_crowd", "code"),
+    "returned": ("study_crowd", "returned"),
+    "close": ("study_plan", "close"),
+    "preregister": ("study_plan", "preregister"),
+    "rescue": ("study_plan", "rescue"),
+}
+"""Acts that are not in ``study_acts``: module and function."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +73,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "simulate",
         "export",
         "analyse",
+        "returned",
+        "payments",
+        "code",
+        "close",
+        "preregister",
+        "rescue",
     ):
         made[act].add_argument("study", type=Path, help="study folder")
         made[act].add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
-    for act in ("link", "pause", "resume", "replace", "exclude", "delete-rater"):
+    for act in ("link", "pause", "resume", "replace", "exclude", "delete-rater", "returned"):
         made[act].add_argument("rater", help="the rater's name, such as r007")
-    for act in ("pause", "replace"):
+    made["replace"].add_argument("--force", action="store_true", help="replace even a rater who has finished")
+    made["code"].add_argument("code", help="the code a worker shows")
+    _payments(made["payments"])
+    made["rescue"].add_argument("--out", type=Path, required=True, help="new study folder")
+    made["close"].add_argument("--reason", default="", help="needed before the stopping rule is met; reports print it")
+    p = made["preregister"]
+    p.add_argument("--difference", type=float, default=0.3, help="smallest MOS difference of interest, for the power (default 0.3)")
+    p.add_argument("--pilot", type=Path, metavar="STUDY", help="take the variance components from this study's ratings")
+    p.add_argument("--simulated", action="store_true", help="with --pilot: from its simulated raters")
+    for act in ("pause", "replace", "returned"):
         made[act].add_argument("--reason", default="", help="kept in the log")
     for act in ("invite", "link", "replace"):
         made[act].add_argument("--url", default="http://localhost:8501", help="address of the server, for the links")
@@ -99,6 +132,9 @@ def _create(p: argparse.ArgumentParser) -> None:
     size.add_argument("--images-per-rater", type=int, dest="faces_per_rater", help="each rater sees a balanced subset of the faces")
     size.add_argument("--faces", type=Path, help="text file with the names of the main set's faces, one a line")
     size.add_argument("--pairs-per-image", type=int, dest="pairs_per_face", help="paired comparison: pairs of a face a rater sees")
+    size.add_argument(
+        "--pairs", choices=("balanced", "adaptive"), help="paired comparison: all pairs alike, or those that tell most"
+    )
     size.add_argument("--ties", action="store_true", default=None, help="paired comparison: allow 'no difference'")
     size.add_argument("--scale-factor", type=int, help="which downscaling, where the run has several")
     items = p.add_argument_group("items")
@@ -121,6 +157,18 @@ def _create(p: argparse.ArgumentParser) -> None:
     entry.add_argument("--join", choices=("invited", "prolific", "mturk", "open"), help="who may take a place; default invited")
     entry.add_argument("--completion-url", help="where raters go at the end; {code} is filled in")
     entry.add_argument("--completion-code", help="one code for all (Prolific); default: a code of each rater's own")
+    entry.add_argument("--reserve-minutes", type=float, help="a crowd worker's place is kept so long without an answer; default 60")
+    entry.add_argument(
+        "--spares", type=int, help="so many finished workers, left out by the plan's rules, may be replaced; default 0"
+    )
+    entry.add_argument("--full-url", help="where workers go when all places are taken")
+    entry.add_argument("--screened-url", help="where workers go who may not take part")
+    entry.add_argument("--already-url", help="where workers go who took part in a study of --not-from")
+    entry.add_argument(
+        "--not-from", type=Path, nargs="+", dest="past", metavar="STUDY", help="workers of these studies may not take part"
+    )
+    entry.add_argument("--texts", type=Path, help="folder of own wording: en.toml, de.toml, ...; frozen with the study")
+    entry.add_argument("--languages", metavar="A,B,...", help="languages to offer; default all that have the whole wording")
     entry.add_argument("--contact", help="whom raters can ask, shown on the consent page")
     plan = p.add_argument_group("analysis plan")
     plan.add_argument("--analysis", type=Path, help="TOML file that replaces entries of the default plan")
@@ -140,6 +188,12 @@ def _serve(p: argparse.ArgumentParser) -> None:
     p.add_argument("--proxies", default="127.0.0.1", help="reverse proxies whose X-Forwarded headers are believed")
     p.add_argument("--no-dashboard", action="store_true", help="the rating page alone, without Streamlit")
     p.add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
+
+
+def _payments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--out", type=Path, help="folder for the platform's files; they hold ids, so only you can read them")
+    p.add_argument("--bonus", default="", metavar="AMOUNT|RATER=AMOUNT,...", help="for everyone approved, or for some")
+    p.add_argument("--settled", action="store_true", help="everything decided is paid: erase the ids")
 
 
 def _import(p: argparse.ArgumentParser) -> None:
@@ -189,5 +243,13 @@ def _power(p: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run an act; its module is imported only now."""
-    made: Any = importlib.import_module("facesr.cli.study_acts")
-    return int(made.ACTS[args.act](args))
+    module, function = OTHERS.get(args.act, ("study_acts", ""))
+    made: Any = importlib.import_module(f"facesr.cli.{module}")
+    try:
+        return int((getattr(made, function) if function else made.ACTS[args.act])(args))
+    except Exception as error:  # a database may fail at any statement: one sentence, wherever it was
+        from facesr.bench.study.database import trouble
+
+        if not (sentence := trouble(error)):
+            raise
+        raise FaceSRError(sentence) from None

@@ -22,6 +22,7 @@ OPTIONS = (
     *("method", "raters", "images", "faces_per_rater", "pairs_per_face", "ties", "scale_factor", "seed"),
     *("anchors", "repeats", "gold", "attention", "gap", "break_every", "session_minutes", "rest_minutes"),
     *("zoom", "fractional", "outside_epsilon", "join", "completion_url", "completion_code", "contact", "stop_raters"),
+    *("pairs", "reserve_minutes", "spares", "full_url", "screened_url", "already_url", "past", "texts"),
 )
 
 
@@ -34,6 +35,7 @@ def create(args: argparse.Namespace) -> int:
     run = load_run(args.run)
     options: dict[str, Any] = {name: getattr(args, name) for name in OPTIONS}
     options["conditions"] = _names(args.conditions)
+    options["languages"] = _names(args.languages)
     if args.faces:
         options["face_names"] = [line.strip() for line in _text(args.faces).splitlines() if line.strip()]
     if args.analysis:
@@ -74,6 +76,7 @@ def create(args: argparse.Namespace) -> int:
 def serve(args: argparse.Namespace) -> int:
     """Serve until stopped."""
     from facesr.bench.study.check import changed_files
+    from facesr.bench.study.crowd import carry_out_rules
     from facesr.dashboard.serve import serve as run_server
     from facesr.dashboard.serve import study_app
 
@@ -81,11 +84,22 @@ def serve(args: argparse.Namespace) -> int:
     _ = study.engine
     if wrong := changed_files(study):
         raise FaceSRError(f"the study's images are not the frozen ones: {'; '.join(wrong[:5])}")
-    password = os.environ.get("FACESR_ADMIN_PASSWORD") or secrets.token_urlsafe(9)
+    if (study.path / "texts").exists() and study.design.texts:
+        raise FaceSRError(
+            f"{study.path / 'texts'}: texts are frozen with the study and not read from there; give them to 'create' with --texts"
+        )
+    _ = study.words("en")
+    given = os.environ.get("FACESR_ADMIN_PASSWORD")
+    if given is not None and not given.strip():
+        raise FaceSRError("FACESR_ADMIN_PASSWORD is empty: give a password, or unset it and one is made")
+    if not 1 <= args.port <= 65535:
+        raise FaceSRError(f"--port {args.port} is no port: give 1 to 65535, such as 8501")
+    carry_out_rules(study)
+    password = given or secrets.token_urlsafe(9)
     where = f"http://{args.host}:{args.port}"
     print(f"rating page  {where}/rate/  (personal links: facesr study invite {args.study} --url ...)")
     if not args.no_dashboard:
-        shown = "from FACESR_ADMIN_PASSWORD" if "FACESR_ADMIN_PASSWORD" in os.environ else password
+        shown = "from FACESR_ADMIN_PASSWORD" if given else password
         print(f"watching     {where}/  password: {shown}")
     if args.host not in {"127.0.0.1", "localhost", "::1"}:
         print("raters need https: put a proxy with a certificate in front (docs/mos-study.md)", file=sys.stderr)
@@ -147,6 +161,7 @@ def _set(args: argparse.Namespace, status: str, reason: str) -> int:
         people = reading.raters(study)
         wanted = ["invited", "active"] if status == "paused" else ["paused"]
         names = list(people.loc[people["status"].isin(wanted), "name"])
+        store.set_joining(study.engine, paused=status == "paused", reason=reason)
     for name in names:
         store.set_status(study.engine, name, status, reason)
     print(f"{status}: {', '.join(names) or 'nobody'}")
@@ -158,7 +173,7 @@ def replace(args: argparse.Namespace) -> int:
     from facesr.bench.study import store
 
     study = _study(args)
-    rater, token = store.replace(study.engine, args.rater, study.design.raters, args.reason)
+    rater, token = store.replace(study.engine, args.rater, study.design.raters, args.reason, force=args.force)
     print(_link(args.url, rater.name, token))
     return 0
 

@@ -1,0 +1,47 @@
+"""Acts of ``facesr study`` about the plan: its text for a preregistration, what was carried out, and the end of collection."""
+
+from __future__ import annotations
+
+import argparse
+
+from facesr.bench.study import load
+
+
+def preregister(args: argparse.Namespace) -> int:
+    """Print the plan as a text."""
+    from facesr.bench.study.preregister import text
+
+    study = load(args.study, args.database)
+    parts, source = None, ""
+    if args.pilot:
+        from facesr.bench.stats.clustered import components
+        from facesr.bench.stats.cube import cube
+
+        pilot = load(args.pilot)
+        parts, source = components(cube(pilot.ratings(simulated=args.simulated)).values), f"the pilot study {pilot.name}"
+    print(text(study, args.difference, parts, source), end="")
+    return 0
+
+
+def close(args: argparse.Namespace) -> int:
+    """End the collection."""
+    from facesr.bench.study.crowd import carry_out_rules
+
+    study = load(args.study, args.database)
+    carry_out_rules(study)
+    sealed = study.end(args.reason)
+    print(f"{args.study} is closed: {sealed.ratings:,} ratings of {sealed.raters} raters; nothing is taken any more")
+    print(f"ratings      sha256 {sealed.ratings_sha256}")
+    print(f"texts        sha256 {sealed.texts_sha256}")
+    return 0
+
+
+def rescue(args: argparse.Namespace) -> int:
+    """Save what can be read of a damaged database."""
+    from facesr.bench.study.health import rescue as save
+
+    found = save(args.study, args.out, args.database)
+    for name, (saved, lost) in found.items():
+        print(f"  {name:<14}{saved:>8,} rows saved" + (f", {lost:,} lost" if lost else ""))
+    print(f"{args.out}: check it with 'facesr study check {args.out}'; {args.study} was not touched")
+    return 0
