@@ -97,7 +97,9 @@ def _plan(study: Study, table: pd.DataFrame) -> list[Finding]:
 
 
 def _order(study: Study) -> list[Finding]:
-    """Whether the plan in the database is the frozen one, by its digest."""
+    """Whether the plan in the database is the frozen one, by its digest; an adaptive plan's rows have theirs in the log."""
+    if study.design.pairs == "adaptive":
+        return _chosen(study)
     rows: list[list[Trial]] = [[] for _ in range(study.design.raters)]
     with study.engine.connect() as connection:
         for r in connection.execute(select(t.plan).order_by(t.plan.c.row, t.plan.c.position)):
@@ -110,6 +112,20 @@ def _order(study: Study) -> list[Finding]:
 def _closing(study: Study) -> list[Finding]:
     changed = changed_since(study)
     return [Finding("impossible", "change after the study was closed", 1, [changed])] if changed else []
+
+
+def _chosen(study: Study) -> list[Finding]:
+    from facesr.bench.study.adaptive import digest
+
+    with study.engine.connect() as connection:
+        plan = connection.execute(select(t.plan).order_by(t.plan.c.row, t.plan.c.position)).all()
+        log = connection.execute(select(t.event.c.detail).where(t.event.c.kind == "plan chosen")).scalars().all()
+    frozen = {int(d["row"]): str(d["sha256"]) for d in map(json.loads, log)}
+    rows: dict[int, list[Trial]] = {}
+    for r in plan:
+        rows.setdefault(r.row, []).append(Trial(r.kind, r.face, r.condition, r.other, r.low, r.high))
+    wrong = [f"row {number}" for number, trials in rows.items() if digest(trials) != frozen.get(number)]
+    return [Finding("impossible", "orders of trials that are not those chosen", len(wrong), wrong[:5])] if wrong else []
 
 
 def changed_files(study: Study) -> list[str]:

@@ -197,7 +197,7 @@ class Design:
             condition, _, other = label.partition("|")
             trials.append(Trial("main", hand[k], condition, other))
         trials = insert_repeats(trials, self.repeats, self.gap, rng)
-        trials = scatter(trials, self._checks(rng), rng)
+        trials = scatter(trials, self.checks(rng), rng)
         return self._anchors(rng) + trials
 
     def _anchors(self, rng: np.random.Generator) -> list[Trial]:
@@ -206,7 +206,8 @@ class Design:
         anchors += [Trial("anchor_high", face, "hr", low=high, high=high) for face in self.high_faces]
         return [anchors[i] for i in rng.permutation(len(anchors))]
 
-    def _checks(self, rng: np.random.Generator) -> list[Trial]:
+    def checks(self, rng: np.random.Generator) -> list[Trial]:
+        """Gold and attention items of one rater."""
         low, high = (1, 2) if self.method == "pair" else self.scale
         checks = []
         for k in range(self.gold):

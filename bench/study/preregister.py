@@ -42,7 +42,8 @@ def text(study: Study, difference: float = 0.3, parts: Components | None = None,
         f"**Question.** Which of {', '.join(design.conditions)} do people judge better, on the same faces?",
         "",
         f"**Design.** {kind[0].upper() + kind[1:]}; {conditions} conditions, {len(design.faces)} faces{seen}; within raters; "
-        f"order by Williams squares (seed {design.seed}, sha256 of the plan `{study.info['plan_sha256'][:16]}`), at least {design.gap} trials between two views of a face. "
+        f"order by Williams squares (seed {design.seed}, sha256 of the plan `{study.info['plan_sha256'][:16]}`), at least {design.gap} trials "
+        "between two views of a face. "
         f"Checks: {design.gold} gold, {design.attention} attention, {design.repeats} repeated items. Images: {len(design.stimuli)} files by sha256.",
         "",
         f"**Sample size.** {stop[0].upper() + stop[1:]}. {_reason(study, difference, pairs, parts, source)}",

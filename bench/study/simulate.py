@@ -12,6 +12,7 @@ from sqlalchemy import insert, select, update
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.study import store
 from facesr.bench.study import tables as t
+from facesr.bench.study.adaptive import assign
 from facesr.bench.study.database import now, writing
 from facesr.bench.study.study import Study
 
@@ -84,6 +85,7 @@ class _World:
 def _one(study: Study, world: _World, rng: np.random.Generator) -> str:
     rater, _ = store.invite(study.engine, rows=study.design.raters, simulated=True, source="simulated")
     world.newcomer()
+    assign(study, rater)
     with study.engine.connect() as connection:
         plan = connection.execute(select(t.plan).where(t.plan.c.row == rater.row).order_by(t.plan.c.position)).all()
     clock = datetime.now(UTC)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import Study, closing, crowd, store, wording
 from facesr.bench.study import tables as t
+from facesr.bench.study.adaptive import assign
 from facesr.bench.study.database import writing
 from facesr.bench.study.payments import completion_code
 from facesr.dashboard.rating.limits import Bounded, Limiter
@@ -146,6 +147,7 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
     def session(rater: store.Rater = identified) -> dict[str, Any]:
         """Everything the page needs: the rater's own items in order, where to go on, and the design's rules."""
         design = study.design
+        assign(study, rater)
         with study.engine.connect() as connection:
             plan = connection.execute(select(t.plan).where(t.plan.c.row == rater.row).order_by(t.plan.c.position)).all()
             following = store.next_position(connection, rater.id)
