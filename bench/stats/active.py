@@ -80,7 +80,9 @@ def choose(mean: F64, covariance: F64, count: int, rng: np.random.Generator) -> 
     for _ in range(count):
         gain = expected_information(mean, left)
         values = np.array([gain[i, j] for i, j in pairs])
-        best = np.flatnonzero(values >= values.max() * (1 - 1e-3))
+        if values.max() < 1e-9:  # the order is settled: narrow the widest difference
+            values = np.array([left[i, i] + left[j, j] - 2 * left[i, j] for i, j in pairs])
+        best = np.flatnonzero(values >= values.max() - 1e-3 * abs(values.max()))
         i, j = pairs[int(best[int(rng.integers(len(best)))])]
         chosen.append((i, j))
         p = 1 / (1 + np.exp(mean[j] - mean[i]))

@@ -129,7 +129,7 @@ def trouble(error: BaseException) -> str:
             f"the study's database is damaged ({reason}): it was left as it is; put it back from a copy, or save what can be read with "
             "'facesr study rescue'"
         )
-    return f"the study's database gives an error ({reason}): check --database and that the server runs"
+    return f"the study's database cannot be opened ({reason}): check --database and that the server runs"
 
 
 def _revision(engine: Engine) -> str:

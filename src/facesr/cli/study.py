@@ -47,6 +47,7 @@ OTHERS = {
     "code": ("study_crowd", "code"),
     "returned": ("study_crowd", "returned"),
     "close": ("study_plan", "close"),
+    "power": ("study_plan", "power"),
     "preregister": ("study_plan", "preregister"),
     "rescue": ("study_plan", "rescue"),
 }

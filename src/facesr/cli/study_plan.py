@@ -45,3 +45,28 @@ def rescue(args: argparse.Namespace) -> int:
         print(f"  {name:<14}{saved:>8,} rows saved" + (f", {lost:,} lost" if lost else ""))
     print(f"{args.out}: check it with 'facesr study check {args.out}'; {args.study} was not touched")
     return 0
+
+
+def power(args: argparse.Namespace) -> int:
+    """Detectable differences, by simulation."""
+    from facesr.bench.stats.power import TYPICAL, power_grid
+
+    parts, source = TYPICAL, "measured on 19 raters x 27 prompts x 5 image generators (AVT AI images)"
+    if args.study:
+        from facesr.bench.stats.clustered import components
+        from facesr.bench.stats.cube import cube
+        from facesr.bench.study import load
+
+        study = load(args.study)
+        parts = components(cube(study.ratings(simulated=args.simulated)).values)
+        source = f"from {'simulated ' if args.simulated else ''}ratings of {study.name}"
+    alpha = args.alpha / args.comparisons
+    grid = power_grid(parts, args.raters, args.images, alpha, args.target, args.difference, args.images_per_rater)
+    print(f"variance components {source}:")
+    print("  " + ", ".join(f"{k.replace('_', ' x ')} {v:.2f}" for k, v in vars(parts).items() if isinstance(v, float)))
+    print(f"two-way clustered t test of one difference, alpha {alpha:.4g}:\n")
+    print(f"| raters | images | a rater sees | detectable with {args.target:.0%} | power for {args.difference:g} |")
+    print("|---:|---:|---:|---:|---:|")
+    for p in grid:
+        print(f"| {p.design.raters} | {p.design.faces} | {p.design.seen} | {p.detectable:.2f} | {p.power:.0%} |")
+    return 0
