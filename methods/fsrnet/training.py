@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from facesr.bench.config import from_table
+from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize
+from facesr.bench.networks.checkpoints import load_strictly
 from facesr.methods.fsrnet.net import FSRNetwork, Output, Sizes
 from facesr.methods.fsrnet.priors import PriorBatches, PriorOptions, make_prior
 from facesr.methods.training.data import expand
+from facesr.methods.training.generated import GeneratedBatches
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y
 from facesr.methods.training.recipe import Recipe
@@ -100,12 +103,20 @@ class FSRNetObjective(Objective):
 
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of an ``fsrnet`` recipe."""
-    sizes, losses = from_table(Sizes, recipe.net, "[net]"), from_table(Losses, recipe.loss, "[loss]")
+    table = dict(recipe.net)
+    start = str(table.pop("start", ""))
+    sizes, losses = from_table(Sizes, table, "[net]"), from_table(Losses, recipe.loss, "[loss]")
     objective = _objective(sizes, losses, recipe.optimiser)
+    if start:
+        _begin(objective.modules["net"], start)
     prior = recipe.data.get("prior")
     source, validation = face_batches(dataclasses.replace(recipe, data={k: v for k, v in recipe.data.items() if k != "prior"}))
     if prior is None:
         return Job(objective, source, validation)
+    if isinstance(source, GeneratedBatches):
+        raise FaceSRError(
+            "[data]: prior maps are made for photographs, and generated faces have none: take out one of the two tables"
+        )
     options = from_table(PriorOptions, prior, "[data.prior]")
     stride = sizes.stride
     return Job(
@@ -115,11 +126,23 @@ def prepare(recipe: Recipe) -> Job:
     )
 
 
+def _begin(net: nn.Module, start: str) -> None:
+    """Fill ``net`` from the weight file ``start``; ``default``: this project's own."""
+    from facesr.methods.fsrnet.checkpoint import read
+    from facesr.methods.fsrnet.method import FSRNet
+
+    file = FSRNet.default if start == "default" else expand(start)
+    assert file is not None
+    load_strictly(net, read(file).state, f"{file}, as this recipe's FSRNet")
+
+
 def _objective(sizes: Sizes, losses: Losses, optimiser: dict[str, Any]) -> FSRNetObjective:
     if not losses.adversarial:
         return FSRNetObjective(sizes, losses, optimiser)
-    from facesr.bench.weights import load_tensors
     from facesr.methods.fsrnet.gan import FSRGANObjective
+    from facesr.methods.training.trunks import tensors
 
-    vgg = load_tensors(expand(losses.perceptual_weights)) if losses.perceptual and losses.perceptual_weights else None
+    vgg = (
+        tensors(losses.perceptual_weights, "[loss] perceptual_weights") if losses.perceptual and losses.perceptual_weights else None
+    )
     return FSRGANObjective(sizes, losses, optimiser, vgg)

@@ -66,6 +66,7 @@ class SyntheticFaces:
     def _sample(self, n: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         low, high = self.psi
         psi = low + (high - low) * torch.rand(n, 1, generator=random)
-        mean = self.generator.mean_style
-        w = mean + psi * (self.generator.map(torch.randn(n, self.generator.style_dim, generator=random)) - mean)
-        return self.render(w).add(1).div(2).clamp(0, 1), w
+        mean = self.generator.mean_style  # wherever the loop has put the generator
+        z = torch.randn(n, self.generator.style_dim, generator=random).to(mean)
+        w = mean + psi.to(mean) * (self.generator.map(z) - mean)
+        return self.render(w).add(1).div(2).clamp(0, 1).cpu(), w.cpu()

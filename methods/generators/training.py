@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from facesr.bench.config import from_table
-from facesr.bench.networks.lpips import LPIPS
-from facesr.bench.weights import load_tensors
 from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 from facesr.methods.generators.synthetic import SyntheticFaces
@@ -19,6 +17,7 @@ from facesr.methods.training import data as faces
 from facesr.methods.training.job import Job
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser
 from facesr.methods.training.recipe import Recipe
+from facesr.methods.training.trunks import lpips
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class GeneratorObjective(Objective):
         self.optimisers = {"tail": make_optimiser(optimiser, relative_rates(tail, float(optimiser["lr"])))}
         self.front = nn.ModuleList([self.small.first, *list(self.small.layers)[:-1]])
         self.frozen = {"front": self.front}
-        self.frozen["lpips"] = LPIPS(losses.trunk, load_tensors(faces.expand(losses.trunk_weights)))  # type: ignore[arg-type]
+        self.frozen["lpips"] = lpips(losses.trunk, losses.trunk_weights)
 
     def render(self, codes: Tensor) -> Tensor:
         """Images (B, 3, 128, 128) in [-1, 1] of codes (B, 512)."""

@@ -23,7 +23,7 @@ from facesr.methods.training.data import expand
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
 from facesr.methods.training.recipe import Recipe
-from facesr.methods.training.trunks import tensors
+from facesr.methods.training.trunks import lpips, tensors
 
 
 @dataclass(frozen=True)
@@ -112,16 +112,6 @@ class Losses:
                 raise FaceSRError("[[loss.stages]]: a stage needs 'from', the step at which it begins")
 
 
-def _lpips(losses: Losses) -> nn.Module:
-    from facesr.bench.networks.lpips import LPIPS
-    from facesr.bench.networks.stlpips import ShiftTolerantLPIPS
-
-    held = tensors(losses.lpips_weights, "[loss] lpips_weights")
-    if losses.lpips_trunk == "st-vgg":
-        return ShiftTolerantLPIPS("vgg", held)
-    return LPIPS(losses.lpips_trunk, held)  # type: ignore[arg-type]
-
-
 def enlarge(lr: Tensor, size: int) -> Tensor:
     """``lr`` (B, 3, h, w) in [0, 1], enlarged by MATLAB's bicubic kernel and clipped, in [-1, 1]."""
     return resize(lr.float(), size, "bicubic-matlab").clamp(0, 1) * 2 - 1
@@ -179,7 +169,7 @@ class Pix2PixHDObjective(Objective):
         if losses.ever("vgg"):
             self.frozen["vgg"] = VGG19Loss(tensors(losses.vgg_weights, "[loss] vgg_weights"))
         if losses.ever("lpips"):
-            self.frozen["lpips"] = _lpips(losses)
+            self.frozen["lpips"] = lpips(losses.lpips_trunk, losses.lpips_weights, "[loss] lpips_weights")
         if losses.ever("identity"):
             from facesr.methods.training.identity import IdentityLoss
 

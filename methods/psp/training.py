@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import resize
+from facesr.bench.imaging import resize, to_uint8
 from facesr.bench.networks.checkpoints import load_strictly
 from facesr.bench.networks.lpips import LPIPS
 from facesr.bench.weights import load_tensors
@@ -29,6 +30,7 @@ from facesr.methods.psp.checkpoint import part
 from facesr.methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
 from facesr.methods.psp.faces import Data, PSPFaces
 from facesr.methods.psp.linear import Features, LinearLosses, Quadratic
+from facesr.methods.psp.method import PSP
 from facesr.methods.psp.net import PSPNet
 from facesr.methods.psp.preprocess import from_lr
 from facesr.methods.psp.recombine import Recombined, search
@@ -38,6 +40,7 @@ from facesr.methods.training.identity import IdentityLoss
 from facesr.methods.training.job import Job, fixed_batches
 from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser
 from facesr.methods.training.recipe import Recipe
+from facesr.methods.training.trunks import lpips, tensors
 
 OPTIMISERS.setdefault("ranger", Ranger)
 PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -57,7 +60,7 @@ class Net:
     start_faces: int = 0
     """Synthetic faces for a closed-form start (``facesr.methods.psp.start``); 0 starts from random weights."""
     start: str = ""
-    """Weights of an earlier training to begin with, in place of either."""
+    """Weights of an earlier training to begin with, in place of either; ``default``: this project's."""
     frozen_norms: bool = False
     """Keep the running statistics of batch norm as the start found them."""
 
@@ -133,8 +136,10 @@ class PSPObjective(Objective):
         self.averaged = ("encoder",)
         self.config = config
         self.frozen = {"generator": generator, "distance": StyleDistance(generator)}
-        self.frozen["lpips"] = LPIPS(losses.trunk, load_tensors(faces.expand(losses.trunk_weights)))  # type: ignore[arg-type]
-        self.frozen["identity"] = IdentityLoss(load_tensors(faces.expand(losses.identity_weights)))
+        if losses.lpips:
+            self.frozen["lpips"] = lpips(losses.trunk, losses.trunk_weights)
+        if losses.identity or losses.identity_weights:
+            self.frozen["identity"] = IdentityLoss(tensors(losses.identity_weights, "[loss] identity_weights"))
 
     @property
     def generator(self) -> Generator:
@@ -182,10 +187,12 @@ class PSPObjective(Objective):
         def pixels(of: Callable[[Tensor], Tensor]) -> Features:
             return lambda x: [of(x) / of(x)[0].numel() ** 0.5]
 
-        lpips, identity = cast(LPIPS, self.frozen["lpips"]), cast(IdentityLoss, self.frozen["identity"])
         features: dict[str, Features] = {name: pixels(of) for name, of in PIXELS.items()}
-        features["lpips"] = lpips.features_of
-        features["identity"] = lambda x: [identity.embed(x / 2 + 0.5) / 2**0.5]
+        if "lpips" in self.frozen:
+            features["lpips"] = cast(LPIPS, self.frozen["lpips"]).features_of
+        if "identity" in self.frozen:
+            identity = cast(IdentityLoss, self.frozen["identity"])
+            features["identity"] = lambda x: [identity.embed(x / 2 + 0.5) / 2**0.5]
         return LinearLosses(features, {name: getattr(self.losses, name) for name in IMAGE_LOSSES})
 
     def restore(self, batch: Batch) -> Tensor:
@@ -195,12 +202,13 @@ class PSPObjective(Objective):
     def validate(self, batch: Batch) -> dict[str, float]:
         """LPIPS, identity (cosine) and the mean squared error of the shrunk output."""
         image = self.restore(batch)
-        losses = {name: self._loss(name, image, batch["hr"] * 2 - 1) for name in IMAGE_LOSSES}
+        known = [name for name in IMAGE_LOSSES if name in PIXELS or name in self.frozen]
+        losses = {name: self._loss(name, image, batch["hr"] * 2 - 1) for name in known}
         factor = batch["hr"].shape[-1] // batch["lr"].shape[-1]
         shrunk = faces.degrade((image / 2 + 0.5).clamp(0, 1), factor)
-        return {
-            "lpips": float(losses["lpips"].mean()),
-            "cosine": float(1 - losses["identity"].mean()),
+        scores = {"lpips": float(losses["lpips"].mean())} if "lpips" in losses else {}
+        scores |= {"cosine": float(1 - losses["identity"].mean())} if "identity" in losses else {}
+        return scores | {
             "l2": float(losses["l2"].mean()),
             "l2_crop": float(losses["l2_crop"].mean()),
             "epsilon": float((shrunk - batch["lr"]).square().mean()),
@@ -244,8 +252,11 @@ def prepare(recipe: Recipe) -> Job:
     objective = PSPObjective(config, generator, net, losses, recipe.optimiser)
     source = PSPFaces(data, recipe.loop.batch, recipe.loop.seed, losses.images_from, generator, config.input_size)
     held_out = faces.load(data.validation, data.size) if data.validation else None
+    if held_out is None and not data.train and not data.synthetic:
+        held_out = _drawn(source, 16)
     if net.start:
-        load_strictly(objective.modules["encoder"], part(load_tensors(faces.expand(net.start)), "encoder"), "pSp encoder")
+        begun = PSP.default if net.start == "default" else faces.expand(net.start)
+        load_strictly(objective.modules["encoder"], part(load_tensors(begun), "encoder"), f"{begun}, as this recipe's pSp encoder")
     elif net.start_faces:
         _start(objective, source, net.start_faces)
     if source.recombination:  # last: it may take half an hour, and what is wrong with the rest should be told before
@@ -253,6 +264,12 @@ def prepare(recipe: Recipe) -> Job:
     elif losses.linear:
         raise FaceSRError("[loss]: linear needs the codes of real faces to be searched: add a table [data.recombined]")
     return Job(objective, source, [] if held_out is None else fixed_batches(held_out, 8))
+
+
+def _drawn(source: PSPFaces, n: int) -> faces.Faces:
+    """Sampled faces to validate on, where a recipe names no images at all."""
+    images, _ = source.synthetic.draw(n, torch.Generator().manual_seed(source.seed + 2))
+    return faces.Faces(tuple(f"generated-{k}" for k in range(n)), to_uint8(images), np.arange(n))
 
 
 def _start(objective: PSPObjective, source: PSPFaces, count: int) -> None:

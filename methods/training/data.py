@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.imaging import read_rgb, resize
+from facesr.bench.imaging import read_rgb, resize, resize8
 from facesr.methods.training.objective import Batch
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -96,7 +96,7 @@ def paths(source: dict[str, Any], size: int = 128) -> list[Path]:
 
 
 def load(sources: Sequence[dict[str, Any]], size: int) -> Faces:
-    """Read every image of ``sources`` into one array. Images of another size get one sentence naming the first of them."""
+    """Read every image of ``sources`` into one array; larger squares are reduced by the box average. Others get one sentence."""
     names: list[str] = []
     images: list[NDArray[np.uint8]] = []
     index: list[int] = []
@@ -104,16 +104,22 @@ def load(sources: Sequence[dict[str, Any]], size: int) -> Faces:
         first = len(images)
         for file in paths(source, size):
             image = read_rgb(file)
-            if image.shape != (size, size, 3):
-                raise FaceSRError(
-                    f"{file}: {image.shape[1]} x {image.shape[0]} pixels, the recipe trains at {size}: prepare the faces first"
-                )
             names.append(file.stem)
-            images.append(image)
+            images.append(_fitted(image, size, file))
         index += list(range(first, len(images))) * int(source.get("repeat", 1))
     if not images:
         raise FaceSRError("the recipe names no training data: add a [[data.train]] table with a folder")
     return Faces(tuple(names), np.stack(images), np.asarray(index))
+
+
+def _fitted(image: NDArray[np.uint8], size: int, file: Path) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    if height != width or height < size:
+        raise FaceSRError(
+            f"{file}: {width} x {height} pixels, the recipe trains on aligned faces of {size} x {size}: prepare them first "
+            "('facesr data prepare NAME --from FOLDER --align'); larger squares are reduced"
+        )
+    return image if height == size else resize8(image, size, "box")
 
 
 def degrade(hr: Tensor, factor: int, kernel: str = "bicubic-matlab") -> Tensor:

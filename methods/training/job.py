@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.methods.training import data as faces
 from facesr.methods.training import export
+from facesr.methods.training.generated import Generated, GeneratedBatches
 from facesr.methods.training.loop import Machine, Trainer
 from facesr.methods.training.objective import Batch, Objective
 from facesr.methods.training.recipe import Recipe
@@ -48,23 +49,37 @@ def prepare(recipe: Recipe) -> Job:
     return job
 
 
-def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches, list[Batch]]:
-    """Batches of the recipe's ``[data]``: ``size``, ``scale``, tables ``train`` and ``validation``, and ``augment``."""
+KNOWN = ("size", "scale", "train", "validation", "augment", "generated")
+
+
+def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches | GeneratedBatches, list[Batch]]:
+    """Batches of the recipe's ``[data]``: ``size``, ``scale``, tables ``train`` and ``validation``, ``augment``, ``generated``."""
     table = dict(recipe.data)
-    unknown = [k for k in table if k not in ("size", "scale", "train", "validation", "augment")]
+    unknown = [k for k in table if k not in KNOWN]
     if unknown:
-        raise FaceSRError(
-            f"[data]: no option {unknown[0]!r}: {suggest(unknown[0], ('size', 'scale', 'train', 'validation', 'augment'))}"
-        )
+        raise FaceSRError(f"[data]: no option {unknown[0]!r}: {suggest(unknown[0], KNOWN)}")
     size, scale = int(table.get("size", 128)), int(table.get("scale", 8))
     augment = from_table(faces.Augment, table.get("augment", {}), "[data.augment]")
-    train = faces.load(table.get("train", []), size)
+    generated = from_table(Generated, table["generated"], "[data.generated]") if "generated" in table else None
     held_out = faces.load(table["validation"], size) if table.get("validation") else None
-    if held_out is not None and (both := set(held_out.names) & set(train.names)):
-        raise FaceSRError(
-            f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last"
-        )
-    source = faces.FaceBatches(train, recipe.loop.batch, scale, augment, recipe.loop.seed)
+    batch, seed = recipe.loop.batch, recipe.loop.seed
+    source: faces.FaceBatches | GeneratedBatches
+    real = None
+    if table.get("train") or generated is None:
+        train = faces.load(table.get("train", []), size)
+        if held_out is not None and (both := set(held_out.names) & set(train.names)):
+            raise FaceSRError(
+                f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last"
+            )
+        photographs = batch - round(generated.share * batch) if generated else batch
+        real = faces.FaceBatches(train, photographs, scale, augment, seed) if photographs else None
+    if generated is None:
+        assert real is not None
+        source = real
+    else:
+        source = GeneratedBatches(generated, real, batch, size, scale, augment, seed)
+        if held_out is None and generated.held_out:
+            held_out = source.faces(generated.held_out, torch.Generator().manual_seed(seed + 2))
     return source, [] if held_out is None else fixed_batches(held_out, scale)
 
 
@@ -78,6 +93,35 @@ def fixed_batches(held_out: faces.Faces, scale: int, batch: int = 16) -> list[Ba
         names = [held_out.names[i] for i in rows]
         result.append({"hr": hr, "lr": faces.degrade(hr, scale), "names": names, "rows": rows, **placement._asdict()})
     return result
+
+
+def on(recipe: Recipe, data: str) -> Recipe:
+    """``recipe`` on a person's faces in place of its own photographs: a folder of aligned ones, or the name of a prepared data set.
+
+    Of a folder one face in twenty (the first 1 to 64) is kept for validation; a data set has a split ``val``.
+    """
+    from facesr.bench.data.dataset import find
+
+    if recipe.method == "generator":
+        raise FaceSRError("the generator learns from the faces of its own teacher: --data is for fsrnet, pix2pixhd and psp")
+    size = int(recipe.data.get("size", 128))
+    tables: dict[str, Any]
+    if Path(data).expanduser().is_dir():
+        folder = str(Path(data).expanduser().resolve())
+        found = len(faces.paths({"folder": folder}, size))
+        if found < 2:
+            raise FaceSRError(f"{data} has {found} face: training needs at least one, and one to validate on")
+        kept = min(64, max(1, found // 20))
+        tables = {"train": [{"folder": folder, "first": kept}], "validation": [{"folder": folder, "last": kept}]}
+    else:
+        find(data, "train", size)  # the sentence, where there is no such folder and no such data set
+        tables = {
+            "train": [{"dataset": data, "split": "train"}],
+            "validation": [{"dataset": data, "split": "val", "last": 256}],
+        }
+    if recipe.method == "psp" and not recipe.data.get("real"):
+        tables["real"] = max(1, recipe.loop.batch // 4)
+    return replace(recipe, data={**recipe.data, **tables})
 
 
 def run(

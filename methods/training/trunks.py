@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.methods.training.data import expand
+
+if TYPE_CHECKING:
+    from facesr.bench.networks.lpips import LPIPS
 
 
 def tensors(name: str, option: str) -> dict[str, Any]:
@@ -22,3 +25,14 @@ def tensors(name: str, option: str) -> dict[str, Any]:
     if any(mark in name for mark in "/$~\\") or expand(name).is_file():
         return load_tensors(expand(name))
     return with_fetch(lambda: load_tensors(name))
+
+
+def lpips(trunk: str, name: str, option: str = "[loss] trunk_weights") -> LPIPS:
+    """LPIPS on ``alex``, ``vgg`` or ``squeeze``, or shift-tolerant on ``st-alex`` or ``st-vgg``, from the weight file ``name``."""
+    from facesr.bench.networks.lpips import LPIPS
+    from facesr.bench.networks.stlpips import ShiftTolerantLPIPS
+
+    kind = trunk.removeprefix("st-")
+    if kind == trunk:
+        return LPIPS(kind, tensors(name, option))  # type: ignore[arg-type]
+    return ShiftTolerantLPIPS(kind, tensors(name, option))  # type: ignore[arg-type]

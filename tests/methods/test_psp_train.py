@@ -75,7 +75,7 @@ def test_other_generators_are_measured_by_their_codes() -> None:
 @pytest.fixture
 def recipe(fixtures: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("FACESR_FIXTURES", str(fixtures))
-    default = read(Path(__file__).parents[2] / "methods/psp/recipes/default.toml")
+    default = read(Path(__file__).parents[2] / "methods/psp/recipes/psp-128.toml")
     net = {k: v for k, v in default.net.items() if k != "start"} | {"width": 16, "head": 16, "channels": [8, 8, 16, 16]}
     data = {
         **{k: v for k, v in default.data.items() if k != "recombined"},

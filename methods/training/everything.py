@@ -1,0 +1,73 @@
+"""All default weights in a given time, on one card: each recipe is timed, then given the steps that its share of the minutes holds."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from facesr.bench.errors import FaceSRError
+from facesr.methods.training.job import on, prepare, run
+from facesr.methods.training.loop import Machine, Trainer
+from facesr.methods.training.recipe import Recipe, read
+
+SHARES = {"fsrnet": 0.3, "pix2pixhd": 0.45, "psp": 0.25}
+"""Of the time; pix2pixHD comes after FSRNet, on whose image it works."""
+TIMED = 6
+"""Steps that are timed, the first two left out: they compile and allocate."""
+
+
+def seconds_per_step(recipe: Recipe, folder: Path, machine: Machine) -> float:
+    """Measured on a few steps of a training that is thrown away."""
+    short = replace(recipe.loop, steps=TIMED, validate_every=10 * TIMED, preview_every=10 * TIMED)
+    job = prepare(recipe)
+    trainer = Trainer(job.objective, job.source, short, folder, machine=machine)
+    ends: list[float] = []
+    advance = trainer._advance
+
+    def timed(batch: Any, progress: Any) -> None:
+        advance(batch, progress)
+        ends.append(time.monotonic())
+
+    trainer._advance = timed  # type: ignore[method-assign]
+    trainer.fit()
+    return (ends[-1] - ends[1]) / (len(ends) - 2)
+
+
+def train_all(
+    recipes: Mapping[str, Path], out: Path, minutes: float, data: str | None, machine: Machine, changes: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Train each of ``recipes`` (by method) into ``out``/method within ``minutes`` together; returns their summaries.
+
+    The steps, and the part of them over which the rate falls, follow from the measured speed; a tenth of the time is left for
+    validation and files. What is in ``out`` already is not trained again.
+    """
+    if minutes <= 0:
+        raise FaceSRError(f"--minutes is {minutes:g}: give more than 0")
+    summaries = {}
+    for name, path in recipes.items():
+        folder = out / name
+        if (folder / "last.pt").exists():
+            raise FaceSRError(f"{folder} already holds a training run: name another --out")
+        recipe = read(path, changes)
+        if name == "pix2pixhd":
+            recipe = replace(recipe, net={**recipe.net, "first": str(out / "fsrnet" / "weights.safetensors")})
+        recipe = on(recipe, data) if data else recipe
+        if "generated" in recipe.data and machine.accelerator in ("cuda", "gpu"):
+            recipe = replace(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
+        share = 60 * minutes * SHARES[name]
+        began = time.monotonic()
+        pace = seconds_per_step(recipe, out / f".{name}.timing", machine)
+        shutil.rmtree(out / f".{name}.timing", ignore_errors=True)
+        left = 0.9 * (share - (time.monotonic() - began))
+        steps = max(1, math.floor(left / pace))
+        loop = replace(
+            recipe.loop, steps=steps, decay=steps // 2, warmup=min(recipe.loop.warmup, steps // 10),
+            validate_every=max(1, steps // 4), preview_every=max(1, steps // 4),
+        )  # fmt: skip
+        summaries[name] = run(replace(recipe, loop=loop), folder, machine=machine, max_minutes=max(left / 60, 0.01))
+    return summaries

@@ -1,0 +1,145 @@
+"""`facesr train` where nobody has our folders: the default recipes on drawn faces and on a folder, going on from weights, all at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import read_rgb, resize8, write_png
+from facesr.cli import main
+from facesr.cli.train import default_recipe, recipe_file
+from facesr.methods.fsrnet import FSRNet
+from facesr.methods.pix2pixhd import Pix2PixHD
+from facesr.methods.training import read
+from facesr.methods.training.job import on, prepare
+from facesr.methods.training.trunks import tensors
+
+FEW = ("--threads", "1", "--set", "loop.batch=2", "--set", "loop.steps=2", "--set", "loop.warmup=0", "--set", "loop.decay=0")
+DRAWN = ("--set", "data.generated.held_out=1")
+SMALL_FSRNET = (
+    *("--set", "net.width=16", "--set", "net.deconv_widths=[8, 8, 8]", "--set", "net.prior_width=16"),
+    *("--set", "net.encoder_blocks=1", "--set", "net.hourglasses=1"),
+)
+SMALL_PIX2PIXHD = ("--set", "net.ngf=4", "--set", "net.n_blocks=1", "--set", "net.ndf=4", "--set", "loss.lpips=0.0")
+SMALL_PSP = (
+    *("--set", "net.start_faces=0", "--set", "net.channels=[8, 8, 16, 16]", "--set", "net.width=16", "--set", "net.head=16"),
+    *("--set", "loss.lpips=0.0", "--set", "loss.images_from=1", "--set", "loss.images=1"),
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No folder of ours, no weights but those that come along."""
+    monkeypatch.delenv("FACESR_FIXTURES", raising=False)
+    monkeypatch.delenv("FACESR_WEIGHTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six pictures of a stranger's: 160 pixels, larger than the recipes' 128."""
+    noise = np.random.default_rng(1)
+    (tmp_path / "mine").mkdir()
+    for i in range(6):
+        write_png(tmp_path / "mine" / f"{i}.png", resize8(noise.integers(0, 256, (5, 5, 3), dtype=np.uint8), 160, "bicubic-matlab"))
+    return tmp_path / "mine"
+
+
+def test_fsrnet_trains_on_drawn_faces_alone(tmp_path: Path) -> None:
+    """Steps, a validation on drawn faces, and weights that the method takes."""
+    assert main(["train", "fsrnet", "--out", "run", *FEW, *DRAWN, *SMALL_FSRNET]) == 0
+    scores = json.loads((tmp_path / "run/history.jsonl").read_text().splitlines()[-1])
+    assert scores["step"] == 2
+    assert 5 < scores["psnr_bicubic"] < 40
+    image = FSRNet.from_checkpoint(tmp_path / "run/weights.safetensors").restore(torch.rand(1, 3, 16, 16))
+    assert image.shape == (1, 3, 128, 128)
+
+
+def test_pix2pixhd_trains_on_a_folder(tmp_path: Path, folder: Path) -> None:
+    """One of the six is kept for validation; larger faces are reduced by the box average; the file holds both stages."""
+    assert main(["train", "pix2pixhd", "--data", "mine", "--out", "run", *FEW, *SMALL_PIX2PIXHD]) == 0
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["finished"], summary["faces_seen"]) == (True, 4)
+    method = Pix2PixHD.from_checkpoint(tmp_path / "run/weights.safetensors")
+    assert method.restore(torch.rand(1, 3, 16, 16)).shape == (1, 3, 128, 128)
+    job = prepare(on(read(default_recipe("fsrnet"), {"loop.batch": "4"}), "mine"))
+    (held,) = job.validation
+    assert held["names"] == ["0"]
+    expected = resize8(read_rgb(folder / "0.png"), 128, "box").astype(np.float32) / 255
+    assert np.allclose(held["hr"][0].permute(1, 2, 0).numpy(), expected)
+    batch = job.source.batch(3)
+    assert {*batch["names"][:2]} <= {"1", "2", "3", "4", "5"}
+    assert batch["names"][2:] == ["generated-0", "generated-1"]
+
+
+def test_psp_trains_on_drawn_faces(tmp_path: Path) -> None:
+    """Codes first, then through the generator; validated on drawn faces."""
+    assert main(["train", "psp", "--out", "run", *FEW, *SMALL_PSP]) == 0
+    scores = json.loads((tmp_path / "run/history.jsonl").read_text().splitlines()[-1])
+    assert {"l2", "epsilon"} <= set(scores)
+
+
+def test_drawn_faces_are_new_at_each_step_and_the_same_again() -> None:
+    """A step's faces are a function of the step; no two steps share a face."""
+    recipe = read(default_recipe("fsrnet"), {"loop.batch": "2", "data.generated.held_out": "0"})
+    one, other = prepare(recipe).source, prepare(recipe).source
+    assert torch.equal(one.batch(5)["hr"], other.batch(5)["hr"])
+    assert not torch.equal(one.batch(5)["hr"], one.batch(6)["hr"])
+    assert 0.2 < float(one.batch(5)["hr"].mean()) < 0.8
+
+
+def test_going_on_from_the_weights_that_come_along() -> None:
+    """`--start default`: the first step begins with the default weights; other sizes are refused in one sentence."""
+    recipe = read(default_recipe("fsrnet"), {"net.start": "default", "data.generated.held_out": "0"})
+    begun = prepare(recipe).objective.modules["net"].state_dict()
+    shipped = FSRNet()
+    shipped.load()
+    held = shipped.net.state_dict()
+    assert all(torch.equal(begun[key], held[key]) for key in begun)
+    with pytest.raises(FaceSRError, match="as this recipe's FSRNet"):
+        prepare(read(default_recipe("fsrnet"), {"net.start": "default", "net.width": "16"}))
+
+
+def test_what_cannot_be_is_said_in_one_sentence(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """No such data, oblong faces, --all without minutes or with a method, weights that are nowhere."""
+    (tmp_path / "oblong").mkdir()
+    write_png(tmp_path / "oblong" / "a.png", np.zeros((128, 200, 3), np.uint8))
+    write_png(tmp_path / "oblong" / "b.png", np.zeros((128, 200, 3), np.uint8))
+    assert main(["train", "fsrnet", "--data", "oblong", "--out", "a"]) == 2
+    assert main(["train", "fsrnet", "--data", "no-such-set", "--out", "a"]) == 2
+    assert main(["train", "generator", "--data", "oblong", "--out", "a"]) == 2
+    assert main(["train", "--all", "--out", "a"]) == 2
+    assert main(["train", "fsrnet", "--all", "--minutes", "1", "--out", "a"]) == 2
+    assert main(["train", "--out", "a"]) == 2
+    errors = capfd.readouterr().err
+    for words in ("200 x 128 pixels", "no-such-set", "own teacher", "add --minutes", "leave out NAME", "name a method"):
+        assert words in errors
+    assert "Traceback" not in errors
+    with pytest.raises(FaceSRError, match="trunk_weights names no file"):
+        tensors("", "[loss] trunk_weights")
+
+
+@pytest.mark.slow
+def test_all_share_the_minutes(tmp_path: Path) -> None:
+    """The card recipes at tiny sizes: each timed, then trained; pix2pixHD on the FSRNet that was trained before it."""
+    from facesr.methods.training.everything import train_all
+    from facesr.methods.training.loop import Machine
+
+    changes = {"loop.batch": "2", "loss.lpips": "0.0", "loop.precision": "32-true", "data.generated.held_out": "1"}
+    sizes = {
+        "fsrnet": {
+            "net.width": "16", "net.deconv_widths": "[8, 8, 8]", "net.prior_width": "16", "net.coarse_width": "4", "net.encoder_blocks": "1"
+        },
+        "pix2pixhd": {"net.ngf": "4", "net.n_blocks": "1", "net.ndf": "4", "net.ndf_boxes": "4"},
+    }  # fmt: skip
+    for name, small in sizes.items():
+        only = {k: v for k, v in changes.items() if not (name == "fsrnet" and k == "loss.lpips")}
+        made = train_all({name: recipe_file(name, "card")}, tmp_path / "all", 0.5, None, Machine("cpu"), only | small)
+        assert made[name]["step"] >= 1
+    method = Pix2PixHD.from_checkpoint(tmp_path / "all/pix2pixhd/weights.safetensors")
+    assert method.restore(torch.rand(1, 3, 16, 16)).shape == (1, 3, 128, 128)
