@@ -18,8 +18,17 @@ class WeightsMissing(FaceSRError):
         self.name = name
 
 
+def same_name(name: str, choices: Iterable[str]) -> str | None:
+    """The one of ``choices`` that ``name`` is in other capitals (PULSE for pulse); None where there is none, or more than one."""
+    found = [choice for choice in choices if choice.casefold() == name.casefold()]
+    return found[0] if len(found) == 1 else None
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """A hint for a mistyped ``name``: ``did you mean 'psnr'?``, or the list of choices."""
     known = sorted(choices)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(known)}"
+    if same := same_name(name, known):
+        return f"did you mean {same!r}?"
+    folded = {choice.casefold(): choice for choice in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f"did you mean {folded[close[0]]!r}?" if close else f"choose from: {', '.join(known)}"

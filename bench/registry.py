@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from facesr.bench.code import code_digest
-from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, same_name, suggest
 from facesr.bench.method import Method
 from facesr.bench.metrics.base import Metric
 from facesr.bench.results.names import label_problem
@@ -99,6 +99,7 @@ def _method_spec(text: str) -> MethodSpec:
     kind, colon, rest = what.partition(":")
     params: dict[str, Any] = {}
     known, kinds = installed("facesr.methods"), installed("facesr.method_kinds")
+    what = what if what in known else same_name(what, known) or what  # PULSE is pulse
     if colon and kind in kinds:
         target, params = kinds[kind], {"path": rest}
         default = Path(rest).name if Path(rest).is_dir() else Path(rest).stem

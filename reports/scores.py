@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, same_name, suggest
 from facesr.bench.results import WHOLE_SET, MetricInfo, Run, Status, load
 from facesr.reports.cells import Cell, Column, Failure
 from facesr.reports.references import KEY
@@ -233,8 +233,8 @@ def _places(column: pd.Series[Any], names: Iterable[str]) -> NDArray[np.intp]:
 def _chosen(asked: Iterable[str] | None, known: Sequence[str], what: str, problems: list[str]) -> tuple[str, ...]:
     if asked is None:
         return tuple(known)
-    wanted = tuple(dict.fromkeys(asked))
     have = set(known)
+    wanted = tuple(dict.fromkeys(name if name in have else same_name(name, known) or name for name in asked))
     problems += [f"no {what} {name!r} here: {suggest(name, known)}" for name in wanted if name not in have]
     return wanted
 

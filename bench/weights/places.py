@@ -130,3 +130,8 @@ def _check_keys(weight: Weight, path: Path) -> None:
             node = node.get(part) if isinstance(node, dict) else None
         if node is None:
             raise WeightsBroken(f"{path} is not {weight.file}: it has no {key} ({weight.layout})")
+
+
+def defaults() -> list[Path]:
+    """The weight files that come with the project: small ones of its own, which methods use unless others are given."""
+    return sorted(Path(__file__).parents[2].glob("methods/*/weights/*.safetensors"))

@@ -6,10 +6,14 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from facesr import __version__
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.cli import tone
 
 COMMANDS: dict[str, str] = {
     "run": "compare methods on a protocol's faces",
@@ -24,6 +28,8 @@ COMMANDS: dict[str, str] = {
     "metrics": "list metrics and their conventions",
     "data": "list, prepare and verify faces",
     "weights": "list, fetch, verify and find weight files",
+    "doctor": "what works on this machine, what is missing and how to get it",
+    "completion": "print a shell's completion of these commands",
     "train": "train pSp, pix2pixHD, FSRNet or the 128-pixel generator from a recipe",
 }
 """Each is ``facesr/cli/<name>.py`` ('-' becomes '_') with ``arguments(parser)`` and ``main(args) -> int``."""
@@ -41,6 +47,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"facesr {__version__}")
     return parser
+
+
+def _command(name: str, make: Callable[..., argparse.ArgumentParser], **options: Any) -> argparse.ArgumentParser:
+    """A command's own parser, with the options that all share."""
+    module = importlib.import_module(f"facesr.cli.{name.replace('-', '_')}")
+    options |= {"description": module.__doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = make(prog=f"facesr {name}", **options)
+    module.arguments(parser)
+    group = parser.add_argument_group("what is printed")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no hints, results and errors only")
+    group.add_argument("-v", "--verbose", action="store_true", help="where a command stops with an error, the traceback too")
+    return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """All commands under one parser, as shell completion wants them; imports every command's module."""
+    top = _parser()
+    commands = top.add_subparsers(dest="command")
+    for name, what in COMMANDS.items():
+        _command(name, partial(commands.add_parser, name), help=what)
+    return top
 
 
 NETWORKS = ("run", "score", "train")
@@ -78,13 +105,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in NETWORKS:
         _keep_memory()
     module = importlib.import_module(f"facesr.cli.{name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(
-        prog=f"facesr {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    module.arguments(parser)
+    parser = _command(name, argparse.ArgumentParser)
+    args = parser.parse_args(rest)
+    tone.quiet, tone.verbose = args.quiet, args.verbose
     try:
-        return int(module.main(parser.parse_args(rest)))
+        return int(module.main(args))
     except FaceSRError as error:
+        if tone.verbose:
+            traceback.print_exc()
         print(f"facesr {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", nargs="?", help="show one method: what it is, its parameters, weights and terms")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -17,6 +19,8 @@ def main(args: argparse.Namespace) -> int:
     from facesr.bench.method import Method
 
     known = registry.installed("facesr.methods")
+    if args.json:
+        return _json(known, [args.name] if args.name else list(known))
     if args.name is None:
         for name, target in known.items():
             cls = registry.load_class(target, Method, "method")
@@ -26,6 +30,23 @@ def main(args: argparse.Namespace) -> int:
     if args.name not in known:
         raise FaceSRError(f"no method {args.name!r}: {suggest(args.name, known)}")
     return _show(args.name, known[args.name])
+
+
+def _json(known: Mapping[str, str], names: Sequence[str]) -> int:
+    import json
+
+    from facesr.bench import registry
+    from facesr.bench.errors import FaceSRError, suggest
+    from facesr.bench.method import Method
+
+    if unknown := [name for name in names if name not in known]:
+        raise FaceSRError(f"no method {unknown[0]!r}: {suggest(unknown[0], known)}")
+    made = []
+    for name in names:
+        cls = registry.load_class(known[name], Method, "method")
+        made.append({"name": name, "target": known[name], "what": _first(cls.__doc__), "cite": cls.cite, "terms": cls.terms})
+    print(json.dumps(made, indent=1, ensure_ascii=False))
+    return 0
 
 
 def _first(text: str | None) -> str:

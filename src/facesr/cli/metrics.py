@@ -8,6 +8,7 @@ import argparse
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", nargs="?", help="show one metric in full")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -15,8 +16,14 @@ def main(args: argparse.Namespace) -> int:
     from facesr.bench import registry
 
     names = [args.name] if args.name else list(registry.installed("facesr.metrics"))
-    for name in names:
-        metric = registry.build_metric(name)
+    metrics = [registry.build_metric(name) for name in names]
+    if args.json:
+        import json
+
+        facts = ("name", "label", "higher_is_better", "unit", "digits", "range", "conventions", "source")
+        print(json.dumps([{fact: getattr(metric, fact) for fact in facts} for metric in metrics], indent=1, ensure_ascii=False))
+        return 0
+    for metric in metrics:
         arrow = "higher is better" if metric.higher_is_better else "lower is better"
         low, high = metric.range
         span = f"{low:g} to {high:g}{' ' + metric.unit if metric.unit else ''}"

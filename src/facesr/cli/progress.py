@@ -6,6 +6,8 @@ import sys
 import time
 from types import TracebackType
 
+from facesr.cli import tone
+
 EVERY = 15.0
 """Seconds between lines in a log."""
 
@@ -14,7 +16,7 @@ class Bar:
     """Call it with a stage, how much is done, and how much there is."""
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+        self.live = sys.stderr.isatty() and not tone.quiet
         self.stage, self.began, self.first, self.last = "", 0.0, 0, 0.0
 
     def __enter__(self) -> Bar:
@@ -25,6 +27,8 @@ class Bar:
             print(file=sys.stderr)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        if tone.quiet:
+            return
         now = time.monotonic()
         if stage != self.stage:
             if self.live and self.stage:

@@ -13,6 +13,7 @@ import argparse
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", nargs="?", help="a protocol's name, or a TOML file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -20,6 +21,13 @@ def main(args: argparse.Namespace) -> int:
     from facesr.bench import protocol, registry
 
     known = registry.installed("facesr.metrics")
+    if args.json:
+        import json
+
+        found = [protocol.load(name, known) for name in ([args.name] if args.name else protocol.names())]
+        facts = [{"name": p.name, "version": p.version, "digest": p.digest, "description": p.description} for p in found]
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+        return 0
     if args.name is None:
         for name in protocol.names():
             p = protocol.load(name, known)

@@ -52,6 +52,7 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
     """Plan, run, and print one line per method."""
     from facesr.bench import protocol, registry
     from facesr.bench.run import make_plan, start
+    from facesr.cli import tone
     from facesr.cli.progress import Bar
 
     request = make_plan(
@@ -69,5 +70,5 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
     for line in run.failures():
         print(f"  {line}")
-    print(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
+    tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 0

@@ -15,6 +15,7 @@ import sys
 
 from facesr.bench import weights
 from facesr.bench.errors import FaceSRError
+from facesr.bench.weights.places import defaults
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify|where")
     listing = actions.add_parser("list", help="what is known and whether it is here")
     listing.add_argument("--missing", action="store_true", help="only files that are not here")
+    listing.add_argument("--json", action="store_true", help="print JSON")
     for name, help_text, count in (
         ("fetch", "download into the cache", "+"),
         ("verify", "read again and compare with the catalogue", "*"),
@@ -34,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """0: all done; 1: some file is missing or wrong (each is told)."""
     if args.action == "list":
-        return _list(missing=args.missing)
+        return _json(missing=args.missing) if args.json else _list(missing=args.missing)
     names = args.names or [name for name in weights.catalogue() if weights.where(name)]
     act = {"fetch": weights.fetch, "verify": weights.verify, "where": weights.find}[args.action]
     failures = 0
@@ -62,7 +64,25 @@ def _judged(name: str) -> str:
     )
 
 
+def _json(*, missing: bool) -> int:
+    import dataclasses
+    import json
+
+    entries = []
+    for name, weight in weights.catalogue().items():
+        here = weights.where(name)
+        if not (missing and here):
+            entries.append({**dataclasses.asdict(weight), "here": str(here) if here else None})
+    print(json.dumps({"default": [str(f) for f in defaults()], "catalogue": entries}, indent=1, ensure_ascii=False, default=str))
+    return 0
+
+
 def _list(*, missing: bool) -> int:
+    if not missing:
+        print("default weights, which come along and are used unless others are given:")
+        for file in defaults():
+            print(f"  {file.stem:<24} {file.stat().st_size / 1e6:5.1f} MB  {file}")
+        print("\nfiles known by name, with the names that --set METHOD.checkpoint=NAME takes:")
     for name, weight in weights.catalogue().items():
         here = weights.where(name)
         if missing and here:
