@@ -14,7 +14,6 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.numbers import fixed, p_text, p_words
-from facesr.bench.stats.pairwise import significance_letters
 from facesr.reports.cells import Cell, Column, Row, interval, rank_columns, ranked
 from facesr.reports.references import printed_condition
 from facesr.reports.scores import Scores
@@ -60,7 +59,7 @@ class MosResult:
     @property
     def letters(self) -> dict[str, str]:
         """Letters of conditions that cannot be told apart at ``alpha`` by the two-way clustered test, Holm."""
-        return significance_letters(self.analysis.pairs, {m.condition: m.mean for m in self.analysis.conditions}, self.alpha)
+        return self.analysis.letters
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -123,7 +122,9 @@ def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False)
             scale=study.scale,
             screening=rule,
             declared=rule if plan else None,
-            margin=float(plan.get("equivalence_margin", 0.1)),
+            margin=float(plan["equivalence_margin"]) if "equivalence_margin" in plan else None,
+            alpha=float(plan.get("alpha", 0.05)),
+            correction=str(plan.get("correction", "holm")),
         )
     finally:
         study.close()

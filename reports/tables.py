@@ -55,10 +55,10 @@ def with_letters(scores: Scores, cells: Sequence[Cell], alpha: float = 0.05) -> 
                 continue
             table = scores.values(metric, scale)
             rated = [m for m in scores.methods if table[m].notna().sum() > 1]
-            pairs = compare_methods(table[rated], rated, draws=2) if len(rated) > 1 else []
+            pairs = compare_methods(table[rated], rated, draws=2, alpha=alpha) if len(rated) > 1 else []
             better = bool(scores.column(metric).higher_is_better)
             means = {m: float(table[m].mean()) for m in rated}
-            found = significance_letters(pairs, means, alpha, higher_is_better=better) if pairs else {}
+            found = significance_letters(pairs, means, higher_is_better=better) if pairs else {}
             letters |= {(m, scale, metric): letter for m, letter in found.items()}
     return [replace(c, letters=letters.get((c.method, c.scale, c.metric), "")) for c in cells]
 

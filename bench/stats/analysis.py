@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from facesr.bench.stats.cube import Cube
 from facesr.bench.stats.cube import cube as cube_of
 from facesr.bench.stats.guards import Guard, equality_guards, noise_guard, pair_guards, precision_guard, screening_guard
 from facesr.bench.stats.mos import ConditionMos, Sos, condition_mos, difference_scores, sos
-from facesr.bench.stats.pairwise import MARGIN, PairComparison, compare_conditions, significance_letters
+from facesr.bench.stats.pairwise import PairComparison, compare_conditions, significance_letters
 from facesr.bench.stats.rank_tests import Omnibus, friedman
 from facesr.bench.stats.recovery import Recovered, recover, remove_bias, table_means
 from facesr.bench.stats.screening import Screening, screen
@@ -80,7 +81,9 @@ def analyse_mos(
     screening: str = "none",
     declared: str | None = "none",
     declared_before_ratings: bool = True,
-    margin: float = MARGIN,
+    margin: float | None = None,
+    alpha: float = 0.05,
+    correction: str = "holm",
     claimed_equal: Iterable[tuple[str, str]] = (),
     draws: int = 1000,
     seed: int = 0,
@@ -88,7 +91,8 @@ def analyse_mos(
     """Analyse a long table: rater, face, condition, score, and optionally kind (``main`` and ``repeat`` rows are used) and simulated.
 
     ``reference``: the condition DMOS is taken from (HR). ``screening``: the rule applied, by name; ``declared``: the one the study
-    froze. ``margin``: equivalence margin in rating points. Raises ``FaceSRError`` for a table that cannot be analysed.
+    froze. ``margin``: equivalence margin in rating points, a fortieth of the scale by default; ``alpha`` and ``correction``: the plan's decision.
+    Raises ``FaceSRError`` for a table that cannot be analysed.
     Scores outside the scale are refused: they are a mistake of the import, not an opinion.
     """
     cube = cube_of(ratings, conditions)
@@ -98,9 +102,10 @@ def analyse_mos(
             f"{outside.size} scores lie outside the scale {scale[0]} to {scale[1]}, such as {outside[0]:g}: mend the import"
         )
     mos = condition_mos(cube, scale, level)
-    pairs = tuple(compare_conditions(cube, level, margin))
+    compare = partial(compare_conditions, level=level, margin=margin, alpha=alpha, correction=correction, scale=scale)
+    pairs = tuple(compare(cube))
     recovered = recover(cube.table)
-    screened = _screened(cube, screening, scale, level, margin, pairs)
+    screened = _screened(cube, screening, scale, level, compare, pairs)
     intra = _intra(ratings)
     return MosAnalysis(
         cube=cube, scale=scale, level=level, conditions=mos,
@@ -108,9 +113,9 @@ def analyse_mos(
         bias_removed=condition_mos(cube.with_table(remove_bias(cube.table).scores), scale, level),
         recovered=recovered, recovered_mos=_recovered_mos(cube, recovered), screened=screened,
         sos=sos(cube.table, scale), alpha=krippendorff_alpha(cube.table, level=level, draws=draws, seed=seed), icc=icc(cube.table, level),
-        intra=intra, components=components(cube.values), pairs=pairs, omnibus=_omnibus(cube, 1 - level),
-        letters=significance_letters(pairs, {m.condition: m.mean for m in mos}, 1 - level),
-        guards=tuple(_guards(mos, pairs, screened, intra, declared, declared_before_ratings, claimed_equal, 1 - level)),
+        intra=intra, components=components(cube.values), pairs=pairs, omnibus=_omnibus(cube, alpha),
+        letters=significance_letters(pairs, {m.condition: m.mean for m in mos}),
+        guards=tuple(_guards(mos, pairs, screened, intra, declared, declared_before_ratings, claimed_equal)),
         simulated=int(ratings["simulated"].astype(bool).sum()) if "simulated" in ratings.columns else 0,
     )  # fmt: skip
 
@@ -121,14 +126,19 @@ def _recovered_mos(cube: Cube, recovered: Recovered) -> dict[str, float]:
 
 
 def _screened(
-    cube: Cube, rule: str, scale: tuple[int, int], level: float, margin: float, pairs: tuple[PairComparison, ...]
+    cube: Cube,
+    rule: str,
+    scale: tuple[int, int],
+    level: float,
+    compare: Callable[[Cube], list[PairComparison]],
+    pairs: tuple[PairComparison, ...],
 ) -> Screened:
     found = screen(cube.table, rule, list(cube.conditions) * len(cube.faces))
     rejected = tuple(cube.raters[i] for i in found.rejected)
     if not rejected:
         return Screened(found, (), condition_mos(cube, scale, level), pairs)
     kept = cube.without(rejected)
-    return Screened(found, rejected, condition_mos(kept, scale, level), tuple(compare_conditions(kept, level, margin)))
+    return Screened(found, rejected, condition_mos(kept, scale, level), tuple(compare(kept)))
 
 
 def _intra(ratings: pd.DataFrame) -> IntraRater | None:
@@ -153,9 +163,9 @@ def _omnibus(cube: Cube, alpha: float) -> Omnibus | None:
 
 def _guards(
     mos: Sequence[ConditionMos], pairs: Sequence[PairComparison], screened: Screened, intra: IntraRater | None,
-    declared: str | None, before: bool, claimed_equal: Iterable[tuple[str, str]], alpha: float,
+    declared: str | None, before: bool, claimed_equal: Iterable[tuple[str, str]],
 ) -> list[Guard]:  # fmt: skip
-    found: list[Guard | None] = [*pair_guards(pairs, alpha), *equality_guards(pairs, claimed_equal, alpha)]
+    found: list[Guard | None] = [*pair_guards(pairs), *equality_guards(pairs, claimed_equal)]
     if intra is not None:
         found += [noise_guard(pair, intra.noise) for pair in pairs]
     worst = max(mos, key=lambda m: -np.inf if np.isnan(m.design_effect) else m.design_effect)

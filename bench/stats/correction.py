@@ -38,6 +38,41 @@ def benjamini_hochberg(p: ArrayLike) -> F64:
     return _adjust(p, lambda s: np.minimum.accumulate((s * len(s) / np.arange(1, len(s) + 1))[::-1])[::-1])
 
 
+def bonferroni(p: ArrayLike) -> F64:
+    """p-values (n,) times their number: intervals at 1 - alpha / n hold jointly."""
+    return _adjust(p, lambda s: s * len(s))
+
+
+CORRECTIONS: dict[str, Callable[[ArrayLike], F64]] = {
+    "holm": holm,
+    "bonferroni": bonferroni,
+    "benjamini-hochberg": benjamini_hochberg,
+    "none": lambda p: _adjust(p, lambda s: s),
+}
+"""Corrections a plan may declare, by name."""
+
+
+def thresholds(p: ArrayLike, alpha: float, correction: str = "holm") -> F64:
+    """For each p (n,) the level it is compared with: p is below it exactly where the corrected p is below ``alpha``.
+
+    Holm: alpha / n for the smallest p, alpha / (n - 1) for the next, until one is not rejected; its level is that of all the rest. NaN
+    where p is.
+    """
+    given = np.asarray(p, dtype=np.float64)
+    found = np.full(given.shape, np.nan)
+    known = np.flatnonzero(np.isfinite(given))
+    n = len(known)
+    if not n:
+        return found
+    rejected = int((CORRECTIONS[correction](given)[known] < alpha).sum())
+    if correction == "holm":
+        order = known[np.argsort(given[known], kind="stable")]
+        found[order] = alpha / np.maximum(n - np.minimum(np.arange(n), rejected), 1)
+    else:
+        found[known] = {"bonferroni": alpha / n, "none": alpha, "benjamini-hochberg": alpha * max(rejected, 1) / n}[correction]
+    return found
+
+
 def significance_letters(means: Mapping[str, float], different: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Compact letter display: two names share a letter exactly where they are not among the ``different`` pairs.
 

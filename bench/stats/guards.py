@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facesr.bench.stats.pairwise import PairComparison
+from facesr.bench.numbers import p_words
+from facesr.bench.stats.pairwise import PairComparison, letters_refused
+
+FEW_DF = 4.0
+"""Degrees of freedom below which a t interval of unevenly spread ratings is said to be rough."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +26,17 @@ class Guard:
         return self.sentence
 
 
-def p_text(p: float) -> str:
-    """A p-value as a paper prints it: ``p = .082``, ``p < .001``, ``p > .999``."""
-    if not np.isfinite(p):
-        return "p unknown"
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1) if p < 0.9995 else "p > .999"
+def pair_guards(pairs: Sequence[PairComparison]) -> list[Guard]:
+    """What to warn of in a study's pairs: see ``guard_pair``; and one sentence where letters would mislead."""
+    found = [guard for pair in pairs for guard in guard_pair(pair)]
+    refused = letters_refused(pairs)
+    return [*found, *([Guard("no_letters", "all pairs", refused)] if refused else [])]
 
 
-def pair_guards(pairs: Sequence[PairComparison], alpha: float = 0.05) -> list[Guard]:
-    """What to warn of in a study's pairs: see ``guard_pair``."""
-    return [guard for pair in pairs for guard in guard_pair(pair, alpha)]
-
-
-def guard_pair(pair: PairComparison, alpha: float = 0.05) -> list[Guard]:
-    """Significant by Mann-Whitney but not when clustered; signs that disagree; differences nobody could detect; fragile ones."""
-    found = [_mwu_only(pair, alpha), _signs(pair, alpha), _undetectable(pair, alpha), _fragile(pair, alpha)]
+def guard_pair(pair: PairComparison) -> list[Guard]:
+    """Undefined tests; significant by Mann-Whitney but not when clustered; signs that disagree; differences nobody could detect;
+    fragile ones; differences of other cells than the MOS; few effective raters or faces. All by the pair's own decision."""
+    found = [f(pair) for f in (_undefined, _mwu_only, _signs, _undetectable, _fragile, _few)]
     return [g for g in found if g is not None]
 
 
@@ -44,18 +44,39 @@ def _name(pair: PairComparison) -> str:
     return f"{pair.a} and {pair.b}"
 
 
-def _mwu_only(pair: PairComparison, alpha: float) -> Guard | None:
-    if pair.over_raters is None or not (pair.p_paper_holm < alpha <= pair.p_holm):
+def _after(pair: PairComparison) -> str:
+    """The corrected p of the decision: 'after Holm p = .082'."""
+    words = {
+        "holm": "after Holm ",
+        "bonferroni": "after Bonferroni ",
+        "benjamini-hochberg": "after Benjamini-Hochberg ",
+        "none": "",
+    }
+    return f"{words[pair.correction]}{p_words(pair.p_adjusted)}"
+
+
+def _undefined(pair: PairComparison) -> Guard | None:
+    if pair.verdict != "undefined":
         return None
     return Guard(
-        "mwu_not_clustered", _name(pair),
-        f"{_name(pair)} differ by the paper's Mann-Whitney U ({p_text(pair.paper.p)}) but not once raters and faces are counted as "
-        f"shared ({p_text(pair.p)}, after Holm {p_text(pair.p_holm)}): with other raters and faces the difference may vanish or turn.",
+        "undefined", _name(pair),
+        f"{_name(pair)}: no test and no interval can be given for the difference of {pair.difference:+.2f}, since {pair.undefined}.",
     )  # fmt: skip
 
 
-def _signs(pair: PairComparison, alpha: float) -> Guard | None:
-    if pair.difference * (pair.a12 - 0.5) >= 0 or min(pair.paper.p, pair.p) >= alpha:
+def _mwu_only(pair: PairComparison) -> Guard | None:
+    if pair.over_raters is None or pair.different or not pair.p_paper_holm < pair.alpha or pair.verdict == "undefined":
+        return None
+    return Guard(
+        "mwu_not_clustered", _name(pair),
+        f"{_name(pair)} differ by the paper's Mann-Whitney U ({p_words(pair.paper.p)}) but not once raters and faces are counted as "
+        f"shared ({p_words(pair.p)}, {_after(pair)}): with other raters and faces the difference may vanish or turn.",
+    )  # fmt: skip
+
+
+def _signs(pair: PairComparison) -> Guard | None:
+    claimed = pair.different or pair.paper.p < pair.alpha
+    if pair.difference * (pair.a12 - 0.5) >= 0 or not claimed:
         return None
     return Guard(
         "signs_disagree", _name(pair),
@@ -64,10 +85,8 @@ def _signs(pair: PairComparison, alpha: float) -> Guard | None:
     )  # fmt: skip
 
 
-def _undetectable(pair: PairComparison, alpha: float) -> Guard | None:
-    if not (np.isfinite(pair.detectable) and abs(pair.difference) < pair.detectable and pair.paper.p < alpha):
-        return None
-    if pair.p_holm < alpha:
+def _undetectable(pair: PairComparison) -> Guard | None:
+    if pair.different or not (abs(pair.difference) < pair.detectable and pair.p_paper_holm < pair.alpha):
         return None
     return Guard(
         "below_detectable", _name(pair),
@@ -76,43 +95,50 @@ def _undetectable(pair: PairComparison, alpha: float) -> Guard | None:
     )  # fmt: skip
 
 
-def _fragile(pair: PairComparison, alpha: float) -> Guard | None:
-    if not (pair.p < alpha <= pair.p_left_out[1]):
+def _fragile(pair: PairComparison) -> Guard | None:
+    highest = pair.p_left_out[1]
+    if not (pair.different and highest >= pair.threshold):
         return None
+    whom = pair.left_out.hangs_on if pair.left_out else "one of them"
     return Guard(
         "hangs_on_one", _name(pair),
-        f"{_name(pair)}: significant ({p_text(pair.p)}) only with all raters and faces; without one of them {p_text(pair.p_left_out[1])}.",
+        f"{_name(pair)}: different ({_after(pair)}) only with all raters and faces; without {whom} {p_words(highest)}, "
+        f"where {pair.threshold:.2g} is needed.",
     )  # fmt: skip
 
 
-def equality_guards(
-    pairs: Sequence[PairComparison], claimed_equal: Iterable[tuple[str, str]] = (), alpha: float = 0.05
-) -> list[Guard]:
+def _few(pair: PairComparison) -> Guard | None:
+    if not pair.basis or not 0 < pair.df < FEW_DF:
+        return None
+    return Guard(
+        "few_effective", _name(pair),
+        f"{_name(pair)}: the ratings are so unevenly spread that the difference rests on about {pair.df:.1f} degrees of freedom; take its "
+        "interval as rough.",
+    )  # fmt: skip
+
+
+def equality_guards(pairs: Sequence[PairComparison], claimed_equal: Iterable[tuple[str, str]] = ()) -> list[Guard]:
     """Pairs that are called equal, or would be read so, without an equivalence test that shows it.
 
-    A pair in ``claimed_equal`` (either order) that TOST does not show equivalent gets its own sentence; all other pairs neither
-    different nor equivalent share one.
+    A pair in ``claimed_equal`` (either order) that TOST does not show equivalent gets its own sentence; all undecided pairs share one.
     """
     guards, silent = [], []
     claimed = {frozenset(c) for c in claimed_equal}
     for pair in pairs:
-        shown = pair.equivalence is not None and pair.equivalence.equivalent
-        if frozenset((pair.a, pair.b)) in claimed and not shown:
+        if frozenset((pair.a, pair.b)) in claimed and not pair.equivalent:
+            known = pair.equivalence is not None and np.isfinite(pair.equivalence.p)
             margin = (
-                f" within ±{pair.equivalence.margin:g} ({p_text(pair.equivalence.p)})" if pair.equivalence else ": none was made"
+                f" within ±{pair.equivalence.margin:g} ({p_words(pair.equivalence.p)})"
+                if known and pair.equivalence
+                else ": none could be made"
             )
             sentence = f"{_name(pair)} are called equal, but an equivalence test does not show it{margin}; a large p is no evidence of equality."
             guards.append(Guard("equal_without_tost", _name(pair), sentence))
-        elif not shown and not pair.significant(alpha):
+        elif pair.verdict == "undecided":
             silent.append(_name(pair))
     if silent:
-        guards.append(
-            Guard(
-                "neither",
-                "; ".join(silent),
-                f"Neither different nor shown to be equal: {'; '.join(silent)}. Do not write that they are equal.",
-            )
-        )
+        sentence = f"Neither different nor shown to be equal: {'; '.join(silent)}. Do not write that they are equal."
+        guards.append(Guard("neither", "; ".join(silent), sentence))
     return guards
 
 
@@ -150,7 +176,7 @@ def printed_guard(columns: Iterable[str]) -> Guard | None:
 
 def noise_guard(pair: PairComparison, noise: float) -> Guard | None:
     """A difference that is significant but smaller than the disagreement of a rater with themself; ``noise``: sd of one rating."""
-    if not (np.isfinite(noise) and pair.p_holm < 0.05 and abs(pair.difference) < noise / 2):
+    if not (np.isfinite(noise) and pair.different and abs(pair.difference) < noise / 2):
         return None
     return Guard(
         "below_rater_noise", _name(pair),

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facesr.bench.stats.intervals import F64, Interval, _chunks, _tail, _weights
+from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.intervals import F64, FEW, Interval, _chunks, _tail, _weights, bca_ends, constant, few_ends
 
 
-def mean_intervals(table: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> list[Interval]:
-    """Mean of every column of ``table`` (n, columns) and its percentile bootstrap interval over rows; NaN marks a missing value.
+def mean_intervals(
+    table: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0, shares: Sequence[bool] | None = None
+) -> list[Interval]:
+    """Mean of every column of ``table`` (n, columns) and its interval over rows; NaN marks a missing value.
 
-    The same as ``mean_interval`` column by column, up to the draws, but all columns share each resample of rows: matrix products
-    in place of a loop, and the differences between columns stay paired. Infinite values give an infinite mean without interval.
-    A draw with none of a column's values is left out of that column. Columns of nothing but 0 and 1 are shares and get Wilson's
-    interval: resampling a perfect rate would give one of no width. Raises ``FaceSRError`` on a bad level.
-    Source: Efron & Tibshirani 1993, chapter 13.
+    The same as ``mean_interval`` column by column, up to the draws, but all columns with more than ``FEW`` values share each resample
+    of rows: matrix products in place of a loop. Infinite values give an infinite mean without interval, values all alike an interval
+    of no width. ``shares`` (columns,): which columns are rates of 0 and 1 by declaration; they get Wilson's interval, which has a
+    width even for a perfect rate. Raises ``FaceSRError`` on a bad level or a declared rate that holds other values.
     """
-    low, high = _tail(level)
+    _tail(level)
     x = np.asarray(table, dtype=np.float64)
     columns = x.shape[1]
     seen = ~np.isnan(x)
     n = seen.sum(axis=0)
     sums = np.where(seen, x, 0.0)
     means = np.divide(sums.sum(axis=0), n, out=np.full(columns, np.nan), where=n > 0)
-    usable = np.isfinite(means) & (n > 1)
+    rates = np.zeros(columns, dtype=bool) if shares is None else np.asarray(shares, dtype=bool)
+    usable = np.isfinite(means) & (n > 1) & ~rates
     ends = np.full((2, columns), np.nan)
-    if usable.any():
-        ends[:, usable] = np.nanquantile(_drawn(sums[:, usable], seen[:, usable], draws, seed), (low, high), axis=0)
-    for i in np.flatnonzero(usable & (np.isin(x, (0.0, 1.0)) | ~seen).all(axis=0)):
+    alike = usable.copy()
+    alike[usable] = constant(x[:, usable]) if usable.any() else False
+    ends[:, alike], usable = means[alike], usable & ~alike
+    few, many = usable & (n <= FEW), usable & (n > FEW)
+    if few.any():
+        ends[:, few] = few_ends(x[:, few], level)
+    if many.any():
+        ends[:, many] = bca_ends(_drawn(sums[:, many], seen[:, many], draws, seed), x[:, many], level)
+    for i in np.flatnonzero(rates & (n > 0)):
+        if not np.isin(sums[:, i], (0.0, 1.0)).all():
+            odd = sums[~np.isin(sums[:, i], (0.0, 1.0)), i][0]
+            raise FaceSRError(f"a metric that declares itself a share gives 0 or 1 for each image, got {odd:g} in column {i}")
         ends[:, i] = share_interval(int(sums[:, i].sum()), int(n[i]), level)
     return [Interval(float(m), float(a), float(b), int(k)) for m, a, b, k in zip(means, ends[0], ends[1], n, strict=True)]
 

@@ -13,12 +13,16 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.intervals import F64
 
 SMALL = 12
-"""Below this many values on a side the normal approximation of a rank test is poor: permute instead."""
+"""Below this many values on a side the normal approximation of a rank sum is poor: all splits are counted instead."""
+COUNTED = 50_000_000
+"""Most additions spent on counting the splits of one rank sum: 11 values against 20,000 would take 10^11."""
+EXACT = 50
+"""Up to this many pairs all signs of a signed rank sum are counted; beyond, the normal approximation is good to two digits."""
 
 
 @dataclass(frozen=True)
 class RankTest:
-    """Statistic, two-sided p-value and how p was found (``asymptotic`` or ``permutation``)."""
+    """Statistic, two-sided p-value and how p was found: ``exact`` or, given the ties, ``permutation``; else ``asymptotic``."""
 
     statistic: float
     p: float
@@ -27,8 +31,7 @@ class RankTest:
 
 
 def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
-    """Mann-Whitney U of two samples; NaN left out. Asymptotic with tie and continuity correction, by all
-    permutations when small.
+    """Mann-Whitney U of two samples; NaN left out. Asymptotic with tie and continuity correction, by all permutations when small.
 
     scipy's ``exact`` ignores ties, so it is never used. Valid for independent samples: pooled ratings of a crossed study are not.
     Source: Mann & Whitney 1947; scipy.stats.mannwhitneyu.
@@ -42,7 +45,8 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
         return RankTest(np.nan, np.nan, "asymptotic", n)
     if len(np.unique(np.concatenate([x, y]))) == 1:
         return RankTest(len(x) * len(y) / 2, 1.0, "asymptotic", n)
-    if min(len(x), len(y)) < SMALL:
+    size = min(len(x), len(y))
+    if size < SMALL and 2 * size**2 * n**2 <= COUNTED:
         return _exact_rank_sum(x, y)
     result = mannwhitneyu(x, y, method="asymptotic")
     return RankTest(float(result.statistic), float(result.pvalue), "asymptotic", n)
@@ -68,39 +72,48 @@ def _exact_rank_sum(x: F64, y: F64) -> RankTest:
 
 
 def signed_rank(differences: ArrayLike) -> RankTest:
-    """Wilcoxon's signed-rank test of paired differences; zeros kept by Pratt's rule; by sign permutation when small.
+    """Wilcoxon's signed-rank test of paired differences; zeros kept by Pratt's rule; NaN left out.
 
-    Valid where each difference is one independent unit: a rater's mean, a face's mean, a face's score.
-    Source: Wilcoxon 1945, Pratt 1959; scipy.stats.wilcoxon.
+    p counts all signs the ranks could have: the exact distribution without ties and zeros, the permutation one with them. More than
+    ``EXACT`` pairs: normal approximation, variance corrected for ties. Valid where each difference is one independent unit: a
+    rater's mean, a face's mean, a face's score. Source: Wilcoxon 1945, Pratt 1959.
     """
-    from scipy.stats import wilcoxon
+    from scipy.stats import rankdata, wilcoxon
 
     d = np.asarray(differences, dtype=np.float64).ravel()
-    d = d[~np.isnan(d)]
     # Means of equal ratings differ by rounding alone; without this they are no longer zeros or ties.
-    d = np.round(d, 12)
+    d = np.round(d[~np.isnan(d)], 12)
     if not len(d):
-        return RankTest(np.nan, np.nan, "asymptotic", 0)
+        return RankTest(np.nan, np.nan, "exact", 0)
     if not np.any(d):
-        return RankTest(0.0, 1.0, "asymptotic", len(d))
-    if len(d) < SMALL:
-        return _sign_permutation(d)
+        return RankTest(0.0, 1.0, "permutation", len(d))
+    if len(d) <= EXACT:
+        return _all_signs(d, np.asarray(rankdata(np.abs(d)), dtype=np.float64))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # scipy's note on ties: the asymptotic variance below is corrected for them
         result = wilcoxon(d, zero_method="pratt", method="approx")
     return RankTest(float(result.statistic), float(result.pvalue), "asymptotic", len(d))
 
 
-def _sign_permutation(d: F64) -> RankTest:
-    """All 2^n signs of the ranks: exact with ties and zeros (n < SMALL)."""
-    from scipy.stats import rankdata
+def _all_signs(d: F64, ranks: F64) -> RankTest:
+    """The distribution of the positive rank sum over all 2^n signs, counted by its value: no sign is listed."""
+    twice = np.rint(2 * ranks[d != 0]).astype(np.int64)  # tied ranks are halves: twice them are whole
+    total = int(twice.sum())
+    chance = np.zeros(total + 1)
+    chance[0] = 1.0
+    for rank in twice:
+        moved = chance / 2
+        moved[rank:] += chance[: total + 1 - rank] / 2
+        chance = moved
+    up = int(np.rint(2 * ranks[d > 0].sum()))
+    far = np.abs(2 * np.arange(total + 1) - total) >= abs(2 * up - total)
+    plain = len(twice) == len(d) and len(np.unique(twice)) == len(twice)
+    return RankTest(min(up, total - up) / 2, float(min(1.0, chance[far].sum())), "exact" if plain else "permutation", len(d))
 
-    ranks = np.where(d == 0, 0.0, rankdata(np.abs(d)))
-    signs = 1 - 2 * ((np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1)
-    sums = signs @ ranks
-    observed = float(np.sign(d) @ ranks)
-    p = float(np.mean(np.abs(sums) >= abs(observed) - 1e-9))
-    return RankTest(float((ranks.sum() - abs(observed)) / 2), p, "permutation", len(d))
+
+def smallest_signed_rank_p(n: int) -> float:
+    """The smallest two-sided p that ``n`` pairs can give: all of one sign, 2^(1 - n)."""
+    return float(min(1.0, 2.0 ** (1 - n)))
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _bars(ax: Axes, frame: pd.DataFrame, methods: Sequence[str], look: Look) -> 
     values = list(dict.fromkeys(frame["value"]))
     width = 0.84 / len(methods)
     low, high = frame["low"].fillna(frame["mean"]).min(), frame["high"].fillna(frame["mean"]).max()
-    points = bool(low > 0.4 * high > 0)
+    points = bool(low > 0.4 * high > 0 or low < 0)  # a bar cannot show an interval that reaches below zero
     for i, method in enumerate(methods):
         part = frame[frame["method"] == method].set_index("value").reindex(values)
         x = np.arange(len(values)) + (i - (len(methods) - 1) / 2) * width

@@ -77,7 +77,7 @@ def test_intervals_are_those_of_scipys_bootstrap() -> None:
     x[:5, 2] = np.nan
     for column, found in zip(x.T, mean_intervals(x), strict=True):
         values = column[~np.isnan(column)]
-        peer = scipy_stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=np.random.default_rng(1))
+        peer = scipy_stats.bootstrap((values,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(1))
         low, high = peer.confidence_interval
         width = high - low  # both ends are medians of noise: 10,000 draws put an end within about 3 % of the width
         assert found.mean == pytest.approx(values.mean()) and found.n == len(values)
@@ -97,7 +97,7 @@ def test_intervals_of_one_value_none_and_infinity() -> None:
 @pytest.mark.parametrize(("good", "n"), [(0, 8), (8, 8), (3, 8), (239, 244)])
 def test_a_share_has_wilsons_interval(good: int, n: int) -> None:
     column = np.array([1.0] * good + [0.0] * (n - good) + [np.nan])
-    found = mean_intervals(column[:, None])[0]
+    found = mean_intervals(column[:, None], shares=[True])[0]
     peer = scipy_stats.binomtest(good, n).proportion_ci(method="wilson")
     assert (found.low, found.high, found.n) == (pytest.approx(peer.low, abs=1e-12), pytest.approx(peer.high, abs=1e-12), n)
 

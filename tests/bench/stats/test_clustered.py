@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facesr.bench.stats.clustered import Components, clustered_difference, clustered_mean, components, residual_variance
+from facesr.bench.stats.crossed import fit
 
 RNG = np.random.default_rng(0)
 
@@ -37,16 +38,27 @@ def test_one_way_is_the_t_test_of_means_and_naive_of_values() -> None:
     assert [clustered_mean(x, "none").low, clustered_mean(x, "none").high] == pytest.approx([ends.low, ends.high], rel=1e-9)
 
 
-def test_ragged_cluster_sums_match_statsmodels() -> None:
-    import statsmodels.api as sm
+UNEVEN = [[5, 4, None, 3], [4, None, None, 2], [3, 3, 4, 1], [None, 5, None, None], [4, 4, 2, 3]]
+"""Five raters, four faces, six gaps."""
+LMER = [3.36505509364, 0.460843132965, 3.45563666377, 0.288597836904, 0.730191981777, 0.887045415851]
 
-    x = _table(30, 20)
-    x[RNG.random(x.shape) < 0.3] = np.nan
+
+def test_uneven_raters_and_faces_match_clubsandwich() -> None:
+    """R 4.2.2, clubSandwich 0.5.8: coef_test(lm(y ~ 1), cluster = r, vcov = "CR2", test = "Satterthwaite"), then cluster = f."""
+    x = np.array(UNEVEN, dtype=float)
+    raters, faces = clustered_mean(x, "raters"), clustered_mean(x, "faces")
+    assert (raters.se, raters.df) == pytest.approx((0.292333010503, 3.282828282828), rel=1e-7)
+    assert (faces.se, faces.df) == pytest.approx((0.487426952490, 2.777777777778), rel=1e-7)
+
+
+def test_gaps_are_the_mixed_model_of_lme4() -> None:
+    """R 4.2.2, lme4 1.1-31, lmerTest 3.1-3: coef(summary(lmer(y ~ 1 + (1 | r) + (1 | f)))) and VarCorr of it."""
+    x = np.array(UNEVEN, dtype=float)
     r, f = np.nonzero(np.isfinite(x))
-    y = x[r, f]
-    for over, groups, k in (("raters", r, 30), ("faces", f, 20)):
-        fit = sm.OLS(y, np.ones((len(y), 1))).fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False})
-        assert clustered_mean(x, over).se == pytest.approx(fit.bse[0] * np.sqrt(k / (k - 1)), rel=1e-9)  # type: ignore[arg-type]
+    found = fit(x[r, f], np.ones((len(r), 1)), [r, f], np.ones(1))
+    assert found is not None
+    ours = [found.value, found.variance**0.5, found.df, *np.sqrt(found.variances), found.residual**0.5]
+    assert ours == pytest.approx(LMER, rel=2e-4)
 
 
 def test_residual_variance_of_a_ragged_table_is_that_of_the_additive_fit() -> None:
@@ -74,7 +86,29 @@ def test_pairing_removes_what_raters_and_faces_share() -> None:
 def test_too_little_data_is_nan_not_a_crash() -> None:
     assert np.isnan(clustered_mean(np.full((2, 2), np.nan)).mean)
     assert np.isnan(clustered_mean(np.array([[3.0]])).p)
-    assert clustered_mean(np.full((3, 3), 2.0)).p == 0.0
+    alike = clustered_mean(np.full((3, 3), 2.0))
+    assert np.isnan([alike.se, alike.low, alike.p]).all()  # not p = 0: how far others would differ is not known
+    assert "do not vary" in alike.undefined
+
+
+def test_two_raters_two_faces_five_against_four_is_undefined() -> None:
+    """Not p < 1e-99: signs of two raters can be permuted in four ways only, and nothing varies."""
+    found = clustered_difference(np.full((2, 2), 5.0), np.full((2, 2), 4.0))
+    assert found.mean == 1.0
+    assert np.isnan([found.se, found.p, found.low, found.high]).all()
+    assert "do not vary" in found.undefined
+    alone = clustered_difference(np.array([[5.0, 4.0, 4.0]]), np.array([[3.0, 3.0, 4.0]]))
+    assert np.isnan(alone.p)
+    assert "one rater" in alone.undefined
+
+
+def test_a_rater_with_one_rating_is_not_a_whole_one() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 40))
+    x[3:] = np.where(np.arange(40) == rng.integers(0, 40, (37, 1)), x[3:], np.nan)
+    found = clustered_mean(x)
+    assert found.df < 6 and found.raters < 6
+    assert clustered_mean(x[:3]).df == 2
     assert np.isnan(clustered_difference(np.array([[3.0]]), np.array([[np.nan]])).p)
 
 

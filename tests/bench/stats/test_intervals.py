@@ -20,14 +20,16 @@ def test_mean_interval_matches_normal_theory() -> None:
     half = 1.959964 * x.std() / np.sqrt(len(x))
     assert found.mean == x.mean()
     assert found.n == 2000
-    assert [found.low, found.high] == pytest.approx([x.mean() - half, x.mean() + half], abs=0.03 * half)
+    assert [found.low, found.high] == pytest.approx(
+        [x.mean() - half, x.mean() + half], abs=0.06 * half
+    )  # 10,000 draws and the sample's own skewness
 
 
 def test_mean_interval_matches_scipy_bootstrap() -> None:
     from scipy.stats import bootstrap
 
     x = np.random.default_rng(1).exponential(1, 80)
-    theirs = bootstrap((x,), np.mean, n_resamples=20_000, method="percentile", rng=2).confidence_interval
+    theirs = bootstrap((x,), np.mean, n_resamples=20_000, method="BCa", rng=2).confidence_interval
     found = mean_interval(x, draws=20_000)
     assert [found.low, found.high] == pytest.approx([theirs.low, theirs.high], abs=0.015)
 
