@@ -15,6 +15,7 @@ from facesr.dashboard import shell
 from facesr.dashboard.scene import Scene, choose
 from facesr.dashboard.sources import Catalogue, catalogue
 from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, provenance, sweep
+from facesr.reports import notes
 
 PAGES: dict[str, tuple[str, str, Callable[[Scene], None]]] = {
     "leaderboard": ("Leaderboard", "leaderboard", leaderboard.page),
@@ -34,6 +35,13 @@ def _guarded(draw: Callable[[], None]) -> None:
         draw()
     except FaceSRError as error:
         st.error(str(error))
+
+
+def _with_footnotes(draw: Callable[[Scene], None], scene: Scene) -> None:
+    """A view, and under it what the methods in view declare: whose weights, which metrics they were trained on."""
+    draw(scene)
+    for line in notes.declared(scene.scores):
+        st.caption(line)
 
 
 def _page(name: str, draw: Callable[[], None]) -> Callable[[], None]:
@@ -80,7 +88,7 @@ def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
     if scene is not None:
         for key, (title, icon, draw) in PAGES.items():
             pages[key] = st.Page(
-                _page(key, partial(draw, scene)),
+                _page(key, partial(_with_footnotes, draw, scene)),
                 title=title,
                 icon=f":material/{icon}:",
                 url_path=key,

@@ -96,6 +96,23 @@ def kept_line(scores: Scores) -> str:
     return f"With the images kept of searches that did not converge: {', '.join(parts)}."
 
 
+def declared(scores: Scores) -> list[str]:
+    """What the methods in view declare of themselves (``Method.notes``), and which metrics in view their weights were trained on."""
+    said: dict[str, list[str]] = {}
+    losses: dict[str, list[str]] = {}
+    for name in scores.methods:
+        run, label = scores.owner[name]
+        entry = next(m for m in run.info.methods if m.label == label)
+        who = printed(name, scores.cite(name))
+        for note in entry.notes:
+            said.setdefault(note.rstrip("."), []).append(who)
+        for metric in scores.metrics:
+            if metric.partition("?")[0] in entry.training_losses:
+                losses.setdefault(scores.column(metric).label, []).append(who)
+    lines = [f"{', '.join(who)}: {note}." for note, who in said.items()]
+    return lines + [f"{label} was a training loss of {', '.join(who)}." for label, who in losses.items()]
+
+
 LETTERS = "Methods that share a letter are not distinguishable (paired Wilcoxon over faces, Holm, .05)."
 
 
@@ -109,7 +126,7 @@ def brief(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
             )
     parts = [f"{who} {n:,} ({', '.join(dict.fromkeys(labels))})" for (who, n), labels in lost.items()]
     out = f"† Images without a value, left out of the mean: {'; '.join(parts)}." if parts else ""
-    return [line for line in (LETTERS if letters else "", out, unfinished(scores)) if line]
+    return [line for line in (LETTERS if letters else "", out, *declared(scores), unfinished(scores)) if line]
 
 
 def unfinished(scores: Scores) -> str:
@@ -127,6 +144,7 @@ def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
     metric_weights = {scores.column(m).label: dict(scores.metrics[m].weights) for m in scores.metrics}
     every = [
         LETTERS if letters else "",
+        *declared(scores),
         f"LR = {degradation.get('kernel', '?')} of HR, {rounding}; scores read the saved 8-bit images.",
         *(f"{line}." for line in conventions),
         weights_line(method_weights(scores), "Weights of methods"),

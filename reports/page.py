@@ -74,7 +74,7 @@ def _section(report: Report, section: Section) -> str:
     parts += [f"<p>{escape(words)}</p>" for words in section.words]
     for table in section.tables:
         parts.append(_table(table))
-    parts += [_figure(drawing) for drawing in section.drawings]
+    parts += [_figure(drawing, notes.declared(report.scores)) for drawing in section.drawings]
     parts += [_gallery(report, gallery, seen) for gallery in section.galleries]
     return "\n".join([*parts, "</section>"])
 
@@ -87,8 +87,8 @@ def _table(table: Table) -> str:
     return f'<div class="scroll">{table.html()}</div>{folds}'
 
 
-def _figure(drawing: Drawing) -> str:
-    words = f"{drawing.title}. {drawing.alt}."
+def _figure(drawing: Drawing, declared: Sequence[str]) -> str:
+    words = " ".join([f"{drawing.title}. {drawing.alt}.", *declared])
     return f'<figure id="figure-{drawing.name}">{drawing.inline_svg()}<figcaption>{escape(words)}</figcaption></figure>'
 
 

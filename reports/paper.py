@@ -9,6 +9,7 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import write_whole
+from facesr.reports import notes
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Report, save_figures
 from facesr.reports.latex import command, tex
@@ -67,13 +68,13 @@ def cited(report: Report) -> list[str]:
     return list(dict.fromkeys(key for method in report.scores.methods if (key := report.scores.cite(method))))
 
 
-def _figure(drawing: Drawing, width: str) -> str:
+def _figure(drawing: Drawing, width: str, said: Sequence[str]) -> str:
     return "\n".join(
         [
             r"\begin{figure}[!htb]",
             r"\centering",
             rf"\includegraphics[width={width},height=.82\textheight,keepaspectratio]{{figures/{drawing.name}.pdf}}",
-            rf"\caption{{{tex(drawing.title)}. {tex(drawing.alt)}.}}",
+            rf"\caption{{{' '.join([f'{tex(drawing.title)}. {tex(drawing.alt)}.', *map(tex, said)])}}}",
             rf"\label{{fig:{drawing.name}}}",
             r"\end{figure}",
         ]
@@ -106,7 +107,7 @@ def document(report: Report) -> str:
         drawings = [*section.drawings, *(g.drawing for g in section.galleries)]
         lines += [rf"\section{{{tex(section.title)}}}", _references(section.tables, drawings), *(tex(w) for w in section.words), ""]
         lines += [rf"\input{{table-{table.name}}}" for table in section.tables]
-        lines += [_figure(d, _width(d)) for d in drawings]
+        lines += [_figure(d, _width(d), notes.declared(report.scores)) for d in drawings]
         lines.append(r"\clearpage" if section is not report.sections[-1] else "")
     if cited(report):
         lines += [r"\bibliographystyle{plain}", r"\bibliography{references}"]

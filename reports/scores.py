@@ -176,7 +176,7 @@ class Scores:
 
         position, values, status = self._grid
         good = status == 0
-        shares = [bool(self.metrics[key.metric].get("share")) for key in position]
+        shares = [self.metrics[key.metric].share for key in position]
         intervals = mean_intervals(np.where(good, values, np.nan), level, draws, shares=shares) if position else []
         made = []
         for key, i in position.items():

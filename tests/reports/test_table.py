@@ -24,7 +24,7 @@ from facesr.bench.numbers import fixed, scientific
 from facesr.bench.stats.intervals import mean_interval
 from facesr.bench.stats.many import mean_intervals
 from facesr.cli import main
-from facesr.reports import build
+from facesr.reports import build, notes
 from facesr.reports.cells import Cell, Column, Failure, Row, interval, number, ranked
 from facesr.reports.html import failures_html
 from facesr.reports.latex import command, macros, tex
@@ -436,3 +436,26 @@ def test_a_paper_sized_table_takes_a_couple_of_seconds(tmp_path: Path) -> None:
     start = time.process_time()
     text = table_of([folder]).printed("latex")
     assert time.process_time() - start < 6 and text.count(" & ") >= 70
+
+
+def test_tables_say_whose_weights_and_which_metrics_were_losses(tmp_path: Path) -> None:
+    """What a method declares stands under the table, the paper's too, methods that declare the same named together."""
+    folder = make_run(tmp_path / "run")
+    facts = json.loads((folder / "run.json").read_text())
+    small = "small default weights of this project, not the published models"
+    first, second = [m["label"] for m in facts["methods"]][:2]
+    metric = next(iter(facts["metrics"]))
+    label = facts["metrics"][metric]["label"]
+    for entry in facts["methods"][:2]:
+        entry["notes"] = [small]
+    facts["methods"][1]["training_losses"] = [metric, "no-such-metric"]
+    (folder / "run.json").write_text(json.dumps(facts))
+    lines = notes.declared(open_runs([folder]))
+    assert len(lines) == 2
+    assert lines[0].lower() == f"{first}, {second}: {small}.".lower()
+    assert lines[1].lower() == f"{label} was a training loss of {second}.".lower()
+    table = table_of([folder])
+    for text in (table.markdown(), table.html()):
+        assert small in text
+        assert "was a training loss of" in text
+    assert small in table.latex()
