@@ -6,6 +6,7 @@ import { Images, fits, fractional, onZoom, painted, place, screenFacts } from ".
 const SETTLE = 350; // ms in which another key still changes the answer before the next image comes
 const $ = (id) => document.getElementById(id);
 let words = {};
+let wording = ""; // sha256 of the texts shown: what the rater agrees to
 let token = "";
 let session, queue, images;
 let current = null; // what the keys act on
@@ -82,7 +83,7 @@ async function consent() {
     show(false, card(say("consent_title"), ...paragraphs(say("consent", { items: count, minutes })), make("p", { className: "small", textContent: contact }),
       make("label", { className: "agree" }, box, make("span", { textContent: say("consent_agree") })), button));
   });
-  while (!(await tried(() => call(token, "POST", "consent", { agreed: true, locale: document.documentElement.lang })))?.ok) await pause(1500);
+  while (!(await tried(() => call(token, "POST", "consent", { agreed: true, locale: document.documentElement.lang, sha256: wording })))?.ok) await pause(1500);
   session.consented = true;
 }
 
@@ -165,15 +166,22 @@ async function showItem(item, correcting) {
   const result = await new Promise((resolve) => {
     const stage = make("div", { className: "stage" }, ...pictures);
     const state = { item, stage, pictures, onset: 0, hidden: 0, revision: correcting, timer: 0, k: 1, loaded_ms: Math.max(0, ...loaded.map((l) => l.ms)), verified: loaded.length ? loaded.every((l) => l.verified === true) || null : null };
-    const finish = (what) => { clearTimeout(state.timer); resolve(what); };
+    const finish = (what) => {
+      clearTimeout(state.timer);
+      if (state.final) queue.add(item.position, state.final);
+      resolve(what);
+    };
     const answer = (score, input) => {
       // Before the image is painted nothing counts; a second click on an example, or the same grade again, says nothing new.
       if (!state.onset || (state.timer && (anchor || state.last === score))) return;
       state.last = score;
       const now = performance.now();
       const answerOf = { score, revision: state.revision, input, rt_ms: round(now - state.onset), shown: facts(state, now) };
-      state.revision += 1;
-      queue.add(item.position, answerOf);
+      // A finished rater's answers are not changed any more: the very last one waits until it has settled.
+      const last = item.position === session.items.length;
+      if (!last) state.revision += 1;
+      if (last) state.final = answerOf;
+      else queue.add(item.position, answerOf);
       $("live").textContent = anchor ? "" : `${score} ${gradeLabel(score)}`;
       document.querySelectorAll("[data-score]").forEach((b) => b.setAttribute("aria-pressed", String(Number(b.dataset.score) === score)));
       clearTimeout(state.timer);
@@ -285,7 +293,7 @@ function listen() {
   queue.addEventListener("change", notice);
   queue.addEventListener("stored", (e) => { if (e.detail.rest > 0) pending.rest = e.detail.rest; notice(); });
   queue.addEventListener("paused", () => { pending.paused = true; });
-  queue.addEventListener("refused", (e) => { if (e.detail.status === 409 || e.detail.status === 401) pending.resync = true; });
+  queue.addEventListener("refused", (e) => { if ([401, 409, 410].includes(e.detail.status)) pending.resync = true; });
   document.addEventListener("visibilitychange", () => {
     queue.report(document.hidden ? "hidden" : "visible", current?.item.position ?? null);
     if (!current?.onset) return;
@@ -296,6 +304,7 @@ function listen() {
     if (current) current.k = Math.max(1, ...current.pictures.map((p) => place(p, session.zoom)));
     queue.report(kind === "resize" ? "resize" : "zoom", current?.item.position ?? null, `${devicePixelRatio} ${visualViewport?.scale ?? 1} ${innerWidth}x${innerHeight}`);
   });
+  addEventListener("pagehide", () => { if (current?.final) { queue.add(current.item.position, current.final); current.final = null; } });
   addEventListener("offline", () => queue.report("offline", current?.item.position ?? null));
   addEventListener("online", () => queue.report("online", current?.item.position ?? null));
   addEventListener("keydown", (e) => {
@@ -322,26 +331,39 @@ function turkForm(hit, code) {
 
 async function enter() {
   token = location.hash.slice(1);
-  if (token) return "";
+  if (token) return null;
   const given = new URLSearchParams(location.search);
   const turk = given.get("turkSubmitTo") ?? "";
-  if (given.get("assignmentId") === "ASSIGNMENT_ID_NOT_AVAILABLE") return "preview";
+  if (given.get("assignmentId") === "ASSIGNMENT_ID_NOT_AVAILABLE") return { why: "preview" };
   const source = given.has("PROLIFIC_PID") ? "prolific" : given.has("workerId") ? "mturk" : "open";
   const worker = given.get("PROLIFIC_PID") ?? given.get("workerId") ?? "";
+  const submission = given.get("SESSION_ID") ?? given.get("assignmentId") ?? "";
   for (;;) {
-    const response = await tried(() => call("", "POST", "join", { source, worker }));
-    if (response?.ok) token = (await response.json()).token;
-    else if (response?.status === 409) return "full";
-    else if (response && response.status < 500 && response.status !== 429) return "invited_only";
+    const response = await tried(() => call("", "POST", "join", { source, worker, submission, device: device() }));
+    const reply = response && response.status < 500 ? await response.json().catch(() => ({})) : {};
+    if (response?.ok) token = reply.token;
+    else if (response?.status === 409) return { why: reply.detail in words ? reply.detail : "full", url: reply.url };
+    else if (response?.status === 422) return { why: reply.detail }; // an organiser's mistake, in a sentence
+    else if (response?.status === 403) return { why: "invited_only" };
+    else if (response?.status === 423) show(false, card(say("paused_title"), make("p", { textContent: say("paused") })));
     if (token) break;
-    await pause(2000);
+    await pause(response?.status === 423 ? 15000 : 2000);
   }
   if (/^https:\/\/(www|workersandbox)\.mturk\.com$/.test(turk)) {
     try { localStorage.setItem(crowdKey(), JSON.stringify({ submit: turk, assignment: given.get("assignmentId") ?? "" })); } catch { /* the code can still be copied */ }
   }
   // The worker's id leaves the address bar; the personal link takes its place, so that a reload or a bookmark comes back here.
   history.replaceState(null, "", `${location.pathname}#${token}`);
-  return "";
+  return null;
+}
+
+// A random mark of this browser, of no use outside this study: the server keeps a keyed hash, so that one person takes part once.
+function device() {
+  try {
+    const kept = localStorage.getItem("facesr:device") ?? crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+    localStorage.setItem("facesr:device", kept);
+    return kept;
+  } catch { return ""; }
 }
 
 async function translate(locale) {
@@ -349,6 +371,7 @@ async function translate(locale) {
   while (!(response = await tried(() => call("", "GET", `texts?locale=${encodeURIComponent(locale)}`)))?.ok) await pause(1000);
   const found = await response.json();
   words = found.texts;
+  wording = found.sha256;
   document.documentElement.lang = found.locale;
   document.title = say("title");
   const menu = $("language");
@@ -368,17 +391,26 @@ async function main() {
   });
   show(false, make("p", { textContent: say("loading") }));
   const refused = await enter();
-  if (refused) return show(false, card(say(refused === "full" ? "closed_title" : "title"), make("p", { textContent: say(refused) })));
+  if (refused) {
+    const content = [make("p", { textContent: say(refused.why) })];
+    if (/^https?:\/\//.test(refused.url ?? "")) content.push(make("a", { className: "big", href: refused.url, textContent: say("back_to_platform"), rel: "noreferrer" }));
+    return show(false, card(say("title"), ...content));
+  }
   for (;;) {
     const response = await tried(() => call(token, "GET", "session"));
-    if (response?.status === 401) return show(false, card(say("closed_title"), make("p", { textContent: say("closed") })));
+    if (response?.status === 401) {
+      const why = (await response.json().catch(() => ({}))).detail;
+      return show(false, card(say("closed_title"), make("p", { textContent: say(["timed_out", "returned", "screened"].includes(why) ? why : "closed") })));
+    }
     if (!response?.ok) { await pause(1500); continue; }
     session = await response.json();
-    if (!queue) { queue = new Queue(token, session.rater + token.slice(0, 8)); images = new Images(token); listen(); }
+    // Kept under the rater's name in this study, not under the token: a worker who comes back with a new one finds the answers left here.
+    if (!queue) { queue = new Queue(token, `${session.study}:${session.rater}`); images = new Images(token); listen(); }
     pending.resync = false;
     pending.paused = session.status === "paused";
     queue.flush();
     while (pending.paused) await paused();
+    if (session.closed && session.status !== "done") return show(false, card(say("title"), make("p", { textContent: say("ended") })));
     if (session.status !== "done") await course();
     if (!pending.resync && (await thanks())) return;
   }
