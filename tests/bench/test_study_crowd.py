@@ -142,7 +142,10 @@ def test_payments(tmp_path: Path, platform: str) -> None:
         assert list(csv.reader(files["reject.csv"].read_text().splitlines()))[1:] == [["WORKER2", "SUB2", reason]]
         assert files["bonus.csv"].read_text() == "WORKER1,0.50\n"
     else:
-        assert list(csv.reader(files["review.csv"].read_text().splitlines()))[1:] == [["SUB1", "WORKER1", "x", ""], ["SUB2", "WORKER2", "", reason]]
+        assert list(csv.reader(files["review.csv"].read_text().splitlines()))[1:] == [
+            ["SUB1", "WORKER1", "x", ""],
+            ["SUB2", "WORKER2", "", reason],
+        ]
         assert list(csv.reader(files["bonus.csv"].read_text().splitlines()))[1:] == [["WORKER1", "SUB1", "0.50", "Thank you"]]
     code = next(p.code for p in payments.payments(study) if p.rater == "r001")
     assert payments.find_code(study, f" {code}\n") == ["r001"]
