@@ -45,6 +45,7 @@ class NetworkMethod(Method, Generic[Net]):
         super().__init__(size=size, scale=scale, seed=seed, device=device)
         self.checkpoint, self.precision = str(checkpoint), precision
         self._net: Net | None = None
+        self.fixed_batch = device.split(":", maxsplit=1)[0] != "cpu"  # there faces are worked one by one anyway
         self.fixed_batch = not device.startswith("cpu")  # there faces are computed one by one (facesr.bench.networks.exact)
         self.require(precision=(precision, ("fp32", "bf16")))
 

@@ -72,6 +72,14 @@ def find_state(held: Mapping[str, Any], marks: Iterable[str], name: str, what: s
     raise FaceSRError(f"{name} holds no {what}: none of its keys begins with {' or '.join(marks)}; it has {some}")
 
 
+def states(held: Mapping[str, Any], name: str) -> Iterator[dict[str, Tensor]]:
+    """Every state dict that ``held`` may mean, keys plain, the likeliest first: for loaders that know networks by more than a key's beginning."""
+    for node, _ in _levels(held):
+        tensors = _plain({key: value for key, value in node.items() if isinstance(value, Tensor) and isinstance(key, str)}, name)
+        for prefix in _prefixes(tensors) if tensors else ():
+            yield {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+
+
 def _levels(held: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
     """Every mapping in ``held``, wrappers in their order first, each with what lies beside the way to it; a loop is walked once."""
     seen: set[int] = set()
