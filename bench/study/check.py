@@ -11,9 +11,11 @@ from sqlalchemy import select
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import Options, read
+from facesr.bench.reading import open_parquet, read_json
 from facesr.bench.study import reading
 from facesr.bench.study import tables as t
 from facesr.bench.study.closing import changed_since
+from facesr.bench.study.conduct import conduct
 from facesr.bench.study.design import plan_digest
 from facesr.bench.study.findings import Finding, check_imported, check_table, check_unused, names_of
 from facesr.bench.study.imports import unused
@@ -46,12 +48,10 @@ def _check_study(study: Study) -> list[Finding]:
         return check_unused(unused(study), wide=wide) + check_table(study.ratings(excluded=True), scale)
     table = study.ratings(excluded=True)
     findings = check_table(table, study.scale if study.method != "pair" else (min(study.scores), max(study.scores)), designed=True)
-    return findings + _files(study) + _order(study) + _plan(study, table) + _closing(study)
+    return findings + _files(study) + _order(study) + _plan(study, table) + _closing(study) + conduct(table, reading.raters(study))
 
 
 def _check_export(folder: Path) -> list[Finding]:
-    import pandas as pd
-
     from facesr.bench.study.export import verify
 
     problems = verify(folder)
@@ -59,9 +59,16 @@ def _check_export(folder: Path) -> list[Finding]:
     file = folder / "ratings.parquet"
     if not file.is_file():
         raise FaceSRError(f"{folder} has a manifest but no ratings.parquet: export again")
-    info = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    low, high = (1, 3) if info.get("method") == "pair" else tuple(info["scale"])
-    return found + check_table(pd.read_parquet(file), (low, high), designed=info.get("kind") == "study")
+    info = read_json(folder / "study.json")
+    scale = info.get("scale")
+    if not isinstance(scale, list) or len(scale) != 2 or not all(isinstance(v, int | float) for v in scale):
+        raise FaceSRError(f"{folder / 'study.json'} is damaged: it has no scale; export again")
+    low, high = (1, 3) if info.get("method") == "pair" else (int(scale[0]), int(scale[1]))
+    with open_parquet(file) as opened:
+        table: pd.DataFrame = opened.read().to_pandas()
+    if lacking := [c for c in ("rater", "face", "condition", "other", "kind", "score", "position", "at") if c not in table]:
+        raise FaceSRError(f"{file} lacks the column {lacking[0]}: export again")
+    return found + check_table(table, (low, high), designed=info.get("kind") == "study")
 
 
 def _plan(study: Study, table: pd.DataFrame) -> list[Finding]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.study import reading
+from facesr.bench.study.rules import pace
 from facesr.bench.study.study import Study
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Overview:
 
 def overview(study: Study) -> Overview:
     """Gather it all from the database."""
+    import pandas as pd
+
     people = reading.raters(study)
     simulated = int(people["simulated"].astype(bool).sum()) if len(people) else 0
     people = people[~people["simulated"].astype(bool)] if len(people) else people
@@ -88,6 +91,8 @@ def overview(study: Study) -> Overview:
     columns = {
         "rated": each.size(),
         "median_s": each["rt_ms"].median() / 1000,
+        "pace_s": pd.Series({name: pace(rows) for name, rows in each}, dtype=float),
+        "unseen": each["served_ms"].agg(lambda v: int(v.isna().sum())) if rated["served_ms"].notna().any() else each.size() * 0,
         "hidden_s": each["hidden_ms"].sum() / 1000,
         "corrected": each["revisions"].sum(),
         "checks": checks.size(),
@@ -95,10 +100,11 @@ def overview(study: Study) -> Overview:
         "same_grade": each["score"].agg(lambda s: s.value_counts(normalize=True).max() if s.notna().any() else float("nan")),
     }
     people = people.assign(**{k: people["name"].map(v) for k, v in columns.items()})
-    for name in ("rated", "corrected", "checks", "wrong", "of"):
+    for name in ("rated", "corrected", "checks", "wrong", "of", "unseen"):
         people[name] = people[name].fillna(0).astype(int)
     people["hidden_s"] = people["hidden_s"].astype(float).fillna(0.0)
-    people["median_s"] = people["median_s"].astype(float)
+    for name in ("median_s", "pace_s"):
+        people[name] = people[name].astype(float)
     kept = [c for c in people.columns if c not in {"simulated", "source", "agreed", "device"}]
     return Overview(
         study.name,

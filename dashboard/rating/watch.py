@@ -66,6 +66,8 @@ def _people(seen: Overview) -> None:
         "progress",
         "done",
         "median_s",
+        "pace_s",
+        "unseen",
         "checks_wrong",
         "hidden_s",
         "corrected",
@@ -81,6 +83,10 @@ def _people(seen: Overview) -> None:
         "median_s": st.column_config.NumberColumn(
             "Time an item (s)", format="%.1f", help="median, from the moment the image was shown"
         ),
+        "pace_s": st.column_config.NumberColumn(
+            "By the server (s)", format="%.1f", help="time an image at most, by the server's clock: from sending it to its answer"
+        ),
+        "unseen": st.column_config.NumberColumn("Never sent", help="images that were rated and never sent to this rater"),
         "checks_wrong": st.column_config.TextColumn("Wrong checks", help="gold and attention items answered wrong"),
         "hidden_s": st.column_config.NumberColumn("Page hidden (s)", format="%.0f"),
         "corrected": st.column_config.NumberColumn("Corrections"),

@@ -284,7 +284,7 @@ def test_boundaries_are_the_published_ones() -> None:
 
 
 def test_looking_does_not_raise_the_level() -> None:
-    """2,000 null studies of 40 raters, six conditions, Holm over 15 pairs of correlated differences: some look rejects in at most alpha."""
+    """800 null studies of 40 raters, six conditions, Holm over 15 pairs of correlated differences: some look rejects in at most alpha."""
     from facesr.bench.stats.correction import holm
 
     rng = np.random.default_rng(3)
@@ -294,7 +294,7 @@ def test_looking_does_not_raise_the_level() -> None:
     from scipy.special import stdtr
 
     rejected = {"looks": 0, "always": 0, "plain": 0}
-    for _ in range(2000):
+    for _ in range(800):
         x = rng.normal(size=(40, 3))
         d = np.stack([x[:, 0] - x[:, 1], x[:, 0] - x[:, 2], x[:, 1] - x[:, 2]], 1)
 
@@ -306,8 +306,8 @@ def test_looking_does_not_raise_the_level() -> None:
         rejected["looks"] += any(p[n] < level for n, level in zip(looks, levels, strict=True))
         rejected["always"] += any(p[n] < always[n] for n in p)
         rejected["plain"] += any(value < alpha for value in p.values())
-    share = {name: count / 2000 for name, count in rejected.items()}
-    assert share["looks"] < alpha + 0.012  # two and a half standard errors
+    share = {name: count / 800 for name, count in rejected.items()}
+    assert share["looks"] < alpha + 0.019  # two and a half standard errors
     assert share["always"] < alpha
     assert share["plain"] > 2.5 * alpha  # what looking costs without a rule
 

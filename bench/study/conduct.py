@@ -1,0 +1,91 @@
+"""How raters went about it, by the server's clock and by the pattern of their answers: notes for the organisers, no verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facesr.bench.study.findings import Finding
+from facesr.bench.study.rules import pace, repeats_apart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HASTY_SECONDS = 0.5
+"""Below this an image is not looked at: seeing and pressing a key alone take that long."""
+
+ENOUGH = 20
+"""Answers from which on a pattern is no coincidence."""
+
+
+def conduct(table: pd.DataFrame, raters: pd.DataFrame) -> list[Finding]:
+    """Notes about people's pace, images never sent, patterned and copied grades, disagreement with oneself, one person in several places.
+
+    ``table``: ``Study.ratings(excluded=True)``; ``raters``: ``reading.raters``. What the server could not see (a study from before it noted
+    which images it sent) is not judged.
+    """
+    own = {str(name): rows.sort_values("position") for name, rows in table[table["kind"] != "attention"].groupby("rater")}
+    rated = {name: rows[rows["score"].notna()] for name, rows in own.items()}
+    sent = {name: rows for name, rows in rated.items() if rows["served_ms"].notna().any() or table["served_ms"].notna().any()}
+    found = [
+        _note("raters took less than half a second an image, by the server's clock", _hasty(sent)),
+        _note("raters rated images that were never sent to them", _unseen(sent)),
+        _note("raters gave their grades in a repeating pattern", _patterned(rated)),
+        _note("raters gave exactly the grades of another one, position by position", _copied(rated)),
+        _note("raters disagree with themselves by more than a grade and a half on repeated images", _contrary(rated)),
+        _note("raters came from a browser that another rater had used", _one_person(raters)),
+    ]
+    return [finding for finding in found if finding.count]
+
+
+def _note(what: str, examples: list[str]) -> Finding:
+    return Finding("note", what, len(examples), examples[:5])
+
+
+def _hasty(rated: dict[str, pd.DataFrame]) -> list[str]:
+    seconds = {name: pace(rows) for name, rows in rated.items() if len(rows) >= 5}
+    return [f"{name} ({value:.2f} s)" for name, value in seconds.items() if value is not None and value < HASTY_SECONDS]
+
+
+def _unseen(rated: dict[str, pd.DataFrame]) -> list[str]:
+    counts = {name: int(rows["served_ms"].isna().sum()) for name, rows in rated.items()}
+    return [f"{name} ({count} of {len(rated[name])})" for name, count in counts.items() if count]
+
+
+def _patterned(rated: dict[str, pd.DataFrame]) -> list[str]:
+    """Grades such as 1 2 3 1 2 3: nearly every answer equals the one ``period`` places before, with at least two different grades."""
+    found = []
+    for name, rows in rated.items():
+        grades = rows["score"].to_numpy(dtype=float)
+        if len(grades) < ENOUGH or len(np.unique(grades)) < 2:
+            continue
+        for period in range(2, 7):
+            if (grades[period:] == grades[:-period]).mean() >= 0.95:
+                found.append(f"{name} (every {period})")
+                break
+    return found
+
+
+def _copied(rated: dict[str, pd.DataFrame]) -> list[str]:
+    first: dict[tuple[float, ...], str] = {}
+    found = []
+    for name, rows in rated.items():
+        grades = tuple(rows["score"].to_numpy(dtype=float))
+        if len(grades) < ENOUGH or len(set(grades)) < 2:
+            continue
+        if grades in first:
+            found.append(f"{name} and {first[grades]}")
+        first.setdefault(grades, name)
+    return found
+
+
+def _contrary(rated: dict[str, pd.DataFrame]) -> list[str]:
+    apart = {name: repeats_apart(rows) for name, rows in rated.items() if (rows["kind"] == "repeat").sum() >= 3}
+    return [f"{name} ({value:.1f})" for name, value in apart.items() if value is not None and value > 1.5]
+
+
+def _one_person(raters: pd.DataFrame) -> list[str]:
+    known = raters[raters["device"].notna()]
+    groups = [list(rows["name"]) for _, rows in known.groupby("device", sort=False) if len(rows) > 1]
+    return [" and ".join(map(str, names)) for names in groups]

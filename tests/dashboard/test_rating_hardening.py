@@ -1,0 +1,120 @@
+"""Strangers at the door: bodies without end, heads without end, silence, broken addresses. The server stays small and goes on serving."""
+
+from __future__ import annotations
+
+import http.client
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from facesr.bench.study import store
+from facesr.dashboard.rating import patience
+from facesr.dashboard.rating.limits import MAX_BODY
+from facesr.dashboard.serve import study_app
+from fake_study import small_study
+from servers import free_port
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The study's whole application, login included, as ``serve`` runs it; a head must arrive within a second."""
+    import threading
+
+    import uvicorn
+    from starlette.applications import Starlette
+
+    from facesr.dashboard.rating.limits import Bounded
+    from facesr.dashboard.rating.login import Login
+
+    study = small_study(tmp_path_factory.mktemp("door"))
+    store.invite(study.engine, rows=3)
+    inner = study_app(study, password="open sesame", streamlit=False)
+    app = Bounded(Login(inner, "open sesame", study.secret))
+    assert not isinstance(app, Starlette)
+    before, patience.HEAD_SECONDS = patience.HEAD_SECONDS, 1.0
+    number = free_port()
+    config = uvicorn.Config(app, host="127.0.0.1", port=number, log_level="critical", access_log=False, http=patience.Patient)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield number
+    server.should_exit = True
+    thread.join(10)
+    patience.HEAD_SECONDS = before
+    study.close()
+
+
+def flood(port: int, path: str, megabytes: int) -> int:
+    """Send a chunked body until the server answers or ends the connection; returns the status, 0 where it just hung up."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.putrequest("POST", path)
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    block = b"%x\r\n" % 65536 + b"x" * 65536 + b"\r\n"
+    try:
+        for _ in range(megabytes * 16):
+            connection.send(block)
+        return connection.getresponse().status
+    except (BrokenPipeError, ConnectionResetError):
+        return 0
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/api/join", "/api/events", "/rate/", "/nowhere"])
+def test_a_body_without_end_is_cut_off(port: int, path: str) -> None:
+    """64 MB in chunks to every kind of route: refused after 64 KiB, and the process has not grown by them."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert flood(port, path, 64) in {0, 413}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 * 1024  # KiB
+    told = httpx.post(f"http://127.0.0.1:{port}{path}", content=b"x" * (MAX_BODY + 1))
+    assert told.status_code == 413
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /rate/ HTTP/1.1\r\nHost: x\r\nX: ", b"POST /login HT"])
+def test_silence_is_not_waited_for(port: int, said: bytes) -> None:
+    """An idle connection and a head that never ends are closed; others are served meanwhile."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as idle:
+        idle.sendall(said)
+        assert httpx.get(f"http://127.0.0.1:{port}/api/alive").text == "ok"
+        started = time.monotonic()
+        while idle.recv(1000):
+            pass
+        assert time.monotonic() - started < 5
+
+
+def test_broken_origins_are_refused(port: int) -> None:
+    """``http://[`` is no address: the form is refused, the server does not fall over it."""
+    for origin in ("http://[", "http://[::1", "http://a]b", "null", "http://evil.example"):
+        answer = httpx.post(f"http://127.0.0.1:{port}/login", headers={"Origin": origin}, data={"password": "x"})
+        assert answer.status_code == 403
+
+
+def test_a_slow_body_is_refused(tmp_path: Path) -> None:
+    """The body must be there in time, told length or not."""
+    import asyncio
+    from typing import Any
+
+    from facesr.dashboard.rating.limits import Bounded
+
+    async def never(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError("the application must not see it")
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Bounded(never, seconds=0.3)({"type": "http", "headers": [], "method": "POST", "path": "/"}, receive, send))
+    assert sent[0]["status"] == 408
