@@ -14,12 +14,13 @@ from facesr.bench.results import progress
 from facesr.dashboard import shell
 from facesr.dashboard.scene import Scene, choose
 from facesr.dashboard.sources import Catalogue, catalogue
-from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, provenance, sweep
+from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, plane, provenance, sweep
 from facesr.reports import notes
 
 PAGES: dict[str, tuple[str, str, Callable[[Scene], None]]] = {
     "leaderboard": ("Leaderboard", "leaderboard", leaderboard.page),
     "faces": ("Faces", "face", faces.page),
+    "plane": ("Trade-off", "scatter_plot", plane.page),
     "compare": ("Compare", "compare_arrows", compare.page),
     "identity": ("Identity", "fingerprint", identity.page),
     "consistency": ("Consistency", "sync_alt", consistency.page),
@@ -119,9 +120,16 @@ def _served() -> bool:
 
 def main() -> None:
     """Draw everything once."""
-    st.set_page_config(page_title="FaceSR-Bench", page_icon=shell.icon(), layout="wide")
-    shell.style()
     shown = catalogue()
+    here = shown.group(st.query_params.get("run"))
+    name = f"{here.runs[0].path.name} · FaceSR-Bench" if here else "FaceSR-Bench"
+    st.set_page_config(page_title=name, page_icon=shell.icon(), layout="wide")
+    shell.style()
+    asked = st.query_params.get("run")
+    if asked and all(g.key != asked for g in shown.groups):
+        st.warning(
+            f"This address names the run {asked!r}, which is not shown here. {f'In its place: {here.title}.' if here else ''}"
+        )
     scene = None
     try:
         scene = choose(shown)

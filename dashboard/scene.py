@@ -68,6 +68,9 @@ def choose(catalogue: Catalogue) -> Scene | None:
         return None
     with st.sidebar:
         group = catalogue.groups[0]
+        st.caption(
+            f"**FaceSR-Bench** · {', '.join(r.path.name for r in (catalogue.group(st.query_params.get('run')) or group).runs)}"
+        )
         if len(catalogue.groups) > 1:
             titles = {g.key: g.title for g in catalogue.groups}
             key = st.selectbox(

@@ -9,7 +9,7 @@ from functools import partial
 
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import catalogue
-from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, sweep
+from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, plane, sweep
 
 
 def warm() -> None:
@@ -17,7 +17,7 @@ def warm() -> None:
     shown = catalogue()
     scenes = [Scene(group) for group in shown.groups]
     views: list[Callable[[Scene], None]] = [leaderboard.warm, faces.warm, compare.warm, consistency.warm, identity.warm]
-    views += [attributes.warm, sweep.warm]
+    views += [attributes.warm, sweep.warm, plane.warm]
     works: list[Callable[[], None]] = [partial(view, scene) for view in views for scene in scenes]
     works.append(partial(mos.warm, shown))
     for work in works:

@@ -10,6 +10,7 @@ from facesr.reports import build, notes
 from facesr.reports.figures import Drawing, Look, grid
 from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
+from facesr.reports.figures.plane import plane
 from facesr.reports.figures.style import slug
 from facesr.reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
 from facesr.reports.paired import PairedResult, paired_table
@@ -138,6 +139,8 @@ def _result_drawings(scores: Scores, look: Look, draws: int, by: str) -> list[Dr
         shown = [c for m, c in columns.items() if board.loc[board["metric"] == m, "mean"].notna().any()]
         made.append(score_figures.means(board, shown, look))
         made += [drawing] if (drawing := _pairs(scores, by)) else []
+    if len(scores.scales) == 1 and (pair := plane_axes(scores)):
+        made.append(plane(leaderboard(scores.only(metrics=pair), draws=draws).cells, columns[pair[0]], columns[pair[1]], look))
     if build.epsilon_metric(scores):
         for scale in scores.scales:
             frame = build.epsilon_frame(scores, scale)
@@ -146,6 +149,18 @@ def _result_drawings(scores: Scores, look: Look, draws: int, by: str) -> list[Dr
                 several = len(scores.scales) > 1
                 made.append(replace(drawing, name=f"epsilon-x{scale}", title=f"{drawing.title}, ×{scale}") if several else drawing)
     return made
+
+
+DISTORTION = ("psnr-y", "psnr", "ssim")
+PERCEPTION = ("lpips", "st-lpips", "niqe", "fid", "identity")
+
+
+def plane_axes(scores: Scores) -> tuple[str, str] | None:
+    """A distortion metric and a perceptual one that have values; None where the run has no such pair."""
+    live = [m for m in scores.metrics if scores.cells_known(m)]
+    x = next((m for name in DISTORTION for m in live if m == name), None)
+    y = next((m for name in PERCEPTION for m in live if m.startswith(name)), None)
+    return (x, y) if x and y else None
 
 
 def _face_words(scores: Scores, metric: str, seed: int) -> tuple[str, ...]:

@@ -60,9 +60,7 @@ def method_weights(scores: Scores) -> dict[str, dict[str, str]]:
     """For each method in view: its weight files and their sha256."""
     found = {}
     for name in scores.methods:
-        run, label = scores.owner[name]
-        entry = next(m for m in run.info.methods if m.label == label)
-        found[name] = dict(entry.weights)
+        found[name] = dict(scores.entry(name).weights)
     return found
 
 
@@ -101,8 +99,7 @@ def declared(scores: Scores) -> list[str]:
     said: dict[str, list[str]] = {}
     losses: dict[str, list[str]] = {}
     for name in scores.methods:
-        run, label = scores.owner[name]
-        entry = next(m for m in run.info.methods if m.label == label)
+        entry = scores.entry(name)
         who = printed(name, scores.cite(name))
         for note in entry.notes:
             said.setdefault(note.rstrip("."), []).append(who)

@@ -14,6 +14,7 @@ from facesr import __version__
 from facesr.bench.numbers import fixed
 from facesr.bench.results import RunInfo
 from facesr.reports import notes
+from facesr.reports.again import command
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Gallery, Report, Section
 from facesr.reports.html import failures_html
@@ -161,6 +162,8 @@ def _ends(report: Report) -> list[tuple[str, str, str]]:
     ends.append(("protocol", "Protocol", _facts(protocol) + _metric_facts(scores)))
     if report.mos:
         ends.append(("study", "Study", _facts(_study_facts(report))))
+    again = "\n".join(command(r) for r in scores.runs)
+    ends.append(("again", "Make it again", f"<pre>{escape(again)}</pre>"))
     machine = [entry for r in scores.runs for entry in _prefixed(scores, r.path.name, notes.entries(_environment(r.info)))]
     ends.append(("environment", "Environment", _facts(machine)))
     ends.append(("weights", "Methods and weights", _facts(_method_facts(scores))))

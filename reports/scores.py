@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError, same_name, suggest
-from facesr.bench.results import WHOLE_SET, MetricInfo, Run, Status, load
+from facesr.bench.results import WHOLE_SET, MethodInfo, MetricInfo, Run, Status, load
 from facesr.reports.cells import Cell, Column, Failure
 from facesr.reports.references import KEY
 
@@ -76,10 +76,14 @@ class Scores:
         fact = self.metrics[metric]
         return Column(metric, fact.label or metric, fact.higher_is_better, fact.unit, fact.conventions)
 
+    def entry(self, method: str) -> MethodInfo:
+        """What the run notes of a method."""
+        run, label = self.owner[method]
+        return next(m for m in run.info.methods if m.label == label)
+
     def cite(self, method: str) -> str:
         """The BibTeX key of a method's paper; '' where it declares none (or nothing that could be one)."""
-        run, label = self.owner[method]
-        key = next(m for m in run.info.methods if m.label == label).cite
+        key = self.entry(method).cite
         return key if KEY.fullmatch(key) else ""
 
     def bounds(self, metric: str) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from facesr.bench.results import Run
 from facesr.dashboard import shell
 from facesr.dashboard.scene import Scene
 from facesr.reports import notes
+from facesr.reports.again import command
 from facesr.reports.verify import as_json, verify
 
 
@@ -21,6 +22,8 @@ def page(scene: Scene) -> None:
     runs = list(scene.whole.runs)
     names = {r.path.name: r for r in runs}
     run = runs[0] if len(runs) == 1 else names[str(st.selectbox("Run", list(names), key="which", bind="query-params"))]
+    st.caption("The command that makes this run again")
+    st.code(command(run), language="bash", wrap_lines=True)
     _verify(run)
     shell.facts([("digest of protocol and data", run.digest), *notes.entries(run.protocol, ("study",))], "Protocol")
     shell.facts(_run_facts(run), "Run")

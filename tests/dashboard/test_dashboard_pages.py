@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +22,22 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb
 from facesr.bench.imaging.files import read_bytes
 from facesr.bench.metrics.consistency import Consistency
-from facesr.bench.results import progress
+from facesr.bench.registry import method_specs
+from facesr.bench.results import load, progress
 from facesr.bench.study.simulate import simulate
+from facesr.cli import run as cli_run
 from facesr.dashboard.images import face_png, figure_url, find_run
 from facesr.dashboard.memo import Memo, memo
 from facesr.dashboard.sources import catalogue, open_run, run_key
 from facesr.dashboard.viewer import place
+from facesr.dashboard.views.leaderboard import ordered
 from facesr.dashboard.warm import warm
-from facesr.reports import maps
+from facesr.reports import again, maps
+from facesr.reports.figures.plane import front
 from facesr.reports.one_face import face_scores
 from facesr.reports.scores import open_runs
 from facesr.reports.served import attribute_table, duel_by
+from facesr.reports.tables import score_table
 from facesr.reports.verify import verify
 from fake_study import small_study
 from small_runs import ROOT, real_run
@@ -93,12 +101,12 @@ def words(script: AppTest) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", ["leaderboard", "faces", "compare", "identity", "consistency", "sweep", "attributes", "mos", "provenance"]
+    "page", ["leaderboard", "faces", "plane", "compare", "identity", "consistency", "sweep", "attributes", "mos", "provenance"]
 )
 def test_every_page_draws(opened: Open, runs: Path, page: str) -> None:
     script = opened(runs / "one", page=page)
     words(script)
-    titles = {"compare": "Compare two methods", "sweep": "Scale sweep", "mos": "Mean opinion scores"}
+    titles = {"plane": "Trade-off", "compare": "Compare two methods", "sweep": "Scale sweep", "mos": "Mean opinion scores"}
     assert script.title[0].value == titles.get(page, page.capitalize())
     assert not script.error
 
@@ -110,6 +118,46 @@ def test_a_face_is_found_by_its_name_or_a_part_of_it(opened: Open, runs: Path) -
     named = [b.label for b in some.button if b.label.startswith("demo-")]
     assert sorted(named) == sorted(f for f in open_runs([runs / "one"]).faces if "-3" in f)
     assert "has 'nobody' in its name" in words(opened(runs / "one", page="faces", face="nobody"))
+
+
+def test_the_leaderboard_sorts_ranks_and_searches(opened: Open, runs: Path) -> None:
+    table = score_table(open_runs([runs / "one"]), draws=200)
+    by = next(c.key for c in table.columns if c.higher_is_better is False and table.rows[0].cells[0] is not None)
+    made = ordered(table, by)
+    means = [made.cell(row.key, by).mean for row in made.rows]  # type: ignore[union-attr]
+    assert means == sorted(means) and [row.label.split(". ")[0] for row in made.rows] == [
+        str(1 + sum(m < x for m in means)) for x in means
+    ]
+    assert {row.key for row in ordered(table, by, "BICU").rows} == {"bicubic"} and ordered(table, "") == table
+    tied = tuple(replace(row, cells=tuple(c and replace(c, mean=1.0) for c in row.cells)) for row in table.rows)
+    assert {row.label.split(". ")[0] for row in ordered(replace(table, rows=tied), by).rows} == {"1"}
+    page = opened(runs / "one", sort=by)
+    assert not page.exception and not page.error
+
+
+def test_an_address_of_a_run_that_is_not_there_says_so(opened: Open, runs: Path) -> None:
+    page = opened(runs / "one", run="ffffffffffff")
+    assert any("names the run 'ffffffffffff', which is not shown here" in w.value for w in page.warning)
+    assert not opened(runs / "one", run=catalogue().groups[0].key).warning
+
+
+def test_the_command_makes_the_same_run_again(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = load(runs / "one")
+    words = shlex.split(again.command(run))
+    assert words[:2] == ["facesr", "run"] and words[-1] == "runs/one"
+    parser = argparse.ArgumentParser()
+    cli_run.arguments(parser)
+    args = parser.parse_args(words[2:])
+    specs = method_specs(args.methods.split(","), args.set)
+    assert [(s.label, s.target, dict(s.params)) for s in specs] == [(m.label, m.target, dict(m.params)) for m in run.info.methods]
+    assert args.seed == run.info.seed and args.metrics.split(",") == list(run.metrics)
+
+
+def test_the_front_holds_who_is_beaten_by_nobody() -> None:
+    points = {"a": (1.0, 1.0), "b": (2.0, 0.5), "c": (0.5, 0.4), "d": (1.0, 1.0), "e": (2.0, 0.4)}
+    assert front(points, True, True) == ["a", "b", "d"]  # equal ones do not beat each other; e is beaten by b
+    assert front(points, True, False) == ["e"]
+    assert front({}, True, True) == [] and front({"x": (0.0, 0.0)}, False, False) == ["x"]
 
 
 def test_several_factors_draw_the_sweep(opened: Open, runs: Path) -> None:
@@ -206,7 +254,7 @@ def test_a_paired_comparison_shows_its_own_table(opened: Open, tmp_path: Path) -
     rehearsal = opened(studies=(study.path,), page="mos", simulated="true")
     assert not rehearsal.info and not rehearsal.error
     shown = " ".join(str(e.proto.body) for e in rehearsal.get("html"))
-    assert "SIMULATED RATERS" in shown and "Bradley-Terry" in shown and "over bicubic" in shown
+    assert "SIMULATED RATERS" in shown and "Bradley-Terry" in shown and "over Bicubic" in shown
 
 
 # -- pictures -------------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""Perception against distortion: any two metrics, intervals on both axes, and the methods that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from facesr.dashboard import shell
+from facesr.dashboard.scene import CONTROL, DRAWS, Scene, scale_control
+from facesr.reports.figures import Drawing
+from facesr.reports.figures.plane import plane
+from facesr.reports.gather import plane_axes
+from facesr.reports.scores import Scores
+from facesr.reports.tables import leaderboard
+
+
+def page(scene: Scene) -> None:
+    """Draw it."""
+    st.title("Trade-off")
+    st.caption(
+        "A method can be faithful, or look natural, or both a little: who is beaten by nobody in both? Up and right are better."
+    )
+    metrics = list(scene.scores.metrics)
+    if len(metrics) < 2:
+        st.info("A plane needs two metrics: this run measured one.")
+        return
+    x, y = axes(scene.scores)
+    with st.container(horizontal=True):
+        across = _choose("Across", metrics, x, "x", scene.scores)
+        up = _choose("Up", metrics, y, "y", scene.scores)
+        scale = scale_control(scene.scores)
+    if across == up:
+        st.info("Choose two different metrics.")
+        return
+    shell.figure(scene, ("plane", across, up, scale), partial(drawing, scene, across, up, scale))
+
+
+def _choose(label: str, metrics: Sequence[str], first: str, key: str, scores: Scores) -> str:
+    return str(
+        st.selectbox(
+            label, metrics, index=metrics.index(first), key=key, bind="query-params", width=CONTROL,
+            format_func=lambda m: f"{scores.column(m).label} {scores.column(m).arrow}",
+        )
+    )  # fmt: skip
+
+
+def axes(scores: Scores) -> tuple[str, str]:
+    """A distortion metric and a perceptual one, or the first two."""
+    first, second = list(scores.metrics)[:2]
+    return plane_axes(scores) or (first, second)
+
+
+def drawing(scene: Scene, x: str, y: str, scale: int) -> Drawing:
+    """The plane of two metrics at a factor."""
+    chosen = scene.scores.only(metrics=[x, y], scales=[scale])
+    table = scene.kept(("plane cells", x, y, scale), lambda: leaderboard(chosen, draws=DRAWS))
+    return plane(table.cells, chosen.column(x), chosen.column(y), scene.look)
+
+
+def warm(scene: Scene) -> None:
+    """Draw the first view."""
+    if len(scene.scores.metrics) > 1:
+        x, y = axes(scene.scores)
+        scale = scene.scores.scales[0]
+        shell.warm_figure(scene, ("plane", x, y, scale), partial(drawing, scene, x, y, scale))
