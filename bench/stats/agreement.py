@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from facesr.bench.stats.intervals import F64, bootstrap_interval
 
 Level = Literal["ordinal", "interval", "nominal"]
+WORK = 50_000_000
+"""Ratings times bootstrap draws of alpha that take about two seconds."""
 
 
 @dataclass(frozen=True)
 class Alpha:
-    """Krippendorff's alpha (1: perfect, 0: chance) with its interval over raters."""
+    """Krippendorff's alpha (1: perfect, 0: chance, below: systematic disagreement) with its interval over raters.
+
+    ``raters`` who rated anything, ``units`` (images) that two or more of them rated: what alpha is computed of. It describes agreement
+    of raters like these on these images.
+    """
 
     value: float
     low: float
@@ -23,46 +29,69 @@ class Alpha:
     raters: int
     units: int
 
+    @property
+    def words(self) -> str:
+        """What it was computed of, and for whom it holds."""
+        return f"all {self.raters} raters and the {self.units:,} images that two or more of them rated; interval over raters"
 
-def _counts(x: F64, values: F64) -> F64:
-    """How often each value was given to each unit: (units, values). ``x`` is (units, raters)."""
-    return np.stack([(x == v).sum(axis=1) for v in values], axis=1).astype(np.float64)
+
+@dataclass(frozen=True)
+class _Ratings:
+    """The ratings of a (units, raters) table one by one: unit, rater, and the place of the value among ``values``."""
+
+    unit: NDArray[np.intp]
+    rater: NDArray[np.intp]
+    place: NDArray[np.intp]
+    values: F64
+    units: int
 
 
-def _metric(values: F64, marginal: F64, level: Level) -> F64:
+def _ratings(table: F64) -> _Ratings:
+    unit, rater = np.nonzero(np.isfinite(table))
+    values, place = np.unique(table[unit, rater], return_inverse=True)
+    return _Ratings(unit, rater, place.astype(np.intp), values, table.shape[0])
+
+
+def _alpha(x: _Ratings, weight: F64, level: Level) -> float:
+    """Alpha where rater r counts ``weight[r]`` times and is never paired with themself; linear in the ratings.
+
+    Ordinal distances are squared differences of mean ranks, and squared differences need sums of ranks and of their squares only: no
+    table of values by values is made.
+    """
+    w = weight[x.rater]
+    size = np.bincount(x.unit, w, x.units)
+    pairs = size**2 - np.bincount(x.unit, w**2, x.units)
+    share = np.divide(size, pairs, out=np.zeros_like(size), where=pairs > 1e-12)[x.unit]
+    marginal = np.bincount(x.place, share * (w * size[x.unit] - w**2), len(x.values))
+    total = float(marginal.sum())
+    if total <= 1:
+        return np.nan
     if level == "nominal":
-        nominal: F64 = 1.0 - np.eye(len(values))
-        return nominal
-    if level == "interval":
-        interval: F64 = (values[:, None] - values[None, :]) ** 2
-        return interval
-    upto = np.cumsum(marginal)
-    between = np.abs(upto[:, None] - upto[None, :] - (marginal[:, None] - marginal[None, :]) / 2)
-    ordinal: F64 = between**2
-    return ordinal
+        key = x.unit * len(x.values) + x.place
+        _, group, at = np.unique(key, return_index=True, return_inverse=True)
+        same = np.bincount(at, w) ** 2 - np.bincount(at, w**2)
+        observed = total - float((share[group] * same).sum())
+        expected = (total**2 - float((marginal**2).sum())) / (total - 1)
+    else:
+        # of any two ratings of a unit: sum of w_r w_s (v_r - v_s)^2 = 2 (W sum w v^2 - (sum w v)^2)
+        scale = np.cumsum(marginal) - marginal / 2 if level == "ordinal" else x.values
+        scale = scale - float(marginal @ scale) / total
+        v = scale[x.place]
+        first, second = np.bincount(x.unit, w * v, x.units), np.bincount(x.unit, w * v**2, x.units)
+        apart = np.divide(size, pairs, out=np.zeros_like(size), where=pairs > 1e-12) * 2 * (size * second - first**2)
+        observed = float(apart.sum())
+        expected = 2 * (total * float(marginal @ scale**2) - float(marginal @ scale) ** 2) / (total - 1)
+    return 1 - observed / expected if expected > 0 else np.nan
 
 
 def alpha_value(table: ArrayLike, level: Level = "ordinal") -> float:
     """Krippendorff's alpha of a (units, raters) table, NaN where not rated; NaN where nothing varies or nothing pairs.
 
-    Source: Krippendorff 2011, "Computing Krippendorff's alpha-reliability".
+    Time grows with the ratings, not with the number of distinct values. Source: Krippendorff 2011, "Computing Krippendorff's
+    alpha-reliability".
     """
     x = np.asarray(table, dtype=np.float64)
-    values = np.unique(x[np.isfinite(x)])
-    counts = _counts(x, values)
-    return _alpha_of_counts(counts, values, level)
-
-
-def _alpha_of_counts(counts: F64, values: F64, level: Level) -> float:
-    pairable = counts[counts.sum(axis=1) > 1]
-    if not len(pairable):
-        return np.nan
-    size = pairable.sum(axis=1)
-    coincidence = (pairable / (size - 1)[:, None]).T @ pairable - np.diag((pairable / (size - 1)[:, None]).sum(axis=0))
-    marginal = coincidence.sum(axis=1)
-    distance = _metric(values, marginal, level)
-    expected = float(marginal @ distance @ marginal) / (marginal.sum() - 1)
-    return float(1 - (coincidence * distance).sum() / expected) if expected > 0 else np.nan
+    return _alpha(_ratings(x), np.ones(x.shape[1]), level)
 
 
 def krippendorff_alpha(
@@ -71,40 +100,30 @@ def krippendorff_alpha(
     """Alpha of a (units, raters) table with a bootstrap interval that draws raters anew.
 
     A rater drawn twice would agree with themself: pairs of the same rater are left out of each draw, by taking every rater once
-    with the number of times drawn as weight of the pairs with the others.
+    with the number of times drawn as weight of the pairs with the others. Of more than ``WORK`` ratings times draws fewer draws are
+    made, at least 200.
     """
     x = np.asarray(table, dtype=np.float64)
-    values = np.unique(x[np.isfinite(x)])
-    one_hot = np.stack([x == v for v in values], axis=2).astype(np.float64)  # (units, raters, values)
-    raters = x.shape[1]
+    ratings, raters = _ratings(x), x.shape[1]
+    times = int(min(draws, max(200, WORK // max(len(ratings.unit), 1))))
 
-    def draw(picks: F64) -> float:
-        weight = np.bincount(picks.astype(np.int64), minlength=raters).astype(np.float64)
-        return _weighted_alpha(one_hot, weight, values, measure)
+    def draw(picks: NDArray[np.intp]) -> float:
+        return _alpha(ratings, np.bincount(picks, minlength=raters).astype(np.float64), measure)
 
-    low, high = bootstrap_interval(lambda i: draw(i.astype(np.float64)), raters, level, draws, seed)
-    return Alpha(alpha_value(x, measure), low, high, raters, int((np.isfinite(x).sum(axis=1) > 1).sum()))
-
-
-def _weighted_alpha(one_hot: F64, weight: F64, values: F64, level: Level) -> float:
-    counts = np.einsum("urv,r->uv", one_hot, weight)
-    own = np.einsum("urv,r->uv", one_hot, weight**2)  # what pairs a rater with themself: always the same value
-    size = counts.sum(axis=1)
-    pairs = size**2 - own.sum(axis=1)
-    use = pairs > 0
-    if not use.any():
-        return np.nan
-    share = (size[use] / pairs[use])[:, None]
-    coincidence = (counts[use] * share).T @ counts[use] - np.diag((own[use] * share).sum(axis=0))
-    marginal = coincidence.sum(axis=1)
-    distance = _metric(values, marginal, level)
-    expected = float(marginal @ distance @ marginal) / max(marginal.sum() - 1, 1)
-    return float(1 - (coincidence * distance).sum() / expected) if expected > 0 else np.nan
+    low, high = bootstrap_interval(draw, raters, level, times, seed)
+    rated = np.isfinite(x)
+    return Alpha(
+        _alpha(ratings, np.ones(raters), measure), low, high, int(rated.any(axis=0).sum()), int((rated.sum(axis=1) > 1).sum())
+    )
 
 
 @dataclass(frozen=True)
 class Icc:
-    """Two-way random effects, absolute agreement: of one rater, ICC(A,1), and of the mean of all, ICC(A,k), with intervals."""
+    """Two-way random effects, absolute agreement: of one rater, ICC(A,1), and of the mean of all, ICC(A,k), with intervals.
+
+    ``units`` and ``raters``: of what it was computed, ``left_out`` raters not among them. An estimate outside [0, 1] is no reliability and
+    is NaN, ``undefined`` says so.
+    """
 
     single: float
     single_low: float
@@ -114,32 +133,47 @@ class Icc:
     average_high: float
     units: int
     raters: int
+    left_out: int = 0
+    undefined: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it was computed of, and for whom it holds."""
+        out = f" ({self.left_out} raters with gaps left out)" if self.left_out else ""
+        return f"{self.raters} raters{out} and the {self.units:,} images that all of them rated; for other raters like them and other images"
 
 
 def icc(table: ArrayLike, level: float = 0.95) -> Icc:
     """ICC(A,1) and ICC(A,k) of the units every rater rated; (units, raters). NaN with fewer than two of either.
 
-    Source: McGraw & Wong 1996, table 7 for the intervals; Shrout & Fleiss 1979 call them ICC(2,1) and ICC(2,k).
+    Raters who left out more than half are not used, since they would empty the table. Source: McGraw & Wong 1996, table 7 for the
+    intervals; Shrout & Fleiss 1979 call them ICC(2,1) and ICC(2,k).
     """
     x = np.asarray(table, dtype=np.float64)
-    # Raters who left many units out would empty the table: keep those who rated at least half of what is rated at all.
+    took_part = int(np.isfinite(x).any(axis=0).sum())
     x = x[:, np.isfinite(x).sum(axis=0) >= 0.5 * max(np.isfinite(x).any(axis=1).sum(), 1)]
     x = x[np.isfinite(x).all(axis=1)]
     n, k = x.shape
+    left_out = took_part - k
     if n < 2 or k < 2:
-        return Icc(*(np.nan,) * 6, n, k)
+        return Icc(*(np.nan,) * 6, n, k, left_out, f"reliability needs two raters who rated the same two images, got {k} and {n}")
     grand = x.mean()
     ms_r = k * ((x.mean(axis=1) - grand) ** 2).sum() / (n - 1)
     ms_c = n * ((x.mean(axis=0) - grand) ** 2).sum() / (k - 1)
     e = x - x.mean(axis=1)[:, None] - x.mean(axis=0) + grand
     ms_e = (e**2).sum() / ((n - 1) * (k - 1))
     bottom = ms_r + (k - 1) * ms_e + k * (ms_c - ms_e) / n
-    if bottom <= 0:
-        return Icc(*(np.nan,) * 6, n, k)
+    if bottom <= 1e-20 * max(grand**2, 1e-300):
+        return Icc(*(np.nan,) * 6, n, k, left_out, "the ratings do not vary")
     single = (ms_r - ms_e) / bottom
+    whole = ms_r + (ms_c - ms_e) / n
+    average = (ms_r - ms_e) / whole if whole > 0 else np.nan
+    if not 0 <= single <= 1 or not 0 <= average <= 1:
+        why = f"the estimate is {single:.2f} for one rater, outside 0 to 1: images differ less than raters disagree about them"
+        return Icc(*(np.nan,) * 6, n, k, left_out, why)
     low, high = _icc_interval(single, ms_r, ms_c, ms_e, n, k, level)
     up = tuple(float(k * v / (1 + (k - 1) * v)) for v in (low, high))
-    return Icc(float(single), low, high, float((ms_r - ms_e) / (ms_r + (ms_c - ms_e) / n)), up[0], up[1], n, k)
+    return Icc(float(single), low, high, float(average), up[0], up[1], n, k, left_out)
 
 
 def _icc_interval(r: float, ms_r: float, ms_c: float, ms_e: float, n: int, k: int, level: float) -> tuple[float, float]:

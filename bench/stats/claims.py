@@ -15,6 +15,12 @@ from facesr.bench.stats.intervals import F64
 SPREADS = (0.9, 1.0, 1.1)
 """Standard deviations of five-point ratings of one condition that studies of faces report."""
 POWERS = (0.5, 0.8, 0.9)
+MOST_POINTS = 1001
+
+
+def spreads_of(scale: tuple[int, int] = (1, 5)) -> tuple[float, ...]:
+    """``SPREADS`` on another scale: the same shares of its range."""
+    return tuple(s * (scale[1] - scale[0]) / 4 for s in SPREADS)
 
 
 def rating_distribution(mean: float, sd: float, scale: tuple[int, int] = (1, 5)) -> F64:
@@ -25,7 +31,7 @@ def rating_distribution(mean: float, sd: float, scale: tuple[int, int] = (1, 5))
     from scipy.optimize import root
 
     low, high = scale
-    if not low < mean < high:
+    if not (low < high and low < mean < high):
         raise FaceSRError(f"a MOS of {mean:g} is outside the scale {low} to {high}: give --scale")
     limit = np.sqrt((mean - low) * (high - mean))
     if not 0 < sd < limit:
@@ -160,7 +166,8 @@ def check_pair(
     from scipy.special import stdtr
 
     if n < 2:
-        raise FaceSRError(f"a test needs at least two ratings a condition, got {n}: give --raters and --images")
+        raise FaceSRError(f"a test needs at least two ratings per condition, got {n}: give --raters and --images")
+    _refuse(mos, 2, 2, alpha, spreads, scale, ("A", "B"), rounding)
     high, low = max(mos), min(mos)
     at = tuple(_at(high, low, sd, n, alpha, scale) for sd in spreads)
     edge = 1e-6
@@ -177,24 +184,56 @@ def check_claims(
     raters: int,
     faces: int,
     alpha: float = 0.01,
-    spreads: Sequence[float] = SPREADS,
+    spreads: Sequence[float] | None = None,
     scale: tuple[int, int] = (1, 5),
     names: Sequence[str] | None = None,
     rounding: float = 0.005,
 ) -> list[Claim]:
     """Every pair of published MOS, for ``raters`` who each rated ``faces`` in every condition. See ``check_pair``.
 
-    Raises ``FaceSRError`` for fewer than two figures or names that do not fit them.
+    ``spreads``: standard deviations to assume, by default ``spreads_of(scale)``; variance components are those of one five-point study,
+    scaled by the range. Raises one ``FaceSRError`` with everything that is impossible.
     """
-    from facesr.bench.stats.power import TYPICAL, Design, standard_error
+    from facesr.bench.stats.power import Design, standard_error, typical
 
-    labels = [chr(ord("A") + i) for i in range(len(mos))] if names is None else list(names)
-    if len(mos) < 2 or len(labels) != len(mos):
-        raise FaceSRError(f"give two or more MOS and as many names, got {len(mos)} and {len(labels)}")
+    labels = [chr(ord("A") + i) if len(mos) <= 26 else f"method {i + 1}" for i in range(len(mos))] if names is None else list(names)
+    sds = spreads_of(scale) if spreads is None else tuple(spreads)
+    _refuse(mos, raters, faces, alpha, sds, scale, labels, rounding)
     design = Design(raters, faces)
-    design.check()
-    se = standard_error(TYPICAL, design)
+    se = standard_error(typical(scale), design)
     return [
-        check_pair((mos[i], mos[j]), raters * faces, alpha, spreads, scale, (labels[i], labels[j]), rounding, se, design.df)
+        check_pair((mos[i], mos[j]), raters * faces, alpha, sds, scale, (labels[i], labels[j]), rounding, se, design.df)
         for i, j in combinations(range(len(mos)), 2)
     ]
+
+
+def _refuse(
+    mos: Sequence[float], raters: int, faces: int, alpha: float, spreads: Sequence[float], scale: tuple[int, int],
+    names: Sequence[str], rounding: float,
+) -> None:  # fmt: skip
+    """All that is wrong with a claim's figures, in one error."""
+    low, high = scale
+    wrong = []
+    if not low < high or high - low >= MOST_POINTS:
+        wrong.append(
+            f"a scale runs from a lower to a higher point with at most {MOST_POINTS:,} points, got {low} to {high}: give --scale"
+        )
+    else:
+        wrong += [f"a MOS of {m:g} is outside the scale {low} to {high}: give --scale" for m in mos if not low < m < high]
+    if len(mos) < 2 or len(names) != len(mos):
+        wrong.append(f"give two or more MOS and as many names, got {len(mos)} and {len(names)}")
+    if len(set(names)) < len(names):
+        wrong.append(f"names must differ, got {', '.join(names)}")
+    if not 0 < alpha < 1:
+        wrong.append(f"alpha is a chance between 0 and 1, got {alpha:g}: give --alpha, 0.01 for instance")
+    wrong += [
+        f"a standard deviation is a positive number of rating points, got {s:g}: give --sd" for s in spreads if not 0 < s < np.inf
+    ]
+    if not spreads:
+        wrong.append("give one standard deviation or more: --sd")
+    if not 0 <= rounding < (high - low) / 2:
+        wrong.append(f"means are printed with 0 to 15 decimals, got a rounding of {rounding:g}: give --decimals")
+    if raters < 2 or faces < 2:
+        wrong.append(f"a study needs two raters and two faces, got {raters} raters and {faces} faces: give --raters and --images")
+    if wrong:
+        raise FaceSRError("; ".join(wrong))

@@ -189,7 +189,10 @@ def pigeonhole_interval(
     """
     low, high = _tail(level)
     x = np.asarray(cube, dtype=np.float64)
-    ends = np.nanquantile(pigeonhole_means(x, draws, seed, raters=raters, faces=faces), (low, high), axis=0)
+    drawn = pigeonhole_means(x, draws, seed, raters=raters, faces=faces)
+    known = np.isfinite(drawn).any(axis=0)
+    ends = np.full((2, drawn.shape[1]), np.nan)
+    ends[:, known] = np.nanquantile(drawn[:, known], (low, high), axis=0)
     flat = x.reshape(-1, x.shape[2])
     n = np.isfinite(flat).sum(axis=0)
     means = np.divide(np.nansum(flat, axis=0), n, out=np.full(len(n), np.nan), where=n > 0)

@@ -10,8 +10,11 @@ from numpy.typing import ArrayLike
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.stats.clustered import clustered_mean
 from facesr.bench.stats.cube import Cube
-from facesr.bench.stats.intervals import F64, Interval
+from facesr.bench.stats.intervals import F64, Interval, pigeonhole_interval
 from facesr.bench.stats.recovery import table_means, table_sd
+
+DRAWS = 2_000
+"""Two-way bootstrap draws for the intervals of MOS; ten thousand change the second decimal of none."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,10 @@ class ConditionMos:
 
     ``naive``: as if every rating were independent (what most papers print); ``over_raters``: other raters, these faces;
     ``over_both``: other raters and other faces, the one a general claim needs. ``histogram``: ratings at each point of the scale.
-    ``top_two``: share of ratings on the two best points. ``design_effect``: variance over_both / naive; n / design_effect
-    independent ratings would be as precise.
+    ``top_two``: share of ratings in the top quarter of the scale, the two best of five points (``top_from``). ``design_effect``: variance
+    over_both / naive; n / design_effect independent ratings would be as precise. ``se`` and ``df`` belong to ``over_both``.
+    ``bootstrap``: raters and faces drawn anew (pigeonhole), without normality; ``crowdmos``: as CrowdMOS has it. ``note``: what the reader
+    must know of the interval, '' where there is nothing.
     """
 
     condition: str
@@ -36,31 +41,65 @@ class ConditionMos:
     histogram: tuple[int, ...]
     top_two: float
     design_effect: float
+    se: float = np.nan
+    df: float = np.nan
+    bootstrap: Interval | None = None
+    crowdmos: Interval | None = None
+    note: str = ""
+
+
+def top_from(scale: tuple[float, float] = (1, 5)) -> float:
+    """The lowest rating that counts as one of the top: three quarters up the scale, 4 of 1 to 5, 75 of 0 to 100."""
+    return scale[0] + 0.75 * (scale[1] - scale[0])
+
+
+def alike_interval(value: float, n: int, scale: tuple[float, float], level: float = 0.95) -> tuple[float, float]:
+    """Where the mean may lie when ``n`` independent clusters all gave ``value``: exact for any distribution on the scale.
+
+    A share pi of clusters that would answer otherwise stays unseen with chance (1 - pi)^n; where that is (1 - level) / 2, all of
+    them may lie at the far end of the scale. Source: the rule of three made exact, as Clopper & Pearson 1934 for no events.
+    """
+    unseen = 1 - ((1 - level) / 2) ** (1 / max(n, 1))
+    return value - unseen * (value - scale[0]), value + unseen * (scale[1] - value)
 
 
 def condition_mos(cube: Cube, scale: tuple[int, int] = (1, 5), level: float = 0.95) -> tuple[ConditionMos, ...]:
     """MOS of each condition in the cube's order. ``scale``: lowest and highest point. Source: ITU-T P.800.2, P.910."""
-    return tuple(_one(name, cube.values[:, :, i], scale, level) for i, name in enumerate(cube.conditions))
+    drawn = pigeonhole_interval(cube.values, level, DRAWS) if cube.values.size else []
+    return tuple(_one(name, cube.values[:, :, i], scale, level, drawn[i]) for i, name in enumerate(cube.conditions))
 
 
-def _one(name: str, table: F64, scale: tuple[int, int], level: float) -> ConditionMos:
+def _one(name: str, table: F64, scale: tuple[int, int], level: float, bootstrap: Interval) -> ConditionMos:
     seen = np.isfinite(table)
     x = table[seen]
     naive, by_rater, both = (clustered_mean(table, over, level) for over in ("none", "raters", "both"))
     points = np.arange(scale[0], scale[1] + 1)
+    raters, faces = int(seen.any(axis=1).sum()), int(seen.any(axis=0).sum())
+    intervals = [naive.interval, by_rater.interval, both.interval]
+    note = both.undefined
+    if len(x) and np.ptp(x) == 0:
+        clusters = (len(x), raters, min(raters, faces))
+        intervals = [Interval(both.mean, *alike_interval(both.mean, n, scale, level), len(x)) for n in clusters]
+        bootstrap = intervals[2]
+        note = f"all {len(x):,} ratings are {x[0]:g}: the interval is what {clusters[2]} unanimous raters and faces leave possible"
     return ConditionMos(
         condition=name,
         mean=both.mean,
         sd=float(x.std(ddof=1)) if len(x) > 1 else np.nan,
         n=len(x),
-        raters=int(seen.any(axis=1).sum()),
-        faces=int(seen.any(axis=0).sum()),
-        naive=naive.interval,
-        over_raters=by_rater.interval,
-        over_both=both.interval,
+        raters=raters,
+        faces=faces,
+        naive=intervals[0],
+        over_raters=intervals[1],
+        over_both=intervals[2],
         histogram=tuple(int(k) for k in (np.rint(x)[:, None] == points).sum(axis=0)),
-        top_two=float((x >= scale[1] - 1).mean()) if len(x) else np.nan,
+        top_two=float((x >= top_from(scale)).mean()) if len(x) else np.nan,
         design_effect=both.se**2 / naive.se**2 if naive.se > 0 else np.nan,
+        se=both.se,
+        df=both.df,
+        bootstrap=bootstrap,
+        crowdmos=crowdmos_interval(table, level),
+        note=note,
     )
 
 

@@ -181,7 +181,7 @@ def compare_pair(cube: Cube, a: str, b: str, level: float = 0.95, margin: float 
         a12=superiority(x, y), cliffs_delta=cliffs_delta(x, y),
         rank_biserial_raters=matched_rank_biserial(raters), rank_biserial_faces=matched_rank_biserial(faces),
         p_left_out=(without.p_low, without.p_high) if without else (np.nan, np.nan), left_out=without,
-        equivalence=tost(found, margin, 1 - level), undefined=found.undefined, basis=found.basis,
+        equivalence=tost(found, margin, 1 - level) if margin else None, undefined=found.undefined, basis=found.basis,
     )  # fmt: skip
 
 
@@ -191,7 +191,8 @@ def compare_conditions(
 ) -> list[PairComparison]:  # fmt: skip
     """All pairs of conditions of a rating study, in the cube's order, decided at ``alpha`` after ``correction``.
 
-    ``margin``: of equivalence, in rating points; by default ``margin_of(scale)``. ``level``: of the intervals of single pairs.
+    ``margin``: of equivalence, in rating points; by default ``margin_of(scale)``, 0 for no test of
+    equivalence. ``level``: of the intervals of single pairs.
     """
     wide = margin_of(scale) if margin is None else margin
     pairs = [compare_pair(cube, a, b, level, wide, leave_out=leave_out) for a, b in combinations(cube.conditions, 2)]

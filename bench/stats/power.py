@@ -15,6 +15,13 @@ from facesr.bench.stats.intervals import F64
 TYPICAL = Components(rater=0.55, face=0.34, rater_condition=0.27, face_condition=0.36, rater_face=0.31, residual=0.91)
 """Measured on 19 raters x 27 prompts x 5 image generators, "appeal" (AVT, TU Ilmenau, 2022): one study, an orientation."""
 
+
+def typical(scale: tuple[float, float] = (1, 5)) -> Components:
+    """``TYPICAL`` on another scale: the same shares of its range."""
+    factor = (scale[1] - scale[0]) / 4
+    return Components(*(v * factor for v in vars(TYPICAL).values()))
+
+
 OverWhat = Literal["ratings", "raters", "both"]
 """Whether a claim is about these raters and faces, other raters, or other raters and faces."""
 
@@ -42,8 +49,26 @@ class Design:
         if self.raters < 2 or self.faces < 2 or not 1 <= self.seen <= self.faces:
             raise FaceSRError(
                 f"a study needs two raters and two faces, and a rater sees 1 to {self.faces} faces, "
-                f"got {self.raters} raters, {self.faces} faces, {self.seen} a rater"
+                f"got {self.raters} raters, {self.faces} faces, {self.seen} per rater"
             )
+        if self.raters * self.seen < self.faces:
+            raise FaceSRError(
+                f"{self.raters} raters who see {self.seen} faces each leave some of {self.faces} faces without a rating: "
+                f"let each see {-(-self.faces // self.raters)} or more"
+            )
+
+
+def check_chances(alpha: float, target: float, difference: float) -> None:
+    """Raise one ``FaceSRError`` for chances outside (0, 1) or a difference that is none."""
+    wrong = [
+        f"{name} is a chance between 0 and 1, got {v:g}"
+        for name, v in (("alpha", alpha), ("target power", target))
+        if not 0 < v < 1
+    ]
+    if not 0 < abs(difference) < np.inf:
+        wrong.append(f"the difference to find is a number of rating points other than 0, got {difference:g}")
+    if wrong:
+        raise FaceSRError("; ".join(wrong))
 
 
 def standard_error(parts: Components, design: Design, over: OverWhat = "both") -> float:
@@ -107,6 +132,7 @@ def study_power(
     """
     from scipy.special import stdtrit
 
+    check_chances(alpha, target, difference)
     mean, se = _null(parts, design, draws, seed)
     critical = float(stdtrit(design.df, 1 - alpha / 2))
 
@@ -126,12 +152,21 @@ def power_grid(
     parts: Components, raters: Sequence[int], faces: Sequence[int], alpha: float = 0.05, target: float = 0.8,
     difference: float = 0.1, faces_per_rater: int | None = None, seed: int = 0,
 ) -> list[Power]:  # fmt: skip
-    """``study_power`` for every number of raters with every number of faces, raters first."""
-    return [
-        study_power(parts, Design(r, f, min(faces_per_rater, f) if faces_per_rater else None), difference, alpha, target, seed=seed)
-        for r in raters
-        for f in faces
-    ]
+    """``study_power`` for every number of raters with every number of faces, raters first.
+
+    Raises ``FaceSRError`` before any work for the designs among them that cannot be, all together.
+    """
+    designs = [Design(r, f, faces_per_rater) for r in raters for f in faces]
+    check_chances(alpha, target, difference)
+    wrong = []
+    for design in designs:
+        try:
+            design.check()
+        except FaceSRError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise FaceSRError("; ".join(dict.fromkeys(wrong)))
+    return [study_power(parts, design, difference, alpha, target, seed=seed) for design in designs]
 
 
 def raters_needed(
@@ -173,8 +208,9 @@ def subjects_needed(
     It is about one pair of stimuli, not about methods over faces: for those see ``study_power``.
     Source: Brunnstrom & Barkowsky 2018, "Statistical quality of experience analysis"; VQEG's number-of-subjects tool.
     """
-    if not (sd > 0 and difference > 0 and comparisons >= 1):
+    if not (0 < sd < np.inf and 0 < difference < np.inf and comparisons >= 1):
         raise FaceSRError(f"sd, difference and comparisons are positive, got {sd:g}, {difference:g} and {comparisons}")
+    check_chances(alpha, power, difference)
     low, high = 1, 2
     level = alpha / comparisons
     while t_test_power(high, difference / sd, level, paired=paired) < power:
@@ -183,3 +219,33 @@ def subjects_needed(
         middle = (low + high) // 2
         low, high = (middle, high) if t_test_power(middle, difference / sd, level, paired=paired) < power else (low, middle)
     return high
+
+
+def size_sentence(parts: Components, raters: int, faces: int, difference: float, alpha: float, comparisons: int) -> str:
+    """What a study of these raters and faces can find of two conditions, and how many faces (or raters) would find ``difference``.
+
+    From the closed standard error and a shifted t, 80 % power at ``alpha`` over ``comparisons`` (Bonferroni); ``study_power`` simulates.
+    """
+    from facesr.bench.stats.pairwise import detectable_difference
+
+    level = alpha / max(comparisons, 1)
+
+    def finds(r: int, f: int) -> bool:
+        return detectable_difference(standard_error(parts, Design(r, f)), min(r, f) - 1, level) <= difference
+
+    now = detectable_difference(standard_error(parts, Design(raters, faces)), min(raters, faces) - 1, level)
+    if not np.isfinite(now) or now == 0:
+        return ""
+    said = f"With {raters} raters and {faces} faces, differences of {now:.2f} MOS are found with 80 % power (α = {alpha:g}, {comparisons} pairs)"
+    if now <= difference:
+        return f"{said}."
+    sizes = [int(v) for v in np.unique(np.rint(np.geomspace(2, 5000, 400)))]
+    more_faces = next((f for f in sizes if f > faces and finds(raters, f)), None)
+    more_raters = next((r for r in sizes if r > raters and finds(r, faces)), None)
+    ways = [f"{n:,} {what}" for n, what in ((more_faces, "faces"), (more_raters, "raters")) if n is not None]
+    need = (
+        f"about {' or '.join(ways)} would be needed"
+        if ways
+        else "neither more faces nor more raters alone would do, both are needed"
+    )
+    return f"{said}; for {difference:.2f} MOS {need}."

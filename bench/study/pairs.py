@@ -12,19 +12,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def wins(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
-    """How often each condition was preferred: (raters, n, n), ``[r, i, j]`` how often rater r chose i over j; a tie is half to each.
+def cells(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """How often each condition was preferred: (raters, faces, n, n), ``[r, f, i, j]`` how often rater r chose i over j of face f.
 
-    ``ratings``: the long table of a paired comparison (``condition`` left, ``other`` right, score 1 left, 2 right, 3 tie).
+    A tie is half to each. ``ratings``: the long table of a paired comparison (``condition`` left, ``other`` right, score 1 left, 2 right,
+    3 tie).
     """
     names = list(conditions)
-    index = {c: i for i, c in enumerate(names)}
     main = ratings[(ratings["kind"] == "main") & ratings["score"].notna()]
-    raters = list(dict.fromkeys(main["rater"]))
-    table = np.zeros((len(raters), len(names), len(names)))
-    who = {r: k for k, r in enumerate(raters)}
-    for rater, left, right, score in zip(main["rater"], main["condition"], main["other"], main["score"], strict=True):
-        i, j = index[left], index[right]
-        table[who[rater], i, j] += {1: 1.0, 3: 0.5}.get(int(score), 0.0)
-        table[who[rater], j, i] += {2: 1.0, 3: 0.5}.get(int(score), 0.0)
+    place = [{name: k for k, name in enumerate(dict.fromkeys(main[column]))} for column in ("rater", "face")]
+    who, what = (main[c].map(p).to_numpy(dtype=np.intp) for c, p in zip(("rater", "face"), place, strict=True))
+    index = {c: i for i, c in enumerate(names)}
+    left, right = (main[c].map(index).to_numpy(dtype=np.intp) for c in ("condition", "other"))
+    score = main["score"].to_numpy(dtype=np.float64)
+    table = np.zeros((len(place[0]), len(place[1]), len(names), len(names)))
+    np.add.at(table, (who, what, left, right), np.select([score == 1, score == 3], [1.0, 0.5]))
+    np.add.at(table, (who, what, right, left), np.select([score == 2, score == 3], [1.0, 0.5]))
     return names, table
+
+
+def wins(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """``cells`` summed over faces: (raters, n, n)."""
+    names, table = cells(ratings, conditions)
+    return names, table.sum(axis=1)

@@ -13,7 +13,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from facesr.bench.stats.claims import SPREADS, Claim, check_claims
+from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import p_text
+from facesr.bench.stats.claims import Claim, check_claims, spreads_of
 
 MEANING = {
     "expected": "such figures do give p < {alpha:g}",
@@ -28,7 +30,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raters", type=int, required=True, help="raters, each of whom saw every image of every method")
     parser.add_argument("--images", type=int, required=True, help="images (faces) a method")
     parser.add_argument("--alpha", type=float, default=0.01, help="the claimed significance level of each pair (default 0.01)")
-    parser.add_argument("--sd", type=float, nargs="+", default=list(SPREADS), help="standard deviations of ratings to assume")
+    parser.add_argument(
+        "--sd",
+        type=float,
+        nargs="+",
+        help="standard deviations of ratings to assume (default 0.9 1.0 1.1 of five points, on other scales the same share of the range)",
+    )
     parser.add_argument("--names", nargs="+", help="names of the methods, in the order of --mos")
     parser.add_argument("--scale", type=int, nargs=2, default=(1, 5), metavar=("LOW", "HIGH"), help="rating scale (default 1 5)")
     parser.add_argument("--decimals", type=int, default=2, help="decimals the means are printed with (default 2)")
@@ -37,13 +44,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print every pair; 0 where all claims can hold, 1 where one is not to be expected."""
+    if not 0 <= args.decimals <= 15:
+        raise FaceSRError(f"means are printed with 0 to 15 decimals, got {args.decimals}: give --decimals 2 for 3.70")
+    scale = (args.scale[0], args.scale[1])
     claims = check_claims(
         args.mos,
         args.raters,
         args.images,
         args.alpha,
         args.sd,
-        (args.scale[0], args.scale[1]),
+        scale,
         args.names,
         0.5 * 10**-args.decimals,
     )
@@ -52,16 +62,12 @@ def main(args: argparse.Namespace) -> int:
     else:
         for claim in claims:
             print("\n".join(_lines(claim, args.decimals)) + "\n")
-        print(_footnote(args.raters, args.images, args.sd))
+        print(_footnote(args.raters, args.images, args.sd or spreads_of(scale)))
     return 1 if any(c.verdict == "not expected" for c in claims) else 0
 
 
-def _p(p: float) -> str:
-    return "below 1e-99" if p < 1e-99 else f"{p:.1e}" if p < 0.001 else f"{p:.3f}".lstrip("0")
-
-
 def _range(low: float, high: float) -> str:
-    return _p(low) if _p(low) == _p(high) else f"{_p(low)} to {_p(high)}"
+    return p_text(low) if p_text(low) == p_text(high) else f"{p_text(low)} to {p_text(high)}"
 
 
 def _lines(claim: Claim, digits: int) -> list[str]:
@@ -69,11 +75,11 @@ def _lines(claim: Claim, digits: int) -> list[str]:
     lines = [
         f"{claim.a} {claim.mos[0]:.{digits}f} against {claim.b} {claim.mos[1]:.{digits}f}, {claim.n:,} ratings each: {claim.verdict.upper()}",
         f"  {MEANING[claim.verdict].format(alpha=claim.alpha)}: expect p = {_range(claim.p_low, claim.p_high)}"
-        f" (with rounding in its favour {_p(claim.p_best)})",
+        f" (with rounding in its favour {p_text(claim.p_best)})",
         f"  effect A12 = {middle.a12:.3f}; chance of p < {claim.alpha:g} if the means are true: {middle.power:.0%}",
         f"  detectable with 80 % power: {middle.detectable[0.8]:.3f} MOS"
         + (f"; {abs(claim.difference):.{digits}f} would need {middle.n_needed:,} ratings a method" if middle.n_needed else ""),
-        f"  counting raters and images as shared, other raters and other images: p about {_p(claim.p_clustered)}",
+        f"  counting raters and images as shared, other raters and other images: p about {p_text(claim.p_clustered)}",
     ]
     return lines
 
