@@ -30,18 +30,18 @@ class PairedResult:
 
 
 def open_paired(path: Path, *, peek: bool = False, simulated: bool = False) -> PairedResult:
-    """Bradley-Terry scores of a study, standard errors robust to raters; refused before the stopping rule unless ``peek``."""
+    """Bradley-Terry scores of a study, standard errors for other raters and other faces; refused before the stopping rule unless ``peek``."""
     from facesr.bench.stats.paired_comparison import bradley_terry
     from facesr.bench.study import load
-    from facesr.bench.study.pairs import wins
+    from facesr.bench.study.pairs import cells
 
     study = load(path)
     try:
         label = allow(study, peek=peek, simulated=simulated)
-        names, by_rater = wins(study.ratings(simulated=simulated), study.design.conditions)
+        names, by_cell = cells(study.ratings(simulated=simulated), study.design.conditions)
     finally:
         study.close()
-    return PairedResult(study, bradley_terry(by_rater.sum(0), names, by_rater=by_rater), len(by_rater), label)
+    return PairedResult(study, bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell), len(by_cell), label)
 
 
 def is_paired(path: Path) -> bool:
@@ -58,7 +58,8 @@ def paired_table(result: PairedResult, methods: Sequence[str] | None = None) -> 
     order = sorted(chosen, key=lambda n: -found.scores[found.names.index(n)])
     place = {n: found.names.index(n) for n in order}
     different = [(a, b) for a in order for b in order if a < b and found.p[place[a], place[b]] < 0.05]
-    letters = significance_letters({n: float(found.scores[place[n]]) for n in order}, different)
+    scores = {n: float(found.scores[place[n]]) for n in order}
+    letters = dict.fromkeys(order, "") if found.undefined else significance_letters(scores, different)
     origin = f"{result.study.path} ({result.study.digest[:12]})"
     rows = []
     for name in order:
@@ -73,8 +74,10 @@ def paired_table(result: PairedResult, methods: Sequence[str] | None = None) -> 
     caption = f"Paired comparison {result.study.name}: Bradley-Terry scores and the chance of being chosen"
     notes = (
         f"{result.raters} raters, {found.comparisons:,} comparisons; a tie counts half to each; digest {result.study.digest[:12]}.",
-        "Scores are log-odds that average zero; ± half the width of the 95 % interval, standard errors robust to raters.",
-        f"Conditions that share a letter are not distinguishable (Wald tests, Holm, {fixed(0.05, 2).lstrip('0')}).",
+        "Scores are log-odds that average zero; ± half the width of the 95 % interval, for other raters and other faces (two-way clustered).",
+        f"No letters and no intervals: {found.undefined}."
+        if found.undefined
+        else f"Conditions that share a letter are not distinguishable (t tests of scores, Holm, {fixed(0.05, 2).lstrip('0')}).",
     )
     said = f"{result.label}. {caption}" if result.label else caption
     return Table("paired", said, columns, rank_columns(rows, columns), notes, corner="Condition", show_n=False)

@@ -321,8 +321,9 @@ def analyse(args: argparse.Namespace) -> int:
 
 
 def _analyse_pairs(study: Study, args: argparse.Namespace) -> int:
+    from facesr.bench.numbers import fixed, p_text
     from facesr.bench.stats.paired_comparison import bradley_terry
-    from facesr.bench.study.pairs import wins
+    from facesr.bench.study.pairs import cells
 
     if not args.simulated and not study.may_show_means():
         if not args.peek:
@@ -330,16 +331,19 @@ def _analyse_pairs(study: Study, args: argparse.Namespace) -> int:
                 f"{study.finished()} of {study.design.raters_to_finish} raters have finished: --peek shows scores, and is logged"
             )
         study.peek("facesr study analyse", "scores of a paired comparison")
-    names, by_rater = wins(study.ratings(simulated=args.simulated), study.design.conditions)
-    found = bradley_terry(by_rater.sum(0), names, by_rater=by_rater)
+    names, by_cell = cells(study.ratings(simulated=args.simulated), study.design.conditions)
+    found = bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell)
     print(
         f"Bradley-Terry scores of {study.name}: {found.comparisons} comparisons{', SIMULATED RATERS' if args.simulated else ''}\n"
     )
     print("| condition | score | 95 % interval | " + " | ".join(f"p against {n}" for n in names) + " |")
     print("|---|---:|---|" + "---:|" * len(names))
     for i in sorted(range(len(names)), key=lambda k: -found.scores[k]):
-        tests = " | ".join("" if i == j else f"{found.p[i, j]:.2g}" for j in range(len(names)))
-        print(f"| {names[i]} | {found.scores[i]:.2f} | {found.low[i]:.2f} to {found.high[i]:.2f} | {tests} |")
+        tests = " | ".join("" if i == j else p_text(float(found.p[i, j])) for j in range(len(names)))
+        ends = f"{fixed(found.low[i], 2)} to {fixed(found.high[i], 2)}" if not found.undefined else "–"
+        print(f"| {names[i]} | {fixed(found.scores[i], 2)} | {ends} | {tests} |")
+    if found.undefined:
+        print(f"\nNo intervals and no tests: {found.undefined}.")
     return 0
 
 

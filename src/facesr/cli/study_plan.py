@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from facesr.bench.errors import FaceSRError
 from facesr.bench.study import load
 
 
@@ -49,8 +50,11 @@ def rescue(args: argparse.Namespace) -> int:
 
 def power(args: argparse.Namespace) -> int:
     """Detectable differences, by simulation."""
-    from facesr.bench.stats.power import TYPICAL, power_grid
+    from facesr.bench.stats.power import TYPICAL, check_chances, power_grid
 
+    check_chances(args.alpha, args.target, args.difference)
+    if args.comparisons < 1:
+        raise FaceSRError(f"--comparisons counts the pairs compared, 1 or more, got {args.comparisons}")
     parts, source = TYPICAL, "measured on 19 raters x 27 prompts x 5 image generators (AVT AI images)"
     if args.study:
         from facesr.bench.stats.clustered import components
@@ -58,6 +62,11 @@ def power(args: argparse.Namespace) -> int:
         from facesr.bench.study import load
 
         study = load(args.study)
+        if study.method == "pair":
+            raise FaceSRError(
+                f"{args.study} is a paired comparison: its answers are left, right and tie, not grades, so no rating study can be planned "
+                "from them; give a study of ratings, or leave --study out"
+            )
         parts = components(cube(study.ratings(simulated=args.simulated)).values)
         source = f"from {'simulated ' if args.simulated else ''}ratings of {study.name}"
     alpha = args.alpha / args.comparisons
