@@ -152,6 +152,30 @@ class LandmarkDistance(Metric):
         return [_off(own, hr) for own, hr in zip(five_points(sr, "SR"), reference, strict=True)]
 
 
+class FaceFound(Metric):
+    """1 where YuNet finds a face in SR, 0 where it does not: the mean is the share of faces that still look like one to a detector."""
+
+    name, label, higher_is_better, digits, range = "face-found", "Face found", True, 3, (0.0, 1.0)
+    share = True
+    conventions = "YuNet on SR alone; the mean is a share of all faces whose HR it finds; a face not found in HR counts as no_face"
+    source = "YuNet (Wu et al. 2023)"
+
+    @property
+    def weights(self) -> dict[str, str]:
+        from facesr.bench.weights import find, sha256
+
+        return {"yunet": sha256(find("yunet"))}
+
+    def reference(self, batch: Batch) -> list[F64 | NoScore]:
+        return five_points(batch.hr, "HR")
+
+    def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
+        return [
+            hr if isinstance(hr, NoScore) else float(not isinstance(own, NoScore))
+            for own, hr in zip(five_points(sr, "SR"), reference, strict=True)
+        ]
+
+
 def _off(own: F64 | NoScore, hr: F64 | NoScore) -> float | NoScore:
     if isinstance(hr, NoScore):
         return hr

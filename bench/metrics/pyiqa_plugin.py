@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,54 @@ class PyIQA(Metric):
                 f"pyiqa's {self.metric} gave {len(values)} values for {len(sr)} images: it is no metric of single images"
             )
         return values
+
+
+@dataclass(frozen=True)
+class Named:
+    """One line of the panel: pyiqa's name, how tables print it, and what network it is, fitted to what."""
+
+    metric: str
+    label: str
+    backbone: str
+
+
+PANEL = {
+    "dists": Named("dists", "DISTS", "VGG16, fitted to KADID-10k (Ding et al. 2020)"),
+    "pieapp": Named("pieapp", "PieAPP", "its own network (Prashnani et al. 2018)"),
+    "topiq-fr": Named("topiq_fr", "TOPIQ-FR", "ResNet-50, fitted to KADID-10k (Chen et al. 2024)"),
+    "topiq-nr": Named("topiq_nr", "TOPIQ-NR", "ResNet-50, fitted to KonIQ-10k (Chen et al. 2024)"),
+    "topiq-nr-face": Named("topiq_nr-face", "TOPIQ-NR (faces)", "ResNet-50, fitted to CGFIQA, faces (Chen et al. 2024)"),
+    "musiq": Named("musiq", "MUSIQ", "multi-scale transformer, fitted to KonIQ-10k (Ke et al. 2021)"),
+    "clip-iqa": Named("clipiqa", "CLIP-IQA", "CLIP ResNet-50, not fitted to ratings (Wang et al. 2023)"),
+    "clip-iqa-plus": Named("clipiqa+", "CLIP-IQA+", "CLIP ResNet-50, prompts fitted to KonIQ-10k (Wang et al. 2023)"),
+    "maniqa": Named("maniqa", "MANIQA", "ViT-B/8, fitted to KonIQ-10k (Yang et al. 2022)"),
+    "q-align": Named("qalign", "Q-Align", "mPLUG-Owl2, a language model of 8 billion parameters (Wu et al. 2023)"),
+    "niqe-pyiqa": Named("niqe", "NIQE (pyiqa)", "no network; pyiqa's own port, other numbers than MATLAB's"),
+    "niqe-matlab-pyiqa": Named("niqe_matlab", "NIQE (pyiqa, MATLAB)", "no network; pyiqa's port of MATLAB's"),
+}
+"""The metrics of pyiqa that have a name of their own here; any other is ``pyiqa`` with its name as a convention."""
+
+
+def panel(name: str) -> PyIQA:
+    """The metric ``name`` of ``PANEL``."""
+    made = PyIQA(metric=PANEL[name].metric)
+    made.name, made.label = name, PANEL[name].label
+    made.conventions = f"{PANEL[name].backbone}; pyiqa {_version()}, its own defaults and weights; non-commercial licence"
+    return made
+
+
+dists = partial(panel, "dists")
+pieapp = partial(panel, "pieapp")
+topiq_fr = partial(panel, "topiq-fr")
+topiq_nr = partial(panel, "topiq-nr")
+topiq_nr_face = partial(panel, "topiq-nr-face")
+musiq = partial(panel, "musiq")
+clip_iqa = partial(panel, "clip-iqa")
+clip_iqa_plus = partial(panel, "clip-iqa-plus")
+maniqa = partial(panel, "maniqa")
+q_align = partial(panel, "q-align")
+niqe_pyiqa = partial(panel, "niqe-pyiqa")
+niqe_matlab_pyiqa = partial(panel, "niqe-matlab-pyiqa")
 
 
 def _unit(images: U8) -> Any:

@@ -291,3 +291,16 @@ def test_without_pyiqa_the_cells_say_so(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(WeightsMissing, match="name of one of its metrics"):
         _ = build_metric("pyiqa").weights
     pyiqa_plugin._configurations.cache_clear()
+
+
+def test_every_line_of_the_panel_is_a_metric_with_its_network_named() -> None:
+    from facesr.bench.registry import build_metric
+
+    known = pyiqa_plugin._configurations()
+    for name, line in pyiqa_plugin.PANEL.items():
+        metric = build_metric(name)
+        assert (metric.name, metric.label) == (name, line.label)
+        assert line.backbone in metric.conventions
+        if known is not None:
+            assert line.metric in known
+            assert metric.higher_is_better != bool(known[line.metric].get("lower_better", False))
