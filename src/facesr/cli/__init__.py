@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "metrics": "list metrics and their conventions",
     "data": "list, prepare and verify faces",
     "weights": "list, fetch, verify and find weight files",
+    "new": "begin a method, metric or protocol of your own, with its test",
     "doctor": "what works on this machine, what is missing and how to get it",
     "completion": "print a shell's completion of these commands",
     "train": "train pSp, pix2pixHD, FSRNet or the 128-pixel generator from a recipe",
