@@ -103,3 +103,49 @@ def test_rests_and_pauses(shared: Any, tmp_path: Path) -> None:
         wait_for(lambda: len(answers(study, name)) > before)
         assert list(answers(study, name)["position"]) == list(range(1, len(answers(study, name)) + 1))
     study.close()
+
+
+def test_answers_left_on_a_device_come_with_a_new_token(shared: Any, tmp_path: Path) -> None:
+    """Offline answers of 5, the page closed, the platform's link opened again: the fives arrive, under the old name."""
+    study = small_study(tmp_path, join="prolific", anchors=0)
+    with ThreadServer(study.path) as server:
+        url = f"{server.url}/rate?PROLIFIC_PID=5f1234567890abcdef123456&SESSION_ID=2"
+        context = shared.new_context()
+        page = context.new_page()
+        page.goto(url)
+        agree(page)
+        rate_until(page, 2)
+        wait_for(lambda: len(answers(study, "r001")) == 2)
+        page.wait_for_selector("[data-score]:enabled")
+        context.set_offline(True)
+        page.keyboard.press("5")
+        page.wait_for_function(
+            "JSON.parse(localStorage.getItem(Object.keys(localStorage).find(k => /:r001$/.test(k))) ?? '[]').length >= 1"
+        )
+        page.close()
+        context.set_offline(False)
+        assert len(answers(study, "r001")) == 2
+        page = context.new_page()
+        page.goto(url)
+        wait_for(lambda: len(answers(study, "r001")) == 3)
+        assert list(answers(study, "r001")["score"])[2] == 5
+        assert list(reading.raters(study)["name"]) == ["r001"]
+        context.close()
+    study.close()
+
+
+def test_a_full_study_and_a_broken_link_say_so(shared: Any, tmp_path: Path) -> None:
+    """The link back for whom there is no place; the sentence for an organiser whose placeholder was not filled in."""
+    study = small_study(tmp_path, join="prolific", raters=1, full_url="https://app.prolific.com/submissions/complete?cc=FULL")
+    with ThreadServer(study.path) as server:
+        place = httpx.post(
+            f"{server.url}/api/join", json={"source": "prolific", "worker": "w1", "submission": "s1", "device": "d1"}
+        )
+        assert place.status_code == 200
+        page = shared.new_context().new_page()
+        page.goto(f"{server.url}/rate?PROLIFIC_PID=w2")
+        page.wait_for_selector("text=All places in this study are taken")
+        assert page.get_attribute("a.big", "href") == "https://app.prolific.com/submissions/complete?cc=FULL"
+        page.goto(f"{server.url}/rate?PROLIFIC_PID=%7B%7B%25PROLIFIC_PID%25%7D%7D")
+        page.wait_for_selector("text=carries the placeholder")
+    study.close()
