@@ -43,3 +43,10 @@ def p_words(p: float, digits: int = 2) -> str:
     """A p-value in a sentence: 'p = .082', 'p = 2.2e-6', 'p > .999', 'p < 1e-99', 'p unknown'."""
     text = p_text(p, digits)
     return "p unknown" if text == "–" else f"p {text[0]} {text[1:]}" if text[0] in "<>" else f"p = {text}"
+
+
+def span(seconds: float) -> str:
+    """Seconds in words: ``3 h 5 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

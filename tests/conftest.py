@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("FACESR_WORKERS", "1")  # small runs: a worker's start costs more than their work
+
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:

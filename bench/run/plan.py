@@ -60,7 +60,8 @@ class MetricPlan:
 class Plan:
     """Everything a run needs to know. ``kept``: methods of an earlier call whose images stay as they are (see ``start``).
 
-    ``labels``: of all methods whose images are scored, in the order of the tables.
+    ``labels``: of all methods whose images are scored, in the order of the tables. ``shard``: which part of the faces this is, as in
+    ``3/16`` ('' for all of them), and ``whole`` then the digest of the whole.
     """
 
     protocol: Protocol
@@ -72,12 +73,13 @@ class Plan:
     device: str = "cpu"
     kept: tuple[MethodInfo, ...] = ()
     labels: tuple[str, ...] = ()
+    shard: str = ""
+    whole: str = ""
 
     @property
     def digest(self) -> str:
-        """sha256 over protocol and faces."""
-        faces = [(f.name, f.sha256) for f in self.data.faces]
-        return hashlib.sha256(json.dumps([self.protocol.digest, faces]).encode()).hexdigest()
+        """sha256 over protocol and faces (all of the set's, where this is a shard of it)."""
+        return self.whole or run_digest(self.protocol, [(f.name, f.sha256) for f in self.data.faces])
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -99,6 +101,11 @@ class Plan:
         return digest("lr", face.sha256, d.kernel, d.quantize, scale, data.size, data.reduce)
 
 
+def run_digest(protocol: Protocol, faces: Sequence[tuple[str, str]]) -> str:
+    """sha256 over a protocol and the names and sha256 of the faces, in order of name."""
+    return hashlib.sha256(json.dumps([protocol.digest, sorted(faces)]).encode()).hexdigest()
+
+
 def make_plan(
     protocol: Protocol,
     methods: Sequence[MethodSpec],
@@ -109,10 +116,12 @@ def make_plan(
     limit: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    shard: str = "",
 ) -> Plan:
     """Check a request as a whole before any work starts.
 
     ``data``: a folder in place of the protocol's data set. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
+    ``shard``: ``3/16`` takes the third of sixteen parts of the faces; ``facesr.bench.run.merge`` puts the parts together.
     """
     found = from_folder(Path(data)) if data is not None else find(protocol.data.dataset, protocol.data.split, protocol.data.size)
     if data is not None:
@@ -127,7 +136,19 @@ def make_plan(
     if metrics:
         protocol = replace(protocol, metrics=specs)
     labels = tuple(m.label for m in methods)
-    return Plan(protocol, found, tuple(methods), make_metrics(protocol, specs), Path(out), seed, device, labels=labels)
+    plan = Plan(protocol, found, tuple(methods), make_metrics(protocol, specs), Path(out), seed, device, labels=labels)
+    return _part(plan, shard) if shard else plan
+
+
+def _part(plan: Plan, shard: str) -> Plan:
+    first, slash, count = shard.partition("/")
+    if not (slash and first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
+        raise FaceSRError(f"--shard {shard}: write it as 3/16, the third of sixteen parts")
+    faces = plan.data.faces[int(first) - 1 :: int(count)]
+    if not faces:
+        raise FaceSRError(f"--shard {shard}: there are only {len(plan.data.faces)} faces; use at most as many shards")
+    name = f"{int(first)}/{int(count)}"
+    return replace(plan, data=replace(plan.data, faces=faces), shard=name, whole=plan.digest)
 
 
 def _metric_spec(text: str, protocol: Protocol) -> MetricSpec:

@@ -24,6 +24,7 @@ from facesr.bench.run.keys import content, contents, digest
 from facesr.bench.run.lr import chunks, make_folder
 from facesr.bench.run.plan import Plan
 from facesr.bench.run.restoring import Restoration, RestoreResult, RestoreTask, Setting, sentence, trace
+from facesr.bench.run.shared import Held, SharedStore
 from facesr.bench.weights import with_fetch
 from facesr.bench.weights.files import cache_folder
 from facesr.bench.weights.places import user_places
@@ -46,8 +47,8 @@ class Facts:
 class Restorer:
     """One method at one scale in a run folder: due faces, tasks, and rows and files of the answers."""
 
-    def __init__(self, plan: Plan, cells: Cells, spec: MethodSpec, scale: int) -> None:
-        self.plan, self.cells, self.spec, self.scale = plan, cells, spec, scale
+    def __init__(self, plan: Plan, cells: Cells, spec: MethodSpec, scale: int, store: SharedStore | None = None) -> None:
+        self.plan, self.cells, self.spec, self.scale, self.store = plan, cells, spec, scale, store
         self.folder = plan.folder(f"sr/{spec.label}", scale)
         self.code = code_digest(spec.target)
         self.traces: list[str] = []
@@ -76,6 +77,7 @@ class Restorer:
             return
         if due:
             make_folder(self.plan.out, self.folder)
+            due = self._not_shared(due)
         setting = Setting(self.plan.size, self.plan.protocol.data.reduce, self.plan.seed, self.plan.device)
         for part in chunks(due, max(1, self.facts.batch_size)):
             yield RestoreTask(setting, self.spec, self.scale, tuple(f.name for f in part), self._lr(part))
@@ -103,9 +105,21 @@ class Restorer:
         self.cells.put(rows)
 
     def accept(self, result: RestoreResult) -> None:
-        """Write a task's result."""
+        """Write a task's result, and share what may serve others."""
         self.traces += result.traces
         self.write(result.faces)
+        if self.store:
+            good = [a for a in result.faces if a.png is not None and not a.samples]
+            held = (("sr", self.keys[a.name], Held(_said(a), a.png or b"")) for a in good)
+            self.store.all(self.store.put, held)
+
+    def _not_shared(self, due: list[Face]) -> list[Face]:
+        """Write what the shared store has; returns the faces that it has not."""
+        if not self.store:
+            return due
+        held = self.store.all(self.store.get, (("sr", self.keys[f.name]) for f in due))
+        self.write([_answer(f.name, h) for f, h in zip(due, held, strict=True) if h])
+        return [f for f, h in zip(due, held, strict=True) if not h]
 
     def _samples(self, answer: Restoration) -> None:
         for k, data in enumerate(answer.samples):
@@ -194,6 +208,15 @@ class Restorer:
     def _weight_folders(self) -> list[Path]:
         beside = {file.parent / "weights" for file in sources(self.spec.target)}
         return [*user_places(), cache_folder() / "weights", *sorted(beside)]
+
+
+def _said(answer: Restoration) -> dict[str, object]:
+    return {"status": answer.outcome.status, "reason": answer.outcome.reason, "seconds": answer.seconds}
+
+
+def _answer(name: str, held: Held) -> Restoration:
+    outcome = Outcome(str(held.facts["status"]), str(held.facts["reason"]))
+    return Restoration(name, outcome, held.data, held.facts["seconds"])
 
 
 def _listed(path: Path) -> Iterator[tuple[str, int, int]]:

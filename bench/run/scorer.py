@@ -19,14 +19,18 @@ from facesr.bench.run.lr import chunks
 from facesr.bench.run.plan import MetricPlan, Plan
 from facesr.bench.run.restoring import Setting, sentence, trace
 from facesr.bench.run.scoring import HR, Column, ScoreResult, ScoreTask, Wanted, batch_size
+from facesr.bench.run.shared import Held, SharedStore
 from facesr.bench.run.workers import one_thread
+
+SHARED = ("value", "status", "reason", "low", "high", "n")
+"""Of a score, what the shared store keeps."""
 
 
 class Scorer:
     """Due scores of a run, their tasks and their rows. ``lr``: digests of LR pixels by (scale, face)."""
 
-    def __init__(self, plan: Plan, cells: Cells, lr: Mapping[tuple[int, str], str]) -> None:
-        self.plan, self.cells, self.lr = plan, cells, lr
+    def __init__(self, plan: Plan, cells: Cells, lr: Mapping[tuple[int, str], str], store: SharedStore | None = None) -> None:
+        self.plan, self.cells, self.lr, self.store = plan, cells, lr, store
         self.columns: list[Column] = [(label, s) for label in plan.labels for s in plan.scales]
         self.sr: dict[Column, dict[str, SrCell]] = defaultdict(dict)
         for cell in cells.rows(SrCell):
@@ -36,9 +40,13 @@ class Scorer:
         self.metrics = {m.name: m for m in serving}
         known = self._known()
         for metric in plan.metrics:
-            self._settle(metric, known)
+            if not (metric.of_set and plan.shard):
+                self._settle(metric, known)
         self.due = {m.name: {c: self._due(m, c, known) for c in self.columns} for m in serving if not m.of_set}
-        self.sets = {m.name: [c for c in self.columns if not self._set_good(m, c, known)] for m in serving if m.of_set}
+        sets = [] if plan.shard else [m for m in serving if m.of_set]  # a part of the faces has no score of the set
+        self.sets = {m.name: [c for c in self.columns if not self._set_good(m, c, known)] for m in sets}
+        if store:
+            self._take_shared(store)
         self.kept: dict[tuple[str, Column], dict[str, Any]] = defaultdict(dict)
         """Features of the sets, by face."""
 
@@ -56,7 +64,7 @@ class Scorer:
         setting = Setting(self.plan.size, self.plan.protocol.data.reduce, self.plan.seed, self.plan.device)
         with ThreadPoolExecutor(4) as pool:
             for part in chunks(self.faces, batch_size(self.plan.size)):
-                wanted = {name: w for name in self.metrics if (w := self._wanted(name, part)).columns}
+                wanted = {name: w for name in (*self.due, *self.sets) if (w := self._wanted(name, part)).columns}
                 columns = dict.fromkeys(c for w in wanted.values() for c in w.columns)
                 scales = dict.fromkeys(s for name, w in wanted.items() if self.metrics[name].metric.needs_lr for _, s in w.columns)
                 sr = {c: tuple(pool.map(lambda f, c=c: self._sr_bytes(c, f), part)) for c in columns}
@@ -85,6 +93,31 @@ class Scorer:
             rows += [self._row(metric, column, task.of[i], values[i]) for i in task.wanted[name].columns[column]]
         for place, features in result.features.items():
             self.kept[place] |= {f.name: v for f, v in zip(task.of, features, strict=True)}
+        self._put(rows)
+
+    def _put(self, rows: Sequence[ScoreCell]) -> None:
+        """Write rows, and share what may serve others."""
+        self.cells.put(rows)
+        if self.store:
+            good = [r for r in rows if r.status not in RETRIED]
+            self.store.all(self.store.put, (("score", r.key, Held({n: getattr(r, n) for n in SHARED})) for r in good))
+
+    def _take_shared(self, store: SharedStore) -> None:
+        """Write the scores that the shared store has; what it has not stays due."""
+        faces = {f.name: f for f in self.plan.data.faces}
+        wanted = [
+            (m, c, name, self._key(self.metrics[m], c, faces[name]))
+            for m, cs in self.due.items()
+            for c, names in cs.items()
+            for name in names
+        ]
+        wanted += [(m, c, WHOLE_SET, self._set_key(self.metrics[m], c)) for m, cs in self.sets.items() for c in cs]
+        held = store.all(store.get, (("score", key) for *_, key in wanted))
+        rows = []
+        for (metric, column, name, key), found in zip(wanted, held, strict=True):
+            if found:
+                rows.append(ScoreCell(*column, name, metric, key, **{n: found.facts[n] for n in SHARED}))
+                self.sets[metric].remove(column) if name == WHOLE_SET else self.due[metric][column].discard(name)
         self.cells.put(rows)
 
     def _row(self, plan: MetricPlan, column: Column, face: Face, value: float | NoScore) -> ScoreCell:
@@ -100,7 +133,7 @@ class Scorer:
         """Compare the sets' features and write their scores; call it after the last task."""
         for name, columns in self.sets.items():
             plan = self.metrics[name]
-            self.cells.put([self._set_row(plan, column) for column in columns])
+            self._put([self._set_row(plan, column) for column in columns])
 
     def _set_row(self, plan: MetricPlan, column: Column) -> ScoreCell:
         assert isinstance(plan.metric, SetMetric)

@@ -315,7 +315,7 @@ def test_larger_hr_is_reduced_by_the_protocol(world: Path) -> None:
 
 
 def test_two_runs_into_one_folder(world: Path) -> None:
-    from facesr.bench.run import locked
+    from facesr.bench.run.folder import locked
 
     with locked(world / "run"), pytest.raises(FaceSRError, match="in use by another facesr run"):
         _go(world)

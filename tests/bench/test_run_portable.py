@@ -150,7 +150,7 @@ def test_the_table_is_current_when_it_holds_the_digest_of_the_cells(world: Path,
     def killed(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facesr.bench.run.write_scores", killed)
+    monkeypatch.setattr("facesr.bench.run.finish", killed)
     with pytest.raises(KeyboardInterrupt):
         _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",))
     monkeypatch.undo()

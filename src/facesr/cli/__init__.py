@@ -18,6 +18,8 @@ from facesr.cli import tone
 COMMANDS: dict[str, str] = {
     "run": "compare methods on a protocol's faces",
     "score": "score a folder of finished images",
+    "merge": "put the shards of a run together",
+    "watch": "follow a run in progress",
     "table": "print the table of a run: Markdown, LaTeX, CSV or HTML",
     "report": "write the HTML report and the paper folder of a run",
     "dashboard": "open the result views in a browser",
@@ -71,25 +73,8 @@ def whole_parser() -> argparse.ArgumentParser:
     return top
 
 
-NETWORKS = ("run", "score", "train")
+NETWORKS = ("run", "score", "merge", "train")
 """Commands that run networks."""
-
-
-def _keep_memory() -> None:
-    """Let glibc keep freed memory instead of handing it back after every tensor: page faults were up to half of a network's CPU time.
-
-    Measured on MobileStyleGAN at 128 px, forward + backward, batch 8: 1.24 s of CPU a face before, 0.65 s after, the same peak memory.
-    """
-    import ctypes
-
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return  # another system, another allocator
-    m_trim_threshold, m_mmap_threshold, m_mmap_max = -1, -3, -4
-    mallopt(m_mmap_threshold, 1 << 30)
-    mallopt(m_trim_threshold, (1 << 31) - 1)
-    mallopt(m_mmap_max, 0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"facesr: no command {name!r}: {suggest(name, COMMANDS)}", file=sys.stderr)
         return 2
     if name in NETWORKS:
-        _keep_memory()
+        importlib.import_module("facesr.bench.memory").keep_memory()
     module = importlib.import_module(f"facesr.cli.{name.replace('-', '_')}")
     parser = _command(name, argparse.ArgumentParser)
     args = parser.parse_args(rest)

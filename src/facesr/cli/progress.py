@@ -6,6 +6,7 @@ import sys
 import time
 from types import TracebackType
 
+from facesr.bench.numbers import span
 from facesr.cli import tone
 
 EVERY = 15.0
@@ -39,12 +40,6 @@ class Bar:
             return
         self.last = now
         moved = done - self.first
-        left = "" if finished or not moved else f", about {_span((now - self.began) / moved * (total - done))} left"
+        left = "" if finished or not moved else f", about {span((now - self.began) / moved * (total - done))} left"
         text = f"{stage}: {done}/{total}{left}"
         print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
-
-
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

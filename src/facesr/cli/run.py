@@ -11,6 +11,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facesr.bench.run.workers import Workers
 
 COMPARED = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp", "psp-refined")
 
@@ -39,7 +44,32 @@ def common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...; default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda (every GPU), cuda:1, cuda:0,1; default: %(default)s")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes; default: one per core (as memory allows), or per GPU; any number gives the same bytes",
+    )
+    parser.add_argument(
+        "--on", choices=("ray", "slurm"), help="a Ray cluster (RAY_ADDRESS, or a local one), or SLURM jobs by submitit"
+    )
+    parser.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the jobs, as in timeout_min=600; may be repeated",
+    )
+    parser.add_argument(
+        "--cache",
+        default="",
+        metavar="PLACE",
+        help="a store shared with others: s3://bucket/prefix, gs://, az:// or a folder; credentials from the environment",
+    )
+    parser.add_argument(
+        "--shard", default="", metavar="I/N", help="only this part of the faces, as in 3/16; 'facesr merge' puts them together"
+    )
     parser.add_argument("--out", required=True, metavar="RUN", help="the run folder")
 
 
@@ -48,10 +78,34 @@ def main(args: argparse.Namespace) -> int:
     return carry_out(args, [m for m in args.methods.split(",") if m.strip()], args.set)
 
 
+def workers_for(args: argparse.Namespace, out: Path) -> Workers:
+    """The workers that ``--workers``, ``--device``, ``--on`` and ``--slurm`` ask for."""
+    from facesr.bench.errors import FaceSRError
+    from facesr.bench.registry import parse_value
+    from facesr.bench.run.clusters import OnRay, OnSlurm
+    from facesr.bench.run.workers import default_count, make_workers
+
+    if args.slurm and args.on != "slurm":
+        raise FaceSRError("--slurm goes with --on slurm")
+    if args.on is None:
+        return make_workers(args.workers, args.device)
+    count = args.workers if args.workers is not None else default_count()
+    if count < 1:
+        raise FaceSRError(f"--workers {count}: give at least one")
+    if args.on == "ray":
+        return OnRay(count, gpus=1.0 if args.device.startswith("cuda") else 0.0)
+    wrong = [text for text in args.slurm if "=" not in text]
+    if wrong:
+        raise FaceSRError(f"--slurm {wrong[0]}: write it as NAME=VALUE")
+    options = {name: parse_value(value) for name, _, value in (text.partition("=") for text in args.slurm)}
+    return OnSlurm(count, out / ".slurm", options)
+
+
 def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str]) -> int:
     """Plan, run, and print one line per method."""
     from facesr.bench import protocol, registry
     from facesr.bench.run import make_plan, start
+    from facesr.bench.run.shared import SharedStore
     from facesr.cli import tone
     from facesr.cli.progress import Bar
 
@@ -64,11 +118,13 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
         limit=args.limit,
         seed=args.seed,
         device=args.device,
+        shard=args.shard,
     )
+    store = SharedStore(args.cache) if args.cache else None
     with Bar() as bar:
-        run = start(request, bar)
+        run = start(request, bar, workers_for(args, request.out), store)
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
-    for line in run.failures():
+    for line in [*(store.sentences if store else []), *run.failures()]:
         print(f"  {line}")
     tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 0

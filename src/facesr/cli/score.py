@@ -12,7 +12,9 @@ import argparse
 from facesr.bench.errors import FaceSRError
 from facesr.cli.run import carry_out, common
 
-OF_A_RUN = {"data": None, "limit": None, "seed": 0, "device": "cpu", "label": None}
+OF_A_RUN: dict[str, object] = {
+    "data": None, "limit": None, "seed": 0, "device": "cpu", "label": None, "workers": None, "shard": "", "on": None, "slurm": [], "cache": "",
+}  # fmt: skip
 """Options that mean nothing without a protocol, with their defaults."""
 
 

@@ -1,0 +1,53 @@
+"""Follow a run in progress: what is done, faces per second, the time left, the workers.
+
+facesr watch runs/paper            until the run ends
+facesr watch runs/paper --once     one look
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+STALE = 120.0
+"""Seconds without a note after which a run is said to be silent (a face at 1024 px may take a minute)."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", type=Path, help="the run folder")
+    parser.add_argument("--once", action="store_true", help="one look, then end")
+    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="default: %(default)s")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print a line now and then; 0 when the run has finished."""
+    from facesr.bench.errors import FaceSRError
+    from facesr.bench.results import load
+
+    if not 0 < args.every < 3600:
+        raise FaceSRError(f"--every {args.every:g}: give seconds between 0 and 3600")
+    last = ""
+    while True:
+        run = load(args.run)
+        line = (
+            _line(args.run) if run.running else f"{run.info.title} is finished: {len(run.faces)} faces, {len(run.methods)} methods"
+        )
+        if line != last:
+            print(line, flush=True)
+            last = line
+        if not run.running or args.once:
+            return 0
+        time.sleep(args.every)
+
+
+def _line(folder: Path) -> str:
+    from facesr.bench.numbers import span
+    from facesr.bench.run.live import read_live
+
+    live = read_live(folder)
+    if live is None:
+        return "starting, or stopped half-way: the same 'facesr run' goes on"
+    silent = time.time() - live.at
+    return live.line + (f" (no news for {span(silent)}: it may have been stopped)" if silent > STALE else "")

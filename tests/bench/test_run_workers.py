@@ -1,0 +1,232 @@
+"""The same bytes from any number of workers and shards; deaths, Ctrl-C and kills cost a retry at most."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facesr.bench import protocol, registry
+from facesr.bench.errors import FaceSRError
+from facesr.bench.results import Run, load
+from facesr.bench.run import Plan, make_plan, start
+from facesr.bench.run.live import Live, Notes, read_live
+from facesr.bench.run.merge import merge
+from facesr.bench.run.workers import Here, Processes, gpus, make_workers
+from helpers import TINY, faces
+
+METHOD = '''
+import os, signal, time
+from pathlib import Path
+import torch
+from facesr.bench.imaging import resize
+from facesr.bench.method import Method
+
+class Net(Method):
+    """A small network of random weights; what it does to its worker is a parameter."""
+    batch_size = 2
+    def __init__(self, *, deadly="", once="", slow=0.0, **more):
+        super().__init__(**more)
+        self.deadly, self.once, self.slow = str(deadly), once, slow
+    def load(self):
+        torch.manual_seed(3)
+        self.net = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(64, 3, 3, padding=1))
+    def restore(self, lr, names=()):
+        time.sleep(self.slow)
+        if self.deadly in names and (not self.once or not Path(self.once).exists()):
+            if self.once:
+                Path(self.once).write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+        with torch.no_grad():
+            return resize(lr, self.size, "bicubic-matlab") + 0.1 * self.net(resize(lr, self.size, "nearest"))
+'''
+PROTOCOL = TINY.replace("[study]", '[[metric]]\nname = "retrieval-sface"\n[study]')
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("workers")
+    faces(place / "hr", 7)
+    (place / "net.py").write_text(METHOD)
+    return place
+
+
+def _plan(world: Path, out: str, *settings: str, shard: str = "", methods: tuple[str, ...] = ()) -> Plan:
+    specs = registry.method_specs([f"{world / 'net.py'}:Net", *(methods or ("bicubic",))], settings)
+    known = protocol.parse(PROTOCOL, metrics=registry.installed("facesr.metrics"))
+    return make_plan(known, specs, world / out, data=str(world / "hr"), shard=shard)
+
+
+def _bytes(run: Path) -> dict[str, bytes]:
+    files = [*sorted((run / "sr").rglob("*.png")), *sorted((run / "lr").rglob("*.png")), run / "scores.parquet"]
+    return {str(f.relative_to(run)): f.read_bytes() for f in files}
+
+
+@pytest.fixture(scope="module")
+def alone(world: Path) -> Run:
+    return start(_plan(world, "alone"))
+
+
+def test_two_workers_give_the_same_bytes(world: Path, alone: Run) -> None:
+    workers = Processes(2)
+    run = start(_plan(world, "two"), workers=workers)
+    assert _bytes(run.path) == _bytes(alone.path)
+    assert len(_bytes(run.path)) == 7 * 3 + 1
+    assert workers.deaths == 0
+    assert not workers.doing()  # all have ended
+    assert set(run.scores().status) <= {"ok", "no_face", "failed"}
+
+
+def test_threads_change_nothing(world: Path, alone: Run) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        run = start(_plan(world, "threads"))
+        assert torch.get_num_threads() == 4  # the caller's own setting is left alone
+    finally:
+        torch.set_num_threads(before)
+    assert _bytes(run.path) == _bytes(alone.path)
+
+
+def test_three_shards_merge_to_the_same_bytes(world: Path, alone: Run) -> None:
+    shards = [start(_plan(world, f"s{i}", shard=f"{i}/3")).path for i in (1, 2, 3)]
+    assert [len(load(s).faces) for s in shards] == [3, 2, 2]
+    assert load(shards[0]).digest == alone.digest
+    merged = merge(world / "merged", [shards[2], shards[0], shards[1]])
+    assert _bytes(merged.path) == _bytes(alone.path)
+    assert merged.info.shard == ""
+    assert [f.name for f in merged.faces] == [f.name for f in alone.faces]
+    before = {p: p.stat().st_mtime_ns for p in (world / "merged").rglob("*.png")}
+    assert _bytes(merge(world / "merged", shards).path) == _bytes(alone.path)  # again: nothing to do
+    again = start(_plan(world, "merged"))  # and the whole run finds every cell
+    assert {p: p.stat().st_mtime_ns for p in (world / "merged").rglob("*.png")} == before
+    assert _bytes(again.path) == _bytes(alone.path)
+
+
+def test_shards_that_are_not_one_run_are_refused(world: Path, alone: Run) -> None:
+    a, b = (start(_plan(world, f"t{i}", shard=f"{i}/3")).path for i in (1, 2))
+    with pytest.raises(FaceSRError, match="shards are missing: 3/3"):
+        merge(world / "no", [a, b])
+    with pytest.raises(FaceSRError, match="is no shard"):
+        merge(world / "no", [a, alone.path])
+    other = start(_plan(world, "t3", "net.slow=0.01", shard="3/3")).path
+    with pytest.raises(FaceSRError, match="has other methods"):
+        merge(world / "no", [a, b, other])
+    image = next((b / "sr/net").glob("*.png"))
+    image.write_bytes(b"not it")
+    third = start(_plan(world, "t4", shard="3/3")).path
+    with pytest.raises(FaceSRError, match="not what was measured"):
+        merge(world / "no", [a, b, third])
+    with pytest.raises(FaceSRError, match="holds shard 1/3"):
+        start(_plan(world, "t1"))
+
+
+@pytest.mark.parametrize("text", ["4/3", "0/3", "x", "1", "1/0", "9/9"])
+def test_wrong_shards_are_refused(world: Path, text: str) -> None:
+    with pytest.raises(FaceSRError, match="--shard"):
+        _plan(world, "x", shard=text)
+
+
+def test_a_death_costs_a_retry(world: Path, alone: Run) -> None:
+    workers = Processes(2)
+    run = start(_plan(world, "once", "net.deadly='003'", f"net.once={world / 'died'}"), workers=workers)
+    assert workers.deaths == 1
+    assert _bytes(run.path) == _bytes(alone.path)
+
+
+def test_a_task_that_ends_three_workers_is_given_up(world: Path, alone: Run) -> None:
+    workers = Processes(2)
+    run = start(_plan(world, "thrice", "net.deadly='003'"), workers=workers)
+    assert workers.deaths == 3
+    psnr = run.scores().query("method == 'net' and metric == 'psnr'").set_index("image")
+    assert (psnr.status[["002", "003"]] == "failed").all()  # a batch of two
+    assert "worker process ended 3 times" in psnr.reason["003"]
+    assert "signal 9" in psnr.reason["003"]
+    assert (psnr.status.drop(["002", "003"]) == "ok").all()
+    assert (run.scores().query("method == 'bicubic' and metric == 'psnr'").status == "ok").all()
+
+
+def _command(world: Path, out: str) -> list[str]:
+    (world / "p.toml").write_text(PROTOCOL)
+    named = ["--methods", f"{world / 'net.py'}:Net,bicubic", "--set", "net.slow=0.4", "--data", str(world / "hr")]
+    return [sys.executable, "-m", "facesr", "run", str(world / "p.toml"), *named, "--out", str(world / out), "--workers", "2"]
+
+
+def _workers_of(run: Path, least: int = 2) -> list[int]:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        live = read_live(run)
+        if live and len(live.workers) >= least and live.done:
+            return [w.pid for w in live.workers]
+        time.sleep(0.05)
+    raise AssertionError("the run did not begin")
+
+
+def _gone(pids: list[int], within: float) -> bool:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if not any(Path(f"/proc/{p}").exists() and "Z" not in Path(f"/proc/{p}/stat").read_text().split()[2] for p in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_driver_leaves_nobody_and_can_go_on(world: Path, how: signal.Signals) -> None:
+    out = f"stopped{how}"
+    log = (world / f"{out}.log").open("w")
+    process = subprocess.Popen(_command(world, out), stdout=log, stderr=log)
+    pids = _workers_of(world / out)
+    watched = subprocess.run(
+        [sys.executable, "-m", "facesr", "watch", str(world / out), "--once"], capture_output=True, text=True, check=True
+    )
+    assert "of 7 faces" in watched.stdout
+    began = time.monotonic()
+    process.send_signal(how)
+    status = process.wait(20)
+    assert time.monotonic() - began < 5
+    assert status == (130 if how == signal.SIGINT else -9)
+    assert _gone(pids, 8)
+    assert load(world / out).running
+    done = subprocess.run(_command(world, out), capture_output=True, text=True, check=True)
+    assert "2 methods" in done.stdout
+    whole = start(_plan(world, "whole", "net.slow=0.4"))
+    assert _bytes(world / out) == _bytes(whole.path)
+
+
+def test_live_notes(tmp_path: Path) -> None:
+    notes = Notes(tmp_path, lambda: {7: "psp, 8 faces", 9: ""}, lambda: 1)
+    notes("psp", 0, 10)
+    notes("psp", 10, 10)
+    live = read_live(tmp_path)
+    assert live is not None
+    assert (live.stage, live.done, live.total, live.deaths) == ("psp", 10, 10, 1)
+    assert "1 of 2 workers busy" in live.line
+    assert "1 workers ended" in live.line
+    (tmp_path / "progress.json").write_text(json.dumps({"stage": 3}))
+    assert read_live(tmp_path) is None
+    notes.remove()
+    assert read_live(tmp_path) is None
+    assert Live("a", 5, 10, 0.0, 2.0, 2.5).line == "a: 5 of 10 faces, 2 faces/s, about 2 s left"
+
+
+def test_how_many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(make_workers(1), Here)
+    assert make_workers(3).count == 3
+    monkeypatch.setenv("FACESR_WORKERS", "5")
+    assert make_workers(None).count == 5
+    monkeypatch.delenv("FACESR_WORKERS")
+    assert 1 <= make_workers(None).count <= (os.cpu_count() or 1)
+    with pytest.raises(FaceSRError, match="--workers 0"):
+        make_workers(0)
+    assert gpus("cpu") is None
+    with pytest.raises(FaceSRError, match=r"--device cuda:99"):
+        gpus("cuda:99")
