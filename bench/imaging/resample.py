@@ -5,8 +5,8 @@ An output row is ``W @ column``; ``W`` (out, in) depends on sizes and kernel onl
 - ``bicubic-matlab``       MATLAB ``imresize``: a = -0.5, antialiased when shrinking, symmetric border (= BasicSR ``imresize``)
 - ``bicubic-matlab-noaa``  the same with ``'Antialiasing', false``
 - ``bicubic-pulse``        PULSE's and pSp's ``BicubicDownSample``: 4f taps, reflecting border; integer factors only, shrinking only
-- ``bicubic-pillow``, ``bilinear-pillow``  Pillow's filters: antialiased, window cut at the border and renormalised
-- ``bicubic-torch``        ``torch.nn.functional.interpolate(mode='bicubic', antialias=True)``: Pillow's window with a = -0.5
+- ``bicubic-pillow``, ``bilinear-pillow``  Pillow's filters: antialiased, window cut at the border and renormalised; the first is also
+                           ``torch.nn.functional.interpolate(mode='bicubic', antialias=True)``, which has Pillow's window
 - ``box``                  area average (shrinking), nearest (growing)
 - ``nearest``              the source pixel under the centre of the target pixel (Pillow's NEAREST, torch's nearest-exact)
 """
@@ -119,7 +119,6 @@ KERNELS: dict[str, Callable[[int, int, float], F64]] = {
     "bicubic-matlab-noaa": lambda n_in, n_out, scale: _matlab(n_in, n_out, scale, antialias=False),
     "bicubic-pulse": _pulse,
     "bicubic-pillow": _window(_cubic, 2.0),
-    "bicubic-torch": _window(_cubic, 2.0),
     "bilinear-pillow": _window(_triangle, 1.0),
     "box": _box,
     "nearest": _nearest,
