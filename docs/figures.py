@@ -1,11 +1,14 @@
-"""Make the pictures of the README: ``python docs/figures.py runs/demo runs/sweep``.
+"""Make the pictures of README and docs: ``python docs/figures.py demo runs/demo``, ``sweep runs/sweep``, ``london runs/london``,
+``training runs/pix2pixhd``.
 
-``demo.png``: the five methods, from what ``make demo`` leaves. ``psp.png``: pSp at x8, x16 and x32 and three further answers by style
+``demo.png``: the methods, from what ``make demo`` leaves. ``london.png``: all of them on 16 faces of the Face Research Lab London Set, from a
+run of those. ``training-pix2pixhd.png``: the validations of a training folder. ``psp.png``: pSp at x8, x16 and x32 and three further answers by style
 mixing, from ``facesr run demo-sweep-128 --methods bicubic,psp --set psp.samples=3 --set psp.mix_alpha=0.5 --out runs/sweep``.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -37,7 +40,7 @@ def row(folder: Path, face: str) -> list[tuple[str, U8]]:
 
 
 def demo(folder: Path) -> None:
-    """LR, the five methods and HR."""
+    """LR, the methods and HR."""
     qualitative(open_runs([folder]), SHOWN, metric="st-lpips-alex", name="demo").save(HERE, ("png",))
 
 
@@ -56,6 +59,53 @@ def sweep(folder: Path) -> None:
     picture.save(HERE / "psp.png", optimize=True)
 
 
+METHODS = {
+    "bicubic": "bicubic",
+    "fsrnet": "FSRNet",
+    "pix2pixhd": "pix2pixHD",
+    "pulse": "PULSE",
+    "psp": "pSp",
+    "psp-refined": "pSp refined",
+}
+
+
+def london(folder: Path) -> None:
+    """Rows of two faces: LR, the methods, HR, and the same again."""
+    run = load(folder)
+    names = [face.name for face in run.faces]
+    shown = [method for method in METHODS if method in run.methods and run.sr_path(method, names[-1], 8).is_file()]
+    titles = ["LR", *(METHODS[method] for method in shown), "HR"]
+    step, across = SIDE + GAP, len(titles)
+    height = HEAD + (len(names) + 1) // 2 * step - GAP
+    canvas = np.full((height, 2 * across * step + GAP, 3), 255, np.uint8)
+    for i, name in enumerate(names):
+        tiles = [enlarge(read_rgb(run.lr_path(name, 8)), SIDE), *(read_rgb(run.sr_path(m, name, 8)) for m in shown)]
+        for j, image in enumerate([*tiles, read_rgb(run.hr_path(name))]):
+            top, left = HEAD + i // 2 * step, (i % 2) * (across * step + 2 * GAP) + j * step
+            canvas[top : top + SIDE, left : left + SIDE] = image
+    picture = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(picture)
+    for half in range(2):
+        for j, words in enumerate(titles):
+            left = half * (across * step + 2 * GAP) + j * step + SIDE / 2
+            draw.text((left, HEAD / 2), words, fill=(40, 40, 40), anchor="mm", font=ImageFont.load_default(13))
+    picture.save(HERE / "london.png", optimize=True)
+
+
+def training(folder: Path) -> None:
+    """PSNR-Y and the perceptual distance of the validation faces, step by step."""
+    from matplotlib.figure import Figure
+
+    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps = [row["step"] for row in rows]
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(steps, [row["psnr"] for row in rows], marker="o", markersize=3, color="#2b6cb0")
+    left.set(xlabel="step (8 faces each)", ylabel="PSNR-Y (dB)")
+    right.plot(steps, [row["lpips"] for row in rows], marker="o", markersize=3, color="#c05621")
+    right.set(xlabel="step (8 faces each)", ylabel="ST-LPIPS (VGG16)", ylim=(0, None))
+    figure.savefig(HERE / "training-pix2pixhd.png", dpi=120)
+
+
 if __name__ == "__main__":
-    demo(Path(sys.argv[1]))
-    sweep(Path(sys.argv[2]))
+    {"demo": demo, "sweep": sweep, "london": london, "training": training}[sys.argv[1]](Path(sys.argv[2]))

@@ -34,7 +34,8 @@ class Pix2PixHD(NetworkMethod[Generator]):
     """LR is enlarged bicubically to ``size``; the generator keeps the size. There is no official checkpoint for faces.
 
     ``checkpoint``: a ``latest_net_G.pth`` (3 channels in and out; GlobalGenerator or LocalEnhancer, any sizes, of old and new PyTorch),
-    or a file of this project; default: the project's own weights for ×8 at 128.
+    or a file of this project; default: the project's own weights for ×8 at 128, whose generator works on the image of FSRNet's default
+    weights (both in one file) and adds to it.
     """
 
     cite: ClassVar[str] = "wang2018pix2pixhd"
@@ -43,7 +44,7 @@ class Pix2PixHD(NetworkMethod[Generator]):
     )
     default = Path(__file__).parent / "weights" / "pix2pixhd-x8-128.safetensors"
     default_for = (128, 8)
-    trained_on = ("lpips-squeeze",)
+    trained_on = ("st-lpips-vgg",)
 
     def __init__(
         self,
