@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types slow bench install clean
+.PHONY: demo test lint types slow bench docs install clean
 demo: $(STAMP)
 	$(BIN)/facesr run demo-x8-128 --out runs/demo
 	$(BIN)/facesr table runs/demo
@@ -28,6 +28,11 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 install: $(STAMP)
+
+# warnings are errors (mkdocs.yml: strict); the pages of metrics and methods are made from the code
+docs: $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --override overrides.txt -e '.[docs]'
+	$(BIN)/mkdocs build
 
 # uv installs in seconds what takes pip minutes; the override keeps the windowed OpenCV (which needs libGL) out.
 $(STAMP): pyproject.toml overrides.txt
