@@ -107,3 +107,77 @@ def test_the_plugins_page_runs(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "8 of 8 faces" in done.stdout
+
+
+def _module(file: Path) -> str:
+    rel = file.relative_to(ROOT / "src" if "src" in file.relative_to(ROOT).parts[:1] else ROOT).with_suffix("")
+    parts = rel.parts if rel.parts[0] == "facesr" else ("facesr", *rel.parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _graph() -> dict[str, set[str]]:
+    """Who imports whom among our own modules, imports inside functions included; what only type checkers import is left out."""
+    files = {_module(f): f for room in ORDER for f in (ROOT / room).rglob("*.py") if not f.parent.is_symlink()}
+    graph: dict[str, set[str]] = {name: set() for name in files}
+    for name, file in files.items():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        hidden = {
+            id(node)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+            for node in ast.walk(block)
+        }
+        for node in ast.walk(tree):
+            if id(node) in hidden:
+                continue
+            if isinstance(node, ast.Import):
+                graph[name] |= {a.name for a in node.names if a.name in files}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for a in node.names:
+                    inner = f"{node.module}.{a.name}"
+                    graph[name].add(inner if inner in files else node.module)
+        graph[name] &= set(files)
+        graph[name].discard(name)
+    return graph
+
+
+def _circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Strongly connected components of more than one module: who reaches whom and back."""
+    reach: dict[str, set[str]] = {}
+    for start, known in graph.items():
+        seen, todo = set(), list(known)
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo += graph[name]
+        reach[start] = seen
+    found = {frozenset({a, *(b for b in reach[a] if a in reach[b])}) for a in graph if a in reach[a]}
+    return [set(circle) for circle in found]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert not [sorted(circle) for circle in _circles(_graph())]
+
+
+def test_a_circle_would_be_found() -> None:
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+
+
+def test_a_users_packages_of_our_names_change_nothing(tmp_path: Path) -> None:
+    for room in ("bench", "methods", "reports", "dashboard", "protocols", "tests"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text("raise RuntimeError('imported by facesr')\n")
+    (tmp_path / "methods" / "__init__.py").write_text("")
+    (tmp_path / "methods" / "mynet.py").write_text("FACTOR = 8\n")
+    (tmp_path / "mine.py").write_text(
+        "from facesr import Method\nfrom methods.mynet import FACTOR\n\n\nclass Mine(Method):\n    def restore(self, lr, names=()):\n"
+        "        return lr.repeat_interleave(FACTOR, 2).repeat_interleave(FACTOR, 3)\n"
+    )
+    for words in (["methods"], ["run", "demo-x8-128", "--methods", "nearest,mine.py:Mine", "--metrics", "psnr", "--out", "run"]):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("facesr"), *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    for face in (tmp_path / "run/sr/nearest").glob("*.png"):  # the plug-in ran with its own methods.mynet
+        assert (tmp_path / "run/sr/mine" / face.name).read_bytes() == face.read_bytes()

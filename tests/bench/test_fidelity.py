@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from conformance import recorded
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Batch
 from facesr.bench.imaging.color import luma
@@ -50,8 +51,8 @@ def _score(metric: Metric, sr: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], 
     ],
 )
 @pytest.mark.parametrize("border", [0, 4])
-def test_equals_basicsr(fixtures: Path, metric: type[PSNR] | type[SSIM], key: str, tolerance: float, border: int) -> None:
-    oracle = torch.load(fixtures / "oracles/basicsr_metrics.pt", weights_only=True)
+def test_equals_basicsr(metric: type[PSNR] | type[SSIM], key: str, tolerance: float, border: int) -> None:
+    oracle = recorded("basicsr_metrics")
     a, b = (oracle["inputs"][k].numpy()[None, ..., ::-1].copy() for k in ("a_bgr", "b_bgr"))
     assert _score(metric(border=border), a, Batch((), b)) == pytest.approx([oracle["outputs"][key.format(border)]], abs=tolerance)
 

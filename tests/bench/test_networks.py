@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from conformance import agrees
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.iresnet import IResNet
 from facesr.bench.networks.irse import Backbone, Bottleneck, ir_101
@@ -22,8 +23,8 @@ def test_ir_se50_equals_the_published_network(oracle: Oracle) -> None:
     with torch.no_grad():
         raw = net.features(known["inputs"]["x"])
         unit = net(known["inputs"]["x"])
-    torch.testing.assert_close(raw, known["outputs"]["before_norm"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(unit, known["outputs"]["y"], atol=1e-4, rtol=0)
+    agrees(raw, known["outputs"]["before_norm"], atol=1e-4, rtol=0)
+    agrees(unit, known["outputs"]["y"], atol=1e-4, rtol=0)
     assert [(k, list(v.shape)) for k, v in net.state_dict().items()] == [(k, list(s)) for k, s in known["meta"]["all_keys"]]
 
 
@@ -32,7 +33,7 @@ def test_iresnet18_equals_insightface_and_is_not_normalised(oracle: Oracle) -> N
     net = IResNet.from_state_dict(known["state_dict"])
     with torch.no_grad():
         got = net(known["inputs"]["x"])
-    torch.testing.assert_close(got, known["outputs"]["y"], atol=1e-4, rtol=1e-5)
+    agrees(got, known["outputs"]["y"], atol=1e-4, rtol=1e-5)
     assert (got.norm(dim=1) > 1.5).all()
     assert sum(p.numel() for p in net.parameters()) == known["meta"]["n_params"]
 
@@ -83,4 +84,4 @@ def test_residual_blocks_equal_the_published_ones(block: str, oracle: Oracle) ->
     net.load_state_dict(known["state_dict"][block])
     with torch.no_grad():
         got = net.eval()(known["inputs"][block])
-    torch.testing.assert_close(got, known["outputs"][block], atol=1e-5, rtol=1e-5)
+    agrees(got, known["outputs"][block], atol=1e-5, rtol=1e-5)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from conformance import agrees
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.lpips import LPIPS
 
@@ -20,12 +21,12 @@ def test_alex_equals_richzhang_layer_by_layer_and_psp_on_average(oracle: Oracle)
     known = oracle("lpips_alex")
     net, x, y = LPIPS("alex", known["state_dict"]), known["inputs"]["x"], known["inputs"]["y"]
     got = net(x, y)
-    torch.testing.assert_close(got, known["outputs"]["richzhang"].flatten(), atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(got.mean(), known["outputs"]["psp"], atol=1e-6, rtol=1e-5)
+    agrees(got, known["outputs"]["richzhang"].flatten(), atol=1e-6, rtol=1e-5)
+    agrees(got.mean(), known["outputs"]["psp"], atol=1e-6, rtol=1e-5)
     for mine, theirs in zip(net.layers(x, y), known["outputs"]["per_layer"], strict=True):
-        torch.testing.assert_close(mine, theirs.flatten(), atol=1e-6, rtol=1e-4)
+        agrees(mine, theirs.flatten(), atol=1e-6, rtol=1e-4)
     in_01 = net((x + 1) / 2, (y + 1) / 2)  # the well-known mistake gives another number, which the module must not hide
-    torch.testing.assert_close(in_01, known["outputs"]["wrong_range_01"].flatten(), atol=1e-6, rtol=1e-4)
+    agrees(in_01, known["outputs"]["wrong_range_01"].flatten(), atol=1e-6, rtol=1e-4)
 
 
 def test_squeeze_equals_the_lpips_package(fixtures: Path) -> None:
@@ -42,7 +43,7 @@ def test_squeeze_equals_the_lpips_package(fixtures: Path) -> None:
     x, y = torch.rand(2, 3, 72, 64) * 2 - 1, torch.rand(2, 3, 72, 64) * 2 - 1
     with torch.no_grad():
         want = theirs(x, y).flatten()
-        torch.testing.assert_close(LPIPS("squeeze", trunk)(x, y), want, atol=1e-6, rtol=1e-5)
+        agrees(LPIPS("squeeze", trunk)(x, y), want, atol=1e-6, rtol=1e-5)
 
 
 def test_gradients_are_finite_where_all_channels_are_dead(oracle: Oracle) -> None:

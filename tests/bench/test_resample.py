@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from conformance import recorded
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import KERNELS, resize, resize8
 from facesr.bench.imaging.resample import matrix
@@ -33,8 +33,8 @@ def _recipe(detweights: ModuleType, recipe: object) -> torch.Tensor:
     return image
 
 
-def test_matlab_bicubic_equals_basicsr(fixtures: Path, detweights: ModuleType) -> None:
-    oracle = torch.load(fixtures / "oracles/basicsr_imresize.pt", weights_only=True)
+def test_matlab_bicubic_equals_basicsr(detweights: ModuleType) -> None:
+    oracle = recorded("basicsr_imresize")
     compared = 0
     for name, (recipe, scale, antialias) in oracle["inputs"].items():
         want = oracle["outputs"][name]
@@ -50,14 +50,14 @@ def test_matlab_bicubic_equals_basicsr(fixtures: Path, detweights: ModuleType) -
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 16, 32, 64])
-def test_pulse_bicubic_equals_published(fixtures: Path, detweights: ModuleType, factor: int) -> None:
-    oracle = torch.load(fixtures / "oracles/pulse_bicubic_downsample.pt", weights_only=True)
+def test_pulse_bicubic_equals_published(detweights: ModuleType, factor: int) -> None:
+    oracle = recorded("pulse_bicubic_downsample")
     image, want = _recipe(detweights, oracle["inputs"][f"f{factor}"]), oracle["outputs"][f"f{factor}"]
     assert (resize(image, want.shape[-1], "bicubic-pulse") - want).abs().max() < 1e-5
 
 
-def test_pulse_bicubic_of_a_rectangle(fixtures: Path, detweights: ModuleType) -> None:
-    oracle = torch.load(fixtures / "oracles/pulse_bicubic_downsample.pt", weights_only=True)
+def test_pulse_bicubic_of_a_rectangle(detweights: ModuleType) -> None:
+    oracle = recorded("pulse_bicubic_downsample")
     image = detweights.image("rect", (1, 3, 48, 80), 0, 1)
     assert (resize(image, (12, 20), "bicubic-pulse") - oracle["outputs"]["rect"]).abs().max() < 1e-5
 

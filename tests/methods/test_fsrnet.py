@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from conformance import agrees, recorded
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.methods.fsrnet import checkpoint
 from facesr.methods.fsrnet.checkpoint import from_cydiachen, from_state, sizes_of, to_cydiachen
@@ -27,22 +27,10 @@ TINY = Sizes(
 )
 
 
-def oracle(fixtures: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    folder = fixtures / "oracles"
-    spec = importlib.util.spec_from_file_location("detweights", folder / "detweights.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    data = torch.load(folder / f"{name}.pt", weights_only=True)
-    state = module.make_state_dict(data["spec"], data["seed"])
-    for key, other in data["inputs"].get("alias", {}).items():
-        state[key] = state[other]
-    return data, state
-
-
 @pytest.mark.parametrize("shared", [False, True])
 def test_equals_cs_giungs_port(fixtures: Path, shared: bool) -> None:
-    data, state = oracle(fixtures, "fsrnet_csgiung_81_11")
+    known = recorded("fsrnet_csgiung_81_11")
+    data, state = known, known.get("state_dict", {})
     net = FSRNetwork(Sizes(shared=shared)).eval()
     assert sum(p.numel() for p in net.parameters()) == (
         2_164_380 if shared else 3_274_140
@@ -55,22 +43,24 @@ def test_equals_cs_giungs_port(fixtures: Path, shared: bool) -> None:
         features = net.fsr_enc(output.coarse), net.pre_net(output.coarse)
     # 1e-4: the fixtures' own tolerance
     expected = data["outputs"]
-    torch.testing.assert_close(output.coarse, expected["coarse"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(output.prior, expected["prior"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(output.image, expected["out"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(features[0], expected["f"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(features[1], expected["p"], atol=1e-4, rtol=0)
+    agrees(output.coarse, expected["coarse"], atol=1e-4, rtol=0)
+    agrees(output.prior, expected["prior"], atol=1e-4, rtol=0)
+    agrees(output.image, expected["out"], atol=1e-4, rtol=0)
+    agrees(features[0], expected["f"], atol=1e-4, rtol=0)
+    agrees(features[1], expected["p"], atol=1e-4, rtol=0)
 
 
-def test_equals_cydiachens_hourglass(fixtures: Path) -> None:
-    data, state = oracle(fixtures, "fsrnet_hourglass_small")
+def test_equals_cydiachens_hourglass() -> None:
+    known = recorded("fsrnet_hourglass_small")
+    data, state = known, known.get("state_dict", {})
     net = HourGlass(16, 2).eval()
     net.load_state_dict(state, strict=True)
-    torch.testing.assert_close(net(data["inputs"]["x"]), data["outputs"]["y"], atol=1e-4, rtol=0)
+    agrees(net(data["inputs"]["x"]), data["outputs"]["y"], atol=1e-4, rtol=0)
 
 
-def test_sizes_of_a_cs_giung_checkpoint_are_read_off_its_shapes(fixtures: Path) -> None:
-    _, state = oracle(fixtures, "fsrnet_csgiung_81_11")
+def test_sizes_of_a_cs_giung_checkpoint_are_read_off_its_shapes() -> None:
+    known = recorded("fsrnet_csgiung_81_11")
+    _, state = known, known.get("state_dict", {})
     held = from_state({"state_dict": {f"module.{k}": v for k, v in state.items()}, "hmaps_ch": 81, "pmaps_ch": 11}, "e099.pth")
     assert (held.layout, held.range, held.sizes) == ("cs-giung", "signed", Sizes(shared=True))
 
@@ -178,7 +168,7 @@ def test_adapter_enlarges_and_keeps_ranges(tmp_path: Path) -> None:
     assert isinstance(image, torch.Tensor)
     assert image.shape == (3, 3, 32, 32)
     assert 0 <= image.min() <= image.max() <= 1
-    torch.testing.assert_close(signed.restore(lr[1:2]), image[1:2], atol=1e-5, rtol=0)
+    agrees(signed.restore(lr[1:2]), image[1:2], atol=1e-5, rtol=0)
     unit = FSRNet.from_checkpoint(path, size=32, scale=4, range="unit")
     assert not torch.allclose(unit.restore(lr), image)
     assert signed.weights.keys() == {"net"}
@@ -190,7 +180,7 @@ def test_residual_option_adds_the_input() -> None:
     x = torch.rand(1, 3, 16, 16) * 2 - 1
     without, added = (FSRNetwork(dataclasses.replace(TINY, residual=r)).eval() for r in (False, True))
     added.load_state_dict(without.state_dict())
-    torch.testing.assert_close(added(x).image, (x + without(x).image).clamp(-1, 1))
+    agrees(added(x).image, (x + without(x).image).clamp(-1, 1))
 
 
 @pytest.mark.parametrize(

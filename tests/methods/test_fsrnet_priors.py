@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from conformance import agrees, recorded
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import write_png
 from facesr.methods.fsrnet.gan import Discriminator, FSRGANObjective, VGG16Loss
@@ -44,23 +43,15 @@ TINY = Sizes(
 )
 
 
-def oracle(fixtures: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    spec = importlib.util.spec_from_file_location("detweights", fixtures / "oracles" / "detweights.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    data = torch.load(fixtures / "oracles" / f"{name}.pt", weights_only=True)
-    return data, module.make_state_dict(data["spec"], data["seed"])
-
-
 def test_bisenet_equals_face_parsing_pytorch(fixtures: Path) -> None:
-    data, state = oracle(fixtures, "face_parsing_bisenet")
+    known = recorded("face_parsing_bisenet")
+    data, state = known, known.get("state_dict", {})
     net = BiSeNet.from_state(state)
     out, out16, out32 = net(data["inputs"]["x"])
     # 1e-4: the fixtures' own tolerance
-    torch.testing.assert_close(out, data["outputs"]["out"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(out16.mean((2, 3)), data["outputs"]["out16_mean"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(out32.mean((2, 3)), data["outputs"]["out32_mean"], atol=1e-4, rtol=0)
+    agrees(out, data["outputs"]["out"], atol=1e-4, rtol=0)
+    agrees(out16.mean((2, 3)), data["outputs"]["out16_mean"], atol=1e-4, rtol=0)
+    agrees(out32.mean((2, 3)), data["outputs"]["out32_mean"], atol=1e-4, rtol=0)
     labels = net.labels(torch.rand(1, 3, 32, 32), side=64)
     assert labels.shape == (1, 64, 64)
     assert 0 <= labels.min() <= labels.max() < len(CLASSES)
@@ -68,13 +59,14 @@ def test_bisenet_equals_face_parsing_pytorch(fixtures: Path) -> None:
         BiSeNet.from_state({k: v for k, v in state.items() if "arm16" not in k})
 
 
-def test_discriminator_equals_cs_giungs(fixtures: Path) -> None:
-    data, state = oracle(fixtures, "fsrgan_csgiung_disc")
+def test_discriminator_equals_cs_giungs() -> None:
+    known = recorded("fsrgan_csgiung_disc")
+    data, state = known, known.get("state_dict", {})
     net = Discriminator().eval()
     net.load_state_dict(state, strict=True)
     assert sum(p.numel() for p in net.parameters()) == data["meta"]["n_params"]
     with torch.no_grad():
-        torch.testing.assert_close(net(data["inputs"]["x"]), data["outputs"]["y"], atol=1e-4, rtol=0)
+        agrees(net(data["inputs"]["x"]), data["outputs"]["y"], atol=1e-4, rtol=0)
 
 
 def test_perceptual_loss_is_torchvisions_vgg16_up_to_relu5_3() -> None:

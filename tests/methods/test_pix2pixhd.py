@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from conformance import agrees, recorded
+from conformance.detweights import make_state_dict
 from facesr.bench.errors import FaceSRError
 from facesr.methods.pix2pixhd import checkpoint
 from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
@@ -26,27 +27,15 @@ from facesr.methods.pix2pixhd.net import (
 )
 
 
-def detweights(fixtures: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("detweights", fixtures / "oracles" / "detweights.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def oracle(fixtures: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    data = torch.load(fixtures / "oracles" / f"{name}.pt", weights_only=True)
-    return data, detweights(fixtures).make_state_dict(data["spec"], data["seed"]) if "spec" in data else {}
-
-
 # Tolerance 1e-4: the fixtures' own.
 def close(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    agrees(ours, theirs, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["pix2pixhd_global_small", "pix2pixhd_local_small"])
-def test_generators_equal_the_published_ones(fixtures: Path, name: str) -> None:
-    data, state = oracle(fixtures, name)
+def test_generators_equal_the_published_ones(name: str) -> None:
+    known = recorded(name)
+    data, state = known, known.get("state_dict", {})
     net = checkpoint.generator(state, name)  # sizes are read off the shapes
     assert isinstance(net, LocalEnhancer if "local" in name else GlobalGenerator)
     assert net.state_dict().keys() == state.keys()
@@ -54,8 +43,9 @@ def test_generators_equal_the_published_ones(fixtures: Path, name: str) -> None:
         close(net(data["inputs"]["x"]), data["outputs"]["y"])
 
 
-def test_discriminator_equals_the_published_one(fixtures: Path) -> None:
-    data, state = oracle(fixtures, "pix2pixhd_disc_feat")
+def test_discriminator_equals_the_published_one() -> None:
+    known = recorded("pix2pixhd_disc_feat")
+    data, state = known, known.get("state_dict", {})
     net = checkpoint.discriminator(state)
     with torch.no_grad():
         found = net(data["inputs"]["x"])
@@ -65,15 +55,16 @@ def test_discriminator_equals_the_published_one(fixtures: Path) -> None:
             close(a, b)
 
 
-def test_losses_equal_the_published_ones(fixtures: Path) -> None:
-    data, state = oracle(fixtures, "pix2pixhd_losses")
+def test_losses_equal_the_published_ones() -> None:
+    known = recorded("pix2pixhd_losses")
+    data, state = known, known.get("state_dict", {})
     expected, (a, b) = data["outputs"], (data["inputs"]["a"], data["inputs"]["b"])
     vgg = VGG19Loss(state)
     close(vgg(a, b), expected["vgg"])
     assert [tuple(f.shape) for f in vgg.features(a)] == [tuple(s) for s in expected["vgg_feat_shapes"]]
     spec = {k: tuple(v) for k, v in data["inputs"]["disc_spec"].items()}
     net = MultiscaleDiscriminator(6, 8)
-    net.load_state_dict(detweights(fixtures).make_state_dict(spec, data["seed"]))
+    net.load_state_dict(make_state_dict(spec, data["seed"]))
     with torch.no_grad():
         fake, real = net(torch.cat([a, b], 1)), net(torch.cat([a, a], 1))
     close(lsgan(fake, real=True), expected["gan_fake_as_real"])
@@ -82,8 +73,9 @@ def test_losses_equal_the_published_ones(fixtures: Path) -> None:
     close(feature_matching(fake, real), expected["feature_matching"])
 
 
-def test_vgg_takes_torchvisions_keys_and_wants_all_of_them(fixtures: Path) -> None:
-    _, state = oracle(fixtures, "pix2pixhd_losses")
+def test_vgg_takes_torchvisions_keys_and_wants_all_of_them() -> None:
+    known = recorded("pix2pixhd_losses")
+    _, state = known, known.get("state_dict", {})
     theirs = {"features." + k.split(".", 1)[1]: v for k, v in state.items()}
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
     assert torch.equal(VGG19Loss(theirs)(x, y), VGG19Loss(state)(x, y))
@@ -92,8 +84,9 @@ def test_vgg_takes_torchvisions_keys_and_wants_all_of_them(fixtures: Path) -> No
         VGG19Loss(theirs)
 
 
-def test_tensor2im_truncates_as_published(fixtures: Path) -> None:
-    data, _ = oracle(fixtures, "pix2pixhd_tensor2im")
+def test_tensor2im_truncates_as_published() -> None:
+    known = recorded("pix2pixhd_tensor2im")
+    data, _ = known, known.get("state_dict", {})
     assert np.array_equal(tensor2im(data["inputs"]["t"]), data["outputs"]["u8"].numpy())
 
 
@@ -150,8 +143,8 @@ def test_encoder_means_hold_within_each_image_of_a_batch() -> None:
             where = instances[b, 0] == i
             for c in range(2):
                 values = found[b, c][where]
-                torch.testing.assert_close(values, features[b, c][where].mean().expand_as(values))
-    torch.testing.assert_close(instance_means(features[1:2], instances[1:2]), found[1:2])
+                agrees(values, features[b, c][where].mean().expand_as(values))
+    agrees(instance_means(features[1:2], instances[1:2]), found[1:2])
 
 
 def test_encoder_is_recovered_and_checks_its_input() -> None:
@@ -173,9 +166,9 @@ def test_cross_entropy_is_torchs() -> None:
     torch.manual_seed(0)
     verdicts = [[torch.rand(2, 4), torch.rand(2, 1, 5, 5)], [torch.rand(2, 1, 3, 3)]]
     expected = sum(-torch.log(scale[-1]).mean() for scale in verdicts)
-    torch.testing.assert_close(gan_bce(verdicts, real=True), torch.as_tensor(expected))
+    agrees(gan_bce(verdicts, real=True), torch.as_tensor(expected))
     expected = sum(-torch.log(1 - scale[-1]).mean() for scale in verdicts)
-    torch.testing.assert_close(gan_bce(verdicts, real=False), torch.as_tensor(expected))
+    agrees(gan_bce(verdicts, real=False), torch.as_tensor(expected))
     judge = MultiscaleDiscriminator(6, 4, n_layers=2, sigmoid=True).requires_grad_(False)
     assert all(0 <= float(v[-1].min()) <= float(v[-1].max()) <= 1 for v in judge(torch.rand(1, 6, 32, 32)))
 
@@ -194,7 +187,7 @@ def test_adapter_enlarges_and_keeps_the_range(tmp_path: Path) -> None:
     image = method.restore(lr)
     assert image.shape == (3, 3, 32, 32)
     assert 0 <= image.min() <= image.max() <= 1
-    torch.testing.assert_close(method.restore(lr[2:]), image[2:], atol=1e-5, rtol=0)
+    agrees(method.restore(lr[2:]), image[2:], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conformance import agrees
 from facesr.bench.errors import FaceSRError
 from facesr.methods.losses.psp import crop, w_norm
 from facesr.methods.losses.ranger import Ranger
@@ -20,8 +21,8 @@ Oracle = Callable[[str], dict[str, Any]]
 def test_w_norm_equals_the_published_one(oracle: Oracle) -> None:
     known = oracle("psp_losses_and_degradation")
     codes, mean = known["inputs"]["latent"], known["inputs"]["latent_avg"]
-    torch.testing.assert_close(w_norm(codes, mean), known["outputs"]["w_norm"])
-    torch.testing.assert_close(w_norm(codes), known["outputs"]["w_norm_no_avg"])
+    agrees(w_norm(codes, mean), known["outputs"]["w_norm"])
+    agrees(w_norm(codes), known["outputs"]["w_norm_no_avg"])
 
 
 def test_the_inner_face_is_the_published_crop() -> None:
@@ -44,7 +45,7 @@ def test_ranger_follows_the_published_trajectory(oracle: Oracle, detweights: Mod
         ).backward()
         optimiser.step()
         for p, trajectory in zip(params, known, strict=True):
-            torch.testing.assert_close(p.detach(), trajectory[step], atol=1e-5, rtol=1e-5)
+            agrees(p.detach(), trajectory[step], atol=1e-5, rtol=1e-5)
 
 
 def test_ranger_resumes_from_its_state_and_refuses_nonsense() -> None:

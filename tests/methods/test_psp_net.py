@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conformance import VECTORS, agrees
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_tensor
 from facesr.methods.generators.stylegan2 import StyleGAN2
@@ -36,12 +37,12 @@ def test_map2style_equals_the_published_block(block: str, channels: int, spatial
     net = GradualStyleBlock(channels, channels, spatial)
     net.load_state_dict(known["state_dict"][block])
     with torch.no_grad():
-        torch.testing.assert_close(net(known["inputs"][block]), known["outputs"][block], atol=1e-5, rtol=1e-5)
+        agrees(net(known["inputs"][block]), known["outputs"][block], atol=1e-5, rtol=1e-5)
 
 
 def test_upsample_add_equals_the_published_one(oracle: Oracle) -> None:
     known = oracle("psp_parts")
-    torch.testing.assert_close(upsample_add(*known["inputs"]["upsample_add"]), known["outputs"]["upsample_add"], atol=1e-6, rtol=0)
+    agrees(upsample_add(*known["inputs"]["upsample_add"]), known["outputs"]["upsample_add"], atol=1e-6, rtol=0)
 
 
 def test_whole_network_equals_the_published_one(oracle: Oracle) -> None:
@@ -52,21 +53,21 @@ def test_whole_network_equals_the_published_one(oracle: Oracle) -> None:
     net, x, want = assemble(tree, Path("psp.pt")), known["inputs"]["x"], known["outputs"]
     with torch.no_grad():
         codes = net.encode(x)
-        torch.testing.assert_close(codes, want["latent"], atol=1e-4, rtol=0)
+        agrees(codes, want["latent"], atol=1e-4, rtol=0)
         assert net.latent_avg is not None
-        torch.testing.assert_close(codes - net.latent_avg, want["encoder_codes"], atol=1e-4, rtol=0)
+        agrees(codes - net.latent_avg, want["encoder_codes"], atol=1e-4, rtol=0)
         c1, c2, c3 = net.encoder.maps(x)
-        torch.testing.assert_close(c1.mean((2, 3)), want["c1_mean"], atol=1e-4, rtol=0)
-        torch.testing.assert_close(c2.mean((2, 3)), want["c2_mean"], atol=1e-4, rtol=0)
-        torch.testing.assert_close(c3, want["c3"], atol=1e-4, rtol=0)
+        agrees(c1.mean((2, 3)), want["c1_mean"], atol=1e-4, rtol=0)
+        agrees(c2.mean((2, 3)), want["c2_mean"], atol=1e-4, rtol=0)
+        agrees(c3, want["c3"], atol=1e-4, rtol=0)
         images, latents = net(x, return_latents=True)
-        torch.testing.assert_close(images, want["out256"], atol=1e-4, rtol=0)
-        torch.testing.assert_close(latents, want["latent"], atol=1e-4, rtol=0)
-        torch.testing.assert_close(net.decoder.synthesize(codes), want["out_native"], atol=1e-4, rtol=0)
+        agrees(images, want["out256"], atol=1e-4, rtol=0)
+        agrees(latents, want["latent"], atol=1e-4, rtol=0)
+        agrees(net.decoder.synthesize(codes), want["out_native"], atol=1e-4, rtol=0)
 
 
-def test_the_published_super_resolution_checkpoint_has_our_names_and_shapes(fixtures: Path) -> None:
-    keys = {name: tuple(shape) for name, shape, _ in json.loads((fixtures / "oracles/psp_official_keys.json").read_text())["keys"]}
+def test_the_published_super_resolution_checkpoint_has_our_names_and_shapes() -> None:
+    keys = {name: tuple(shape) for name, shape, _ in json.loads((VECTORS / "psp_official_keys.json").read_text())["keys"]}
     with torch.device("meta"):
         net = PSPNet(build(), StyleGAN2(1024), torch.zeros(18, 512))
     assert len(keys) == 792
@@ -103,7 +104,7 @@ def test_every_encoder_gives_its_codes_and_is_told_from_its_keys(kind: str, taps
         codes = net.encode(x)
         assert codes.shape == (2, 8, 512)
         raw = encoder(x)
-        torch.testing.assert_close(codes - mean, raw if raw.ndim == 3 else raw[:, None].expand(-1, 8, -1), atol=1e-5, rtol=1e-4)
+        agrees(codes - mean, raw if raw.ndim == 3 else raw[:, None].expand(-1, 8, -1), atol=1e-5, rtol=1e-4)
     found = describe(encoder.state_dict(), input_size=64, encoder_type=kind)
     assert (found.kind, found.channels, found.depths) == (config.kind, config.channels, config.depths)
     if kind == "GradualStyleEncoder":
@@ -124,7 +125,7 @@ def test_an_encoder_of_this_project_is_read_with_its_generator(tmp_path: Path) -
     again = read(path, small_generator())
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
-        torch.testing.assert_close(again.encode(x), net.encode(x), atol=2e-2, rtol=1e-2)  # halves of a network of 5 layers
+        agrees(again.encode(x), net.encode(x), atol=2e-2, rtol=1e-2)  # halves of a network of 5 layers
     with pytest.raises(FaceSRError, match="holds an encoder only"):
         read(path)
     with pytest.raises(FaceSRError, match="gives 8 styles, the generator of side 64 takes 10"):
@@ -164,18 +165,16 @@ def test_style_mixing_replaces_or_blends_the_named_styles() -> None:
     codes, other = torch.randn(2, 8, 512), torch.randn(1, 8, 512)
     mixed = net.mix(codes, [5, 7], other)
     assert torch.equal(mixed[:, [5, 7]], other.expand(2, -1, -1)[:, [5, 7]]) and torch.equal(mixed[:, :5], codes[:, :5])
-    torch.testing.assert_close(net.mix(codes, [0], other, alpha=0.25)[:, 0], 0.25 * other[:, 0] + 0.75 * codes[:, 0])
+    agrees(net.mix(codes, [0], other, alpha=0.25)[:, 0], 0.25 * other[:, 0] + 0.75 * codes[:, 0])
     assert not net.mix(codes, [3])[:, 3].any() and torch.equal(codes[:, 3], codes[:, 3].clone())
     with pytest.raises(FaceSRError, match="latent_mask names style 8"):
         net.mix(codes, [8])
     x = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         images, latents = net(x, latent_mask=[6, 7], inject_latent=other, return_latents=True)
-        torch.testing.assert_close(images, net.face_pool(net.decoder.synthesize(latents)))
+        agrees(images, net.face_pool(net.decoder.synthesize(latents)))
         assert images.shape == (1, 3, 256, 256) and net(x, resize=False).shape == (1, 3, 32, 32)
-        torch.testing.assert_close(
-            net(torch.ones(1, 512), input_code=True, resize=False), net.decoder.synthesize(net.styles(torch.ones(1, 512)))
-        )
+        agrees(net(torch.ones(1, 512), input_code=True, resize=False), net.decoder.synthesize(net.styles(torch.ones(1, 512))))
         assert not torch.equal(net(x, randomize_noise=True), net(x, randomize_noise=True)) or not any(
             float(p) for name, p in net.decoder.named_parameters() if name.endswith("noise.weight")
         )
@@ -202,7 +201,7 @@ def test_the_scripts_own_degradation_is_reproduced_to_the_bit(oracle: Oracle) ->
         resized = known["outputs"]["resized_u8"][factor].numpy()
         assert np.array_equal(enlarge(want.numpy()), resized), factor
         fed = as_script(to_tensor(image[None]), int(factor))
-        torch.testing.assert_close(fed, to_tensor(resized[None]) * 2 - 1, atol=1e-6 + 0.008 * (factor == 1), rtol=0)
+        agrees(fed, to_tensor(resized[None]) * 2 - 1, atol=1e-6 + 0.008 * (factor == 1), rtol=0)
     with pytest.raises(FaceSRError, match="does not shrink by 3"):
         degrade(image, 3)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from conformance import agrees
 from facesr.bench.errors import FaceSRError
 from facesr.methods.pulse.fit import GaussianFit
 from facesr.methods.pulse.loss import Loss, geocross
@@ -31,13 +32,13 @@ def test_the_sum_over_faces_is_the_published_loss(oracle: Oracle, detweights: Mo
         text, eps = name.split("|")
         total, terms, _ = Loss(ref, text, float(eps))(latent, images)
         assert total.shape == (2,)
-        torch.testing.assert_close(total.sum(), want["total"], atol=1e-4, rtol=1e-5)
+        agrees(total.sum(), want["total"], atol=1e-4, rtol=1e-5)
         for term, value in terms.items():
-            torch.testing.assert_close(value.sum(), want[term], atol=1e-5, rtol=1e-5)
+            agrees(value.sum(), want[term], atol=1e-5, rtol=1e-5)
     assert float(geocross(latent[:, :1]).sum()) == known["outputs"]["tile_latent_geocross"] == 0
     near = Loss(ref, "100*L2+0.05*GEOCROSS", 1e-3)
     near.ref = near.shrink(images)  # a perfect image: L2 rests at eps, once a face
-    torch.testing.assert_close(near(latent, images)[0].sum(), known["outputs"]["near"], atol=1e-4, rtol=1e-5)
+    agrees(near(latent, images)[0].sum(), known["outputs"]["near"], atol=1e-4, rtol=1e-5)
 
 
 def test_one_face_does_not_enter_the_loss_of_another(oracle: Oracle) -> None:
@@ -45,7 +46,7 @@ def test_one_face_does_not_enter_the_loss_of_another(oracle: Oracle) -> None:
     ref, images, latent = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 64, 64), torch.randn(3, 5, 512)
     together = Loss(ref)(latent, images)[0]
     alone = torch.cat([Loss(ref[i : i + 1])(latent[i : i + 1], images[i : i + 1])[0] for i in range(3)])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-6)
+    agrees(together, alone, atol=1e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["latent", "noise"])
@@ -55,22 +56,22 @@ def test_spherical_adam_follows_the_published_trajectory(name: str, oracle: Orac
     x = detweights.draw(f"sph{name}", shape).requires_grad_()
     target = detweights.draw(f"tgt{name}", shape)
     sphere = SphericalOptimizer(torch.optim.Adam, [x], lr=0.4)
-    torch.testing.assert_close(sphere.radii[x], known["radii"])
+    agrees(sphere.radii[x], known["radii"])
     scheduler = torch.optim.lr_scheduler.LambdaLR(sphere.opt, lr_factor("linear1cycledrop", len(known["traj"])))
     for want in known["traj"]:
         sphere.opt.zero_grad()
         (x - target).square().mean().backward()
         sphere.step()
         scheduler.step()
-        torch.testing.assert_close(x.detach(), want, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(radius(x.detach()), sphere.radii[x], atol=1e-4, rtol=1e-5)
+        agrees(x.detach(), want, atol=1e-4, rtol=1e-4)
+        agrees(radius(x.detach()), sphere.radii[x], atol=1e-4, rtol=1e-5)
 
 
 def test_schedules_are_the_published_curves(oracle: Oracle) -> None:
     for name, want in oracle("pulse_spherical")["outputs"]["lr_factor_100"].items():
         factor = lr_factor(name, 100)
         got = torch.tensor([factor(x) for x in range(100)], dtype=torch.float64)
-        torch.testing.assert_close(got, want, atol=1e-12, rtol=0)
+        agrees(got, want, atol=1e-12, rtol=0)
     drop = lr_factor("linear1cycledrop", 100)
     assert drop(0) == pytest.approx(0.1) and drop(45) == pytest.approx(1) and drop(90) == pytest.approx(0.1)
     assert drop(99) == pytest.approx(0.0109)  # reference/methods.md, 1.2
@@ -79,11 +80,11 @@ def test_schedules_are_the_published_curves(oracle: Oracle) -> None:
 def test_fit_inverts_the_mappings_last_activation(oracle: Oracle) -> None:
     known = oracle("pulse_mapping")["outputs"]
     fit = GaussianFit.of(known["w"])
-    torch.testing.assert_close(fit.mean, known["mean0"], atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(fit.std, known["std0"], atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(F.leaky_relu(known["w"], 5), known["unactivated"], atol=1e-5, rtol=1e-5)
+    agrees(fit.mean, known["mean0"], atol=1e-4, rtol=1e-5)
+    agrees(fit.std, known["std0"], atol=1e-4, rtol=1e-5)
+    agrees(F.leaky_relu(known["w"], 5), known["unactivated"], atol=1e-5, rtol=1e-5)
     latent = ((known["unactivated"] - fit.mean) / fit.std)[:, None]
-    torch.testing.assert_close(fit.styles(latent)[:, 0], known["w"], atol=1e-4, rtol=1e-4)
+    agrees(fit.styles(latent)[:, 0], known["w"], atol=1e-4, rtol=1e-4)
 
 
 def test_a_fit_file_is_read_and_another_is_told(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from conformance import agrees, recorded
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.methods.generators import StyleGAN1
 from facesr.methods.generators.stylegan1 import Conv, ConvUp
@@ -19,18 +19,13 @@ TOLERANCE = 1e-4
 """Of the oracles (their README)."""
 
 
-def oracle(fixtures: Path, name: str) -> dict[str, Any]:
-    held: dict[str, Any] = torch.load(fixtures / "oracles" / f"{name}.pt", weights_only=True)
-    return held
-
-
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = TOLERANCE) -> None:
-    torch.testing.assert_close(a, b, atol=tolerance, rtol=0)
+    agrees(a, b, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_synthesis_equals_pulse(fixtures: Path, detweights: ModuleType, size: int) -> None:
-    held = oracle(fixtures, f"pulse_synthesis_{size}")
+def test_synthesis_equals_pulse(detweights: ModuleType, size: int) -> None:
+    held = recorded(f"pulse_synthesis_{size}")
     net = StyleGAN1(size, mapped=False).eval().requires_grad_(False)
     published = {key: tuple(shape) for key, shape in held["meta"]["all_keys"]}
     assert {key: tuple(value.shape) for key, value in net.synthesis.state_dict().items()} == published
@@ -44,8 +39,8 @@ def test_synthesis_equals_pulse(fixtures: Path, detweights: ModuleType, size: in
     close(inner, held["outputs"]["block_8x8"])
 
 
-def test_mapping_equals_pulse(fixtures: Path, detweights: ModuleType) -> None:
-    held = oracle(fixtures, "pulse_mapping")
+def test_mapping_equals_pulse(detweights: ModuleType) -> None:
+    held = recorded("pulse_mapping")
     net = StyleGAN1(8).eval()
     assert net.mapping is not None
     net.mapping.load_state_dict(detweights.make_state_dict(held["spec"], held["seed"]))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from conformance import VECTORS, agrees, recorded
 from facesr.bench.errors import FaceSRError
 from facesr.methods.generators import StyleGAN2
 from facesr.methods.generators.ops import double, fused_leaky_relu, make_kernel, upfirdn2d
@@ -21,13 +22,8 @@ TOLERANCE = 1e-4
 """Of the oracles (their README)."""
 
 
-def oracle(fixtures: Path, name: str) -> dict[str, Any]:
-    held: dict[str, Any] = torch.load(fixtures / "oracles" / f"{name}.pt", weights_only=True)
-    return held
-
-
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = TOLERANCE) -> None:
-    torch.testing.assert_close(a, b, atol=tolerance, rtol=0)
+    agrees(a, b, atol=tolerance, rtol=0)
 
 
 def small(size: int = 16, **options: Any) -> StyleGAN2:
@@ -41,8 +37,8 @@ def small(size: int = 16, **options: Any) -> StyleGAN2:
 
 
 @pytest.fixture(scope="module", params=[32, 128])
-def published(request: pytest.FixtureRequest, fixtures: Path, detweights: ModuleType) -> tuple[StyleGAN2, dict[str, Any]]:
-    held = oracle(fixtures, f"stylegan2_rosinality_{request.param}")
+def published(request: pytest.FixtureRequest, detweights: ModuleType) -> tuple[StyleGAN2, dict[str, Any]]:
+    held = recorded(f"stylegan2_rosinality_{request.param}")
     net = StyleGAN2(request.param).eval().requires_grad_(False)
     assert {key: list(v.shape) for key, v in net.state_dict().items()} == {k: list(s) for k, s in held["meta"]["all_keys"]}
     net.load_state_dict(detweights.make_state_dict(held["spec"], held["seed"]), strict=False)
@@ -66,8 +62,8 @@ def test_equals_rosinality(published: tuple[StyleGAN2, dict[str, Any]], detweigh
     close(net.synthesize(given["wplus"], noise), wanted["external_noise"])
 
 
-def test_operations_equal_rosinality(fixtures: Path) -> None:
-    held = oracle(fixtures, "stylegan2_ops")
+def test_operations_equal_rosinality() -> None:
+    held = recorded("stylegan2_ops")
     given, wanted = held["inputs"], held["outputs"]
     x, k = given["x"], given["k"]
     close(fused_leaky_relu(x, given["bias"]), wanted["flrelu"])
@@ -87,8 +83,8 @@ def test_operations_equal_rosinality(fixtures: Path) -> None:
     close(double(x), upfirdn2d(x, make_kernel(gain=4.0), up=2, pad=(2, 1)))
 
 
-def test_discriminator_equals_rosinality(fixtures: Path, detweights: ModuleType) -> None:
-    held = oracle(fixtures, "stylegan2_disc_rosinality_64")
+def test_discriminator_equals_rosinality(detweights: ModuleType) -> None:
+    held = recorded("stylegan2_disc_rosinality_64")
     net = Discriminator(64).eval()
     loaded = net.load_state_dict(detweights.make_state_dict(held["spec"], held["seed"]), strict=False)
     assert not loaded.unexpected_keys
@@ -97,8 +93,8 @@ def test_discriminator_equals_rosinality(fixtures: Path, detweights: ModuleType)
         close(net(held["inputs"]["x"]), held["outputs"]["y"])
 
 
-def test_decoder_has_the_official_psp_keys(fixtures: Path) -> None:
-    official = json.loads((fixtures / "oracles/psp_official_keys.json").read_text())["keys"]
+def test_decoder_has_the_official_psp_keys() -> None:
+    official = json.loads((VECTORS / "psp_official_keys.json").read_text())["keys"]
     wanted = {key.removeprefix("decoder."): tuple(shape) for key, shape, _ in official if key.startswith("decoder.")}
     with torch.device("meta"):
         net = StyleGAN2(1024)

@@ -1,0 +1,55 @@
+"""Carry the oracles' figures into ``vectors/``: ``PYTHONPATH=tests python -m conformance.carry FOLDER``, the folder of the recorded files.
+
+An oracle is a published implementation's answer to pseudo-random inputs with pseudo-random weights. Weights are a recipe (names, shapes, a
+seed), so a file holds figures only. Inputs are kept whole; of large outputs ``SAMPLES`` fixed positions are kept, the rest reads as NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from conformance import SAMPLES, VECTORS, positions
+
+FIRST_FACE = ("arcface_ir_se50", "insightface_iresnet18")
+"""Networks whose answer to a face does not depend on the other of the two."""
+LEFT_OUT = ("psp_id_loss",)
+"""Too large for what they add: the identity loss is its network (arcface_ir_se50) and its crop (in the same oracle, run where it is at hand)."""
+
+
+def flatten(value: Any, place: str, arrays: dict[str, Any]) -> Any:
+    """``value`` as JSON, its tensors put into ``arrays`` by place."""
+    if isinstance(value, dict):
+        return {k: flatten(v, f"{place}/{k}", arrays) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [flatten(v, f"{place}/{i}", arrays) for i, v in enumerate(value)]
+    if not isinstance(value, torch.Tensor):
+        return value
+    array = value.numpy()
+    whole = not place.startswith("outputs") or array.size <= 2 * SAMPLES
+    arrays[place] = array if whole else array.ravel()[positions(place, array.size)]
+    return {"tensor": place, "shape": list(array.shape), "whole": whole}
+
+
+def carry(file: Path) -> None:
+    """One oracle."""
+    held = torch.load(file, weights_only=True)
+    arrays: dict[str, Any] = {}
+    if file.stem in FIRST_FACE:
+        held["inputs"], held["outputs"] = (
+            {k: v[:1] if torch.is_tensor(v) and v.ndim and len(v) == 2 else v for k, v in held[s].items()}
+            for s in ("inputs", "outputs")
+        )
+    index = {k: flatten(v, k, arrays) for k, v in held.items()}
+    np.savez_compressed(VECTORS / f"{file.stem}.npz", index=np.frombuffer(json.dumps(index).encode(), np.uint8), **arrays)
+
+
+if __name__ == "__main__":
+    for path in sorted(Path(sys.argv[1]).glob("*.pt")):
+        if path.stem not in LEFT_OUT:
+            carry(path)
