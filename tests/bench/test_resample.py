@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from conformance import recorded
+from conformance import agrees, recorded
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import KERNELS, resize, resize8
 from facesr.bench.imaging.resample import matrix
@@ -44,7 +44,7 @@ def test_matlab_bicubic_equals_basicsr(detweights: ModuleType) -> None:
         image = _recipe(detweights, recipe).squeeze(0).double()
         got = resize(image, (want.shape[-2], want.shape[-1]), "bicubic-matlab", scale=float(scale))
         assert antialias
-        assert (got - want).abs().max() < 1e-6, name
+        agrees(got, want, atol=1e-6, rtol=0)
         compared += 1
     assert compared == 12
 
@@ -53,13 +53,13 @@ def test_matlab_bicubic_equals_basicsr(detweights: ModuleType) -> None:
 def test_pulse_bicubic_equals_published(detweights: ModuleType, factor: int) -> None:
     oracle = recorded("pulse_bicubic_downsample")
     image, want = _recipe(detweights, oracle["inputs"][f"f{factor}"]), oracle["outputs"][f"f{factor}"]
-    assert (resize(image, want.shape[-1], "bicubic-pulse") - want).abs().max() < 1e-5
+    agrees(resize(image, want.shape[-1], "bicubic-pulse"), want, atol=1e-5, rtol=0)
 
 
 def test_pulse_bicubic_of_a_rectangle(detweights: ModuleType) -> None:
     oracle = recorded("pulse_bicubic_downsample")
     image = detweights.image("rect", (1, 3, 48, 80), 0, 1)
-    assert (resize(image, (12, 20), "bicubic-pulse") - oracle["outputs"]["rect"]).abs().max() < 1e-5
+    agrees(resize(image, (12, 20), "bicubic-pulse"), oracle["outputs"]["rect"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ SAMPLES = 400
 """Positions kept of an output of more than twice as many numbers."""
 
 
+LEFT_OUT = ("psp_id_loss",)
+"""Too large for what it adds: the loss is its network, which is here as ``arcface_ir_se50``, behind a crop."""
+
+
 def positions(place: str, size: int) -> np.ndarray[Any, Any]:
     """The positions kept of an output of ``size`` numbers; ``place`` is its path in the oracle."""
     return np.sort(np.random.default_rng(zlib.crc32(place.encode())).choice(size, SAMPLES, replace=False))

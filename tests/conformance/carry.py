@@ -14,24 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance import SAMPLES, VECTORS, positions
+from conformance import LEFT_OUT, SAMPLES, VECTORS, positions
 
 FIRST_FACE = ("arcface_ir_se50", "insightface_iresnet18")
 """Networks whose answer to a face does not depend on the other of the two."""
-LEFT_OUT = ("psp_id_loss",)
-"""Too large for what they add: the identity loss is its network (arcface_ir_se50) and its crop (in the same oracle, run where it is at hand)."""
 
 
-def flatten(value: Any, place: str, arrays: dict[str, Any]) -> Any:
+def flatten(value: Any, place: str, arrays: dict[str, Any], least: int = 2 * SAMPLES) -> Any:
     """``value`` as JSON, its tensors put into ``arrays`` by place."""
     if isinstance(value, dict):
-        return {k: flatten(v, f"{place}/{k}", arrays) for k, v in value.items()}
+        return {k: flatten(v, f"{place}/{k}", arrays, least) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [flatten(v, f"{place}/{i}", arrays) for i, v in enumerate(value)]
+        return [flatten(v, f"{place}/{i}", arrays, least) for i, v in enumerate(value)]
     if not isinstance(value, torch.Tensor):
         return value
     array = value.numpy()
-    whole = not place.startswith("outputs") or array.size <= 2 * SAMPLES
+    whole = not place.startswith("outputs") or array.size <= least
     arrays[place] = array if whole else array.ravel()[positions(place, array.size)]
     return {"tensor": place, "shape": list(array.shape), "whole": whole}
 
@@ -45,7 +43,8 @@ def carry(file: Path) -> None:
             {k: v[:1] if torch.is_tensor(v) and v.ndim and len(v) == 2 else v for k, v in held[s].items()}
             for s in ("inputs", "outputs")
         )
-    index = {k: flatten(v, k, arrays) for k, v in held.items()}
+    small = file.stat().st_size < 50_000
+    index = {k: flatten(v, k, arrays, 10**9 if small else 2 * SAMPLES) for k, v in held.items()}
     np.savez_compressed(VECTORS / f"{file.stem}.npz", index=np.frombuffer(json.dumps(index).encode(), np.uint8), **arrays)
 
 
