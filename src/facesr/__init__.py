@@ -4,6 +4,7 @@ The public API; everything below is documented where it is defined, and stable f
 
 - ``score``, ``metric``: finished images against HR
 - ``method``: one method on images
+- ``run``, ``load``: a comparison under a protocol, its tables and report
 - ``Method``, ``Metric``, ``SetMetric``, ``resize``: to write a method or a metric of one's own
 
 Nothing heavy is imported until one of them is used.
@@ -23,11 +24,28 @@ if TYPE_CHECKING:
     from facesr.bench.method import Method, Outcome, Restored
     from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
     from facesr.restoring import method
+    from facesr.running import Run, load, run
     from facesr.scoring import metric, score
 
 __all__ = [
-    "Batch", "Face", "FaceSRError", "Method", "Metric", "NoScore", "Outcome", "Restored", "SetMetric", "SetScore",
-    "WeightsMissing", "method", "metric", "resize", "score",
+    "Batch",
+    "Face",
+    "FaceSRError",
+    "Method",
+    "Metric",
+    "NoScore",
+    "Outcome",
+    "Restored",
+    "Run",
+    "SetMetric",
+    "SetScore",
+    "WeightsMissing",
+    "load",
+    "method",
+    "metric",
+    "resize",
+    "run",
+    "score",
 ]  # fmt: skip
 
 _HOMES = {
@@ -35,6 +53,7 @@ _HOMES = {
     "Method": "bench.method", "Outcome": "bench.method", "Restored": "bench.method",
     "Metric": "bench.metrics.base", "NoScore": "bench.metrics.base", "SetMetric": "bench.metrics.base", "SetScore": "bench.metrics.base",
     "resize": "bench.imaging", "method": "restoring", "metric": "scoring", "score": "scoring",
+    "Run": "running", "load": "running", "run": "running",
 }  # fmt: skip
 
 

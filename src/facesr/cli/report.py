@@ -39,45 +39,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Gather, write, and say where."""
-    from facesr.bench.errors import FaceSRError
-    from facesr.bench.imaging import write_whole
-    from facesr.reports.gather import gather
-    from facesr.reports.page import page
-    from facesr.reports.paper import compile_paper, write_paper
-    from facesr.reports.scores import open_runs
-    from facesr.reports.tables import narrowed
+    from facesr.reports.paper import compile_paper
+    from facesr.reports.writing import write
 
-    if args.count < 1 or args.draws < 100:
-        raise FaceSRError(f"--count {args.count} and --draws {args.draws}: show at least one face and draw at least 100 times")
-    scores = narrowed(open_runs(args.runs), _split(args.methods), _split(args.metrics), args.scale, args.where)
-    mos, paired = None, None
-    if args.study:
-        from facesr.reports.mos import open_study
-        from facesr.reports.paired import is_paired, open_paired
-
-        if is_paired(args.study):
-            paired = open_paired(args.study, peek=args.peek, simulated=args.simulated)
-        else:
-            mos = open_study(args.study, peek=args.peek, simulated=args.simulated)
-    report = gather(
-        scores,
-        mos,
-        faces=_split(args.faces) or (),
-        count=args.count,
-        seed=args.seed,
-        metric=args.metric,
-        zooms=[_zoom(text) for text in args.zoom],
-        draws=args.draws,
-        paired=paired,
-    )
-    out = args.out or args.runs[0]
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "report.html", page(report))
-    print(out / "report.html")
-    files = write_paper(report, out / "paper")
-    print(f"{out / 'paper'} ({len(files)} files)")
+    made = write(
+        args.runs, args.out or args.runs[0], study=args.study, methods=_split(args.methods), metrics=_split(args.metrics), scales=args.scale,
+        where=args.where, faces=_split(args.faces) or (), count=args.count, seed=args.seed, metric=args.metric,
+        zooms=[_zoom(text) for text in args.zoom], draws=args.draws, peek=args.peek, simulated=args.simulated,
+    )  # fmt: skip
+    print(made.page)
+    print(f"{made.paper} ({made.files} files)")
     if args.pdf:
-        print(compile_paper(out / "paper"))
+        print(compile_paper(made.paper))
     return 0
 
 

@@ -1,0 +1,125 @@
+"""``facesr.run`` and ``facesr.load``: a comparison under a protocol, its tables and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesr.bench import results
+from facesr.bench.errors import FaceSRError
+from facesr.restoring import Restorer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facesr.bench.protocol import Protocol
+    from facesr.reports.table import Table
+
+DEFAULT = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp")
+"""The methods that a comparison takes unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, finished or growing. ``folder``: paths of its images, protocol, faces and methods as the results room keeps them."""
+
+    folder: results.Run
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.folder.path
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per cell: image (``*`` for a whole set), method, scale, metric, value (NaN without one), status, reason, low, high, n."""
+        return self.folder.scores()
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The rows of ``scores`` that did not end well, with their reasons."""
+        scores = self.scores
+        return scores[~scores["status"].isin(["ok", "skipped"])]
+
+    def table(
+        self, *, methods: Sequence[str] | None = None, metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None,
+        where: Sequence[str] = (), study: Path | str | None = None, full: bool = False, draws: int = 10_000,
+    ) -> Table:  # fmt: skip
+        """Means with 95 % intervals over faces, n, and failures: methods x metrics.
+
+        ``methods``, ``metrics``, ``scales``: only these, in this order. ``where``: only faces with these attributes (``gender=female``).
+        ``study``: a MOS study of these methods; adds MOS. ``full``: with letters of methods that cannot be told apart. ``draws``:
+        bootstrap draws. The table has ``.latex()``, ``.markdown()``, ``.csv()``, ``.html()`` and ``.frame()``, and shows itself in a notebook.
+        """
+        from facesr.reports.tables import table_of
+
+        return table_of(
+            [self.path], study=None if study is None else Path(study), full=full, methods=methods, metrics=metrics, scales=scales,
+            attributes=where, draws=draws,
+        )  # fmt: skip
+
+    def report(self, out: Path | str | None = None, *, study: Path | str | None = None, **options: Any) -> Path:
+        """Write ``report.html``, one self-contained page, and ``paper/``, LaTeX tables and PDF figures, into ``out`` (the run folder).
+
+        ``options``: those of ``facesr.reports.writing.write``. Returns the page's path.
+        """
+        from facesr.reports.writing import write
+
+        return write(
+            [self.path], Path(out) if out is not None else self.path, study=None if study is None else Path(study), **options
+        ).page
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def load(path: Path | str) -> Run:
+    """Open a run folder. Raises ``FaceSRError`` for a folder that is none, or is damaged."""
+    return Run(results.load(Path(path)))
+
+
+def run(
+    protocol: str | PathLike[str] | Protocol, methods: Sequence[str | Restorer] = DEFAULT, out: Path | str = "runs/run", *,
+    data: Path | str | None = None, metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Run:  # fmt: skip
+    """Compare methods on a protocol's faces; what an earlier call into ``out`` finished is not computed again.
+
+    ``protocol``: a name (``facesr protocols`` lists them), a TOML file, or a ``Protocol``. ``methods``: names and specifications as
+    ``facesr run --methods`` takes them, or what ``facesr.method`` made. ``data``: a folder of aligned HR faces in place of the protocol's.
+    ``metrics``: names in place of the protocol's. ``limit``: the first faces only. ``progress(what, done, total)`` is called as work
+    proceeds. Raises ``FaceSRError`` for a request that cannot be met, with all its problems, before any work starts.
+    """
+    from facesr.bench import protocol as protocols
+    from facesr.bench import registry
+    from facesr.bench.run import make_plan, start
+
+    if isinstance(protocol, str | PathLike):
+        protocol = protocols.load(str(protocol), registry.installed("facesr.metrics"))
+    plan = make_plan(
+        protocol,
+        specs(methods),
+        out,
+        data=None if data is None else str(data),
+        metrics=metrics,
+        limit=limit,
+        seed=seed,
+        device=device,
+    )
+    return Run(start(plan, progress))
+
+
+def specs(methods: Sequence[str | Restorer]) -> list[Any]:
+    """Specifications of methods, each label once."""
+    from facesr.bench.registry import method_specs
+
+    if isinstance(methods, str):
+        raise FaceSRError(f"methods is the text {methods!r}: give a list, as in [{methods!r}]")
+    named = iter(method_specs([m for m in methods if isinstance(m, str)]))
+    found = [next(named) if isinstance(m, str) else m.spec for m in methods]
+    if twice := {s.label for s in found if [t.label for t in found].count(s.label) > 1}:
+        raise FaceSRError(f"two methods are labelled {min(twice)!r}: give one a label, as in facesr.method('psp', label='mine')")
+    return found
