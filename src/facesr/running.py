@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facesr.bench.protocol import Protocol
     from facesr.reports.table import Table
 
-DEFAULT = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp")
+COMPARED = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp", "psp-refined")
 """The methods that a comparison takes unless told otherwise."""
 
 
@@ -82,7 +82,7 @@ def load(path: Path | str) -> Run:
 
 
 def run(
-    protocol: str | PathLike[str] | Protocol, methods: Sequence[str | Restorer] = DEFAULT, out: Path | str = "runs/run", *,
+    protocol: str | PathLike[str] | Protocol, methods: Sequence[str | Restorer] = COMPARED, out: Path | str = "runs/run", *,
     data: Path | str | None = None, metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Run:  # fmt: skip

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from facesr.bench.run.workers import Workers
 
-COMPARED = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp", "psp-refined")
+from facesr.running import COMPARED
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
