@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from facesr.bench.config import BadValue
 from facesr.bench.errors import FaceSRError
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -140,6 +141,8 @@ def reading(what: str) -> Iterator[None]:
     """Sizes of a network are read off keys and shapes here; a file in which they are not to be found gets one sentence. ``what``: as above."""
     try:
         yield
+    except BadValue as error:
+        raise FaceSRError(f"{what}: {error}") from None
     except FaceSRError:
         raise
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
