@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,3 +119,13 @@ def test_the_commands_work_as_written(block: Block, desk: Path, tmp_path: Path, 
         assert words[0] == "facesr", f"{block.where}: only facesr commands are run here"
         status = main(words[1:])
         assert status in (0, 1), f"{block.where}: {' '.join(words)} ended with {status}"  # 1: done, and some judgement was negative
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed: the extra 'docs'")
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (tmp_path / "site" / "reference" / "metrics" / "psnr.html").read_text(encoding="utf-8")
+    assert "When it misleads" in page and not re.search(r'(?:src|url\()["\']?https?://', page)  # nothing is fetched from anywhere
+    assert "reference/metrics/psnr.html" in (tmp_path / "site" / "llms.txt").read_text(encoding="utf-8")
