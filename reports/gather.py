@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports import build, notes
 from facesr.reports.figures import Drawing, Look, grid
 from facesr.reports.figures import mos as mos_figures
@@ -13,7 +14,7 @@ from facesr.reports.figures import scores as score_figures
 from facesr.reports.figures.plane import plane
 from facesr.reports.figures.style import slug
 from facesr.reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
-from facesr.reports.paired import PairedResult, paired_table
+from facesr.reports.paired import paired_table
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 from facesr.reports.tables import leaderboard, score_table
@@ -86,7 +87,7 @@ def gather(
     metric: str | None = None,
     zooms: Sequence[grid.Zoom] = (),
     draws: int = 10_000,
-    paired: PairedResult | None = None,
+    paired: PairedAnalysis | None = None,
 ) -> Report:
     """Make every table and figure of a run, of a study of it, or of both. ``faces``: shown besides those chosen by rule."""
     by = metric or headline(scores)

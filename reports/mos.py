@@ -6,14 +6,15 @@ Nothing is shown before the study's stopping rule is met, unless the user asks t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.numbers import fixed, p_text, p_words
+from facesr.bench.numbers import fixed, p_text
+from facesr.bench.study.analysis import HR, Analysis, analyse
 from facesr.reports.cells import Cell, Column, Row, interval, rank_columns, ranked
 from facesr.reports.references import printed_condition
 from facesr.reports.scores import Scores
@@ -22,113 +23,24 @@ from facesr.reports.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facesr.bench.stats.analysis import MosAnalysis
     from facesr.bench.stats.correlation import Ranking
     from facesr.bench.stats.mos import ConditionMos
-    from facesr.bench.study import Study
 
-HR = "hr"
 METHODS = {"acr": "ACR", "acr-hr": "ACR with hidden reference", "pair": "paired comparison"}
 
 
-@dataclass(frozen=True)
-class MosResult:
-    """An analysed study. ``excluded``: raters left out before the analysis, by the study's own exclusions."""
-
-    study: Study
-    analysis: MosAnalysis
-    excluded: int
-    label: str
-    """What must stand over every table and figure of this study (simulated raters, an early look); '' where there is nothing to say."""
-
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return self.study.name
-
-    @property
-    def alpha(self) -> float:
-        """The level at which the study's plan decides; .05 where none was declared."""
-        return float(self.study.analysis.get("alpha", 0.05))
-
-    @property
-    def conditions(self) -> tuple[ConditionMos, ...]:
-        """MOS of the conditions, HR first as the paper prints it."""
-        return tuple(sorted(self.analysis.conditions, key=lambda m: m.condition.lower() != HR))
-
-    @property
-    def letters(self) -> dict[str, str]:
-        """Letters of conditions that cannot be told apart at ``alpha`` by the two-way clustered test, Holm."""
-        return self.analysis.letters
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Agreement between and within raters, the spread of ratings, the omnibus test: a sentence each."""
-        found = self.analysis
-        alpha, icc = found.alpha, found.icc
-        lines = [
-            f"Agreement of {alpha.raters} raters on {alpha.units} images: Krippendorff's α (ordinal) {fixed(alpha.value, 2)} "
-            f"[{fixed(alpha.low, 2)}, {fixed(alpha.high, 2)}]; ICC of one rater {fixed(icc.single, 2)}, of the mean of all {fixed(icc.average, 2)}.",
-            f"SOS parameter a = {fixed(found.sos.a, 2)} (typical of images: .1 to .25).",
-        ]
-        if found.intra is not None:
-            lines.append(
-                f"Raters against themselves, {found.intra.pairs:,} repeats: {found.intra.exact:.0%} equal, {found.intra.within_one:.0%} within one "
-                f"grade, r = {fixed(found.intra.r, 2)}, weighted κ = {fixed(found.intra.kappa, 2)}."
-            )
-        if found.omnibus is not None:
-            lines.append(
-                f"Friedman's test over rater means: χ² = {found.omnibus.chi2:.1f}, {p_words(found.omnibus.p)} ({found.omnibus.blocks} raters)."
-            )
-        return tuple(lines)
-
-
-def allow(study: Study, *, peek: bool, simulated: bool) -> str:
-    """Whether means may be shown; returns the label they must carry. Refuses before the stopping rule unless ``peek``, which is logged."""
-    if simulated:
-        return "SIMULATED RATERS: no person gave these ratings"
-    if study.may_show_means():
-        return ""
-    if not peek:
-        finished, needed = study.finished(), study.design.raters_to_finish
-        raise FaceSRError(
-            f"{study.path}: {finished} of {needed} raters have finished; means stay hidden until all have (--peek shows them and is logged)"
-        )
-    study.peek("facesr", "means shown by table or report")
-    return "before the stopping rule was met"
+MosResult = Analysis
+"""A rating study analysed: see ``facesr.bench.study.analysis``."""
 
 
 def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False) -> MosResult:
-    """Read and analyse a study. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
-    from facesr.bench.stats.analysis import analyse_mos
-    from facesr.bench.study import load
-
-    study = load(path)
-    try:
-        label = allow(study, peek=peek, simulated=simulated)
-        if study.method == "pair":
-            raise FaceSRError(
-                f"{path} is a paired comparison, which has no MOS: 'facesr table' and 'facesr report' print its Bradley-Terry scores"
-            )
-        ratings = study.ratings(simulated=simulated)
-        everyone = ratings if study.imported or simulated else study.ratings(excluded=True)
-        plan = study.analysis
-        rule = str(plan.get("screening", "none"))
-        rated = set(ratings.loc[ratings["kind"] == "main", "condition"])
-        analysis = analyse_mos(
-            ratings,
-            None if study.imported else [c for c in study.design.conditions if c in rated],
-            reference=HR if study.method == "acr-hr" else None,
-            scale=study.scale,
-            screening=rule,
-            declared=rule if plan else None,
-            margin=float(plan["equivalence_margin"]) if "equivalence_margin" in plan else None,
-            alpha=float(plan.get("alpha", 0.05)),
-            correction=str(plan.get("correction", "holm")),
+    """Read and analyse a rating study. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
+    found = analyse(path, peek=peek, simulated=simulated)
+    if not isinstance(found, Analysis):
+        raise FaceSRError(
+            f"{path} is a paired comparison, which has no MOS: 'facesr table' and 'facesr report' print its Bradley-Terry scores"
         )
-    finally:
-        study.close()
-    return MosResult(study, analysis, everyone["rater"].nunique() - ratings["rater"].nunique(), label)
+    return found
 
 
 def mos_cell(result: MosResult, one: ConditionMos, *, ranks: bool = True) -> Cell:

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
 from facesr.bench.stats.correction import significance_letters
+from facesr.bench.study.analysis import PairedAnalysis, analyse
 from facesr.reports.cells import Cell, Column, Row, rank_columns
-from facesr.reports.mos import allow
 from facesr.reports.references import printed_condition
 from facesr.reports.table import Table
 
-if TYPE_CHECKING:
-    from facesr.bench.stats.paired_comparison import BradleyTerry
-    from facesr.bench.study import Study
 
-
-@dataclass(frozen=True)
-class PairedResult:
-    """An analysed paired comparison. ``label``: what must stand over it (simulated raters, an early look)."""
-
-    study: Study
-    scores: BradleyTerry
-    raters: int
-    label: str
-
-
-def open_paired(path: Path, *, peek: bool = False, simulated: bool = False) -> PairedResult:
+def open_paired(path: Path, *, peek: bool = False, simulated: bool = False) -> PairedAnalysis:
     """Bradley-Terry scores of a study, standard errors for other raters and other faces; refused before the stopping rule unless ``peek``."""
-    from facesr.bench.stats.paired_comparison import bradley_terry
-    from facesr.bench.study import load
-    from facesr.bench.study.pairs import cells
-
-    study = load(path)
-    try:
-        label = allow(study, peek=peek, simulated=simulated)
-        names, by_cell = cells(study.ratings(simulated=simulated), study.design.conditions)
-    finally:
-        study.close()
-    return PairedResult(study, bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell), len(by_cell), label)
+    found = analyse(path, peek=peek, simulated=simulated)
+    if not isinstance(found, PairedAnalysis):
+        raise FaceSRError(f"{path} is no paired comparison")
+    return found
 
 
 def is_paired(path: Path) -> bool:
@@ -51,7 +29,7 @@ def is_paired(path: Path) -> bool:
     return load(path).method == "pair"
 
 
-def paired_table(result: PairedResult, methods: Sequence[str] | None = None) -> Table:
+def paired_table(result: PairedAnalysis, methods: Sequence[str] | None = None) -> Table:
     """Conditions by score, the best first; beside it the chance of being chosen over each of the others."""
     found = result.scores
     chosen = [n for n in found.names if methods is None or n in methods]

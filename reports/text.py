@@ -14,7 +14,7 @@ from facesr.reports.cells import Cell, Column, Grid, Intervals, Notes, Row, inte
 CSV_COLUMNS = ("method", "metric", "n", "failed", "mean", "low", "high")
 
 
-def _escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """A user's name in a Markdown table: no character of it starts a cell, a tag, a link or emphasis."""
     out = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "|`*_[]":
@@ -26,7 +26,7 @@ def _markdown_cell(cell: Cell | None, row: Row, style: Intervals) -> str:
     if cell is None:
         return ""
     if cell.text is not None:
-        return _escape(cell.text)
+        return escape_markdown(cell.text)
     shown = {1: "**{}**", 2: "<ins>{}</ins>"}.get(cell.rank, "{}").format(number(cell))
     extras = [interval(cell, style), "†" if cell.failed else "", f"<sup>{cell.letters}</sup>" if cell.letters else ""]
     n = own_n(cell, row)
@@ -46,21 +46,21 @@ def to_markdown(table: Grid, style: Intervals = "pm", notes: Notes = "full") -> 
     table = table.alive()
     said = table.lines(style, notes)
     style = style if table.show_spread else "none"
-    unit = {c.key: f" ({_escape(c.unit)})" if c.unit else "" for c in table.columns}
-    heads = [_escape(table.corner), *(f"{_escape(c.label)}{unit[c.key]} {c.arrow}".strip() for c in table.columns)]
+    unit = {c.key: f" ({escape_markdown(c.unit)})" if c.unit else "" for c in table.columns}
+    heads = [escape_markdown(table.corner), *(f"{escape_markdown(c.label)}{unit[c.key]} {c.arrow}".strip() for c in table.columns)]
     heads += ["n"] if table.show_n else []
-    lines = [f"**{_escape(table.caption)}**", "", f"| {' | '.join(heads)} |", f"|:--{'|--:' * (len(heads) - 1)}|"]
+    lines = [f"**{escape_markdown(table.caption)}**", "", f"| {' | '.join(heads)} |", f"|:--{'|--:' * (len(heads) - 1)}|"]
     for group, rows in table.groups:
         if group:
-            lines.append(f"| *{_escape(group)}* |{' |' * (len(heads) - 1)}")
+            lines.append(f"| *{escape_markdown(group)}* |{' |' * (len(heads) - 1)}")
         for row in rows:
             cells = [
-                _escape(row.label),
+                escape_markdown(row.label),
                 *(_markdown_cell(c, row, style) for c in row.cells),
                 *([count(row)] if table.show_n else []),
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(f"- {_escape(note)}" for note in said)]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"- {escape_markdown(note)}" for note in said)]).rstrip() + "\n"
 
 
 def _line(name: str) -> str:

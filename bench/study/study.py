@@ -215,7 +215,9 @@ class Study:
     @property
     def citation(self) -> str:
         """What a table cites: the design's digest and, once the study is closed, the sha256 of its ratings."""
-        sealed = None if self.imported else closing.seal_of(self)
+        if self.imported:
+            return f"digest {self.digest[:12]}, imported ratings"
+        sealed = closing.seal_of(self)
         closed = f"closed {sealed.at[:10]}, sha256 of the ratings {sealed.ratings_sha256[:12]}" if sealed else "not closed"
         return f"digest {self.digest[:12]}, {closed}"
 

@@ -59,7 +59,7 @@ def test_from_design_to_analysis(made: Path, tmp_path: Path, capsys: pytest.Capt
     capsys.readouterr()
     assert study("analyse", made, "--simulated") == 0
     out = capsys.readouterr().out
-    assert out.startswith("SIMULATED RATERS")
+    assert out.startswith("# SIMULATED RATERS")
     assert "Krippendorff" in out
     opened.close()
 
@@ -90,9 +90,10 @@ def test_paired_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     capsys.readouterr()
     assert study("analyse", tmp_path / "study", "--simulated") == 0
     out = capsys.readouterr().out
-    assert "576 comparisons, SIMULATED RATERS" in out
-    rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("| ")][1:]
-    assert rows == ["hr", "psp", "bicubic"]
+    assert out.startswith("# SIMULATED RATERS")
+    assert "12 raters, 576 comparisons" in out
+    rows = [line.split("|")[1].strip() for line in out.partition("## Scores")[2].splitlines() if line.startswith("| ")][1:]
+    assert rows == ["HR", "pSp", "Bicubic"]
 
 
 def test_import_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -302,48 +302,16 @@ def check(args: argparse.Namespace) -> int:
 
 
 def analyse(args: argparse.Namespace) -> int:
-    """MOS, intervals and tests; Bradley-Terry scores for paired comparisons."""
+    """The whole analysis, in one form."""
     from facesr.bench.study import load
+    from facesr.bench.study.analysis import analyse as run
+    from facesr.reports.analysis import render
 
     study = load(args.study, args.database)
-    if study.method == "pair":
-        return _analyse_pairs(study, args)
-    from facesr.reports.mos import mos_table, open_study, pairs_table
-
-    result = open_study(args.study, peek=args.peek, simulated=args.simulated)
-    if result.label:
-        print(f"{result.label}\n")
-    for table in (mos_table(result), pairs_table(result)):
-        print(table.printed(args.format))
-    for line in (*result.words, *(str(getattr(g, "text", g)) for g in result.analysis.guards)):
-        print(line)
-    return 0
-
-
-def _analyse_pairs(study: Study, args: argparse.Namespace) -> int:
-    from facesr.bench.numbers import fixed, p_text
-    from facesr.bench.stats.paired_comparison import bradley_terry
-    from facesr.bench.study.pairs import cells
-
-    if not args.simulated and not study.may_show_means():
-        if not args.peek:
-            raise FaceSRError(
-                f"{study.finished()} of {study.design.raters_to_finish} raters have finished: --peek shows scores, and is logged"
-            )
-        study.peek("facesr study analyse", "scores of a paired comparison")
-    names, by_cell = cells(study.ratings(simulated=args.simulated), study.design.conditions)
-    found = bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell)
-    print(
-        f"Bradley-Terry scores of {study.name}: {found.comparisons} comparisons{', SIMULATED RATERS' if args.simulated else ''}\n"
-    )
-    print("| condition | score | 95 % interval | " + " | ".join(f"p against {n}" for n in names) + " |")
-    print("|---|---:|---|" + "---:|" * len(names))
-    for i in sorted(range(len(names)), key=lambda k: -found.scores[k]):
-        tests = " | ".join("" if i == j else p_text(float(found.p[i, j])) for j in range(len(names)))
-        ends = f"{fixed(found.low[i], 2)} to {fixed(found.high[i], 2)}" if not found.undefined else "–"
-        print(f"| {names[i]} | {fixed(found.scores[i], 2)} | {ends} | {tests} |")
-    if found.undefined:
-        print(f"\nNo intervals and no tests: {found.undefined}.")
+    try:
+        sys.stdout.write(render(run(study, peek=args.peek, simulated=args.simulated), args.format))
+    finally:
+        study.close()
     return 0
 
 

@@ -1,0 +1,351 @@
+"""One object that holds everything a study's ratings say; every table, page and file is printed from it, and nothing beside it.
+
+``as_dict`` is its documented form (docs/analysis-schema.md), version ``SCHEMA``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import fixed, p_words
+from facesr.bench.stats.pairwise import significance_letters
+
+if TYPE_CHECKING:
+    from facesr.bench.stats.analysis import MosAnalysis
+    from facesr.bench.stats.mos import ConditionMos
+    from facesr.bench.stats.paired_comparison import BradleyTerry
+    from facesr.bench.study.study import Study
+
+SCHEMA = "facesr.analysis/1"
+HR = "hr"
+TOLD = frozenset({
+    "cube", "conditions", "dmos", "bias_removed", "recovered", "recovered_mos", "pairs", "alpha", "icc", "sos", "intra", "screened", "guards",
+    "letters",
+})  # fmt: skip
+"""Fields of ``MosAnalysis`` that ``as_dict`` has under names of its own; every other appears under its own name."""
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One entry of the plan: what was planned, what was done, and how the two differ ('' where they do not)."""
+
+    entry: str
+    planned: str
+    done: str
+    deviation: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What every analysed study has: the study, raters left out before the analysis with their reasons, and what must stand over all of it.
+
+    ``label``: 'SIMULATED RATERS ...', or that the stopping rule was not met; '' where there is nothing to say.
+    """
+
+    study: Study
+    left_out: dict[str, str]
+    label: str
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.study.name
+
+    @property
+    def alpha(self) -> float:
+        """The level at which the study's plan decides now."""
+        return self.study.alpha
+
+    @property
+    def excluded(self) -> int:
+        """How many raters were left out before the analysis."""
+        return len(self.left_out)
+
+    @property
+    def unused(self) -> dict[str, int]:
+        """Cells of an imported file that are not used: how many for each reason."""
+        return {str(k): int(v) for k, v in self.study.info.get("unused", {}).items()} if self.study.imported else {}
+
+    @property
+    def data_words(self) -> tuple[str, ...]:
+        """What the analysis does not use, and how an imported file was understood: a sentence each."""
+        lines = [f"{rater} is left out: {why}." for rater, why in self.left_out.items()]
+        if self.unused:
+            told = "; ".join(f"{n:,} {reason}" for reason, n in self.unused.items())
+            lines.append(
+                f"Not used: {sum(self.unused.values()):,} cells of the source ({told}); unused.csv lists each with row, column and reason."
+            )
+        return (*lines, *(f"Import: {note}." for note in self.study.info.get("notes", []) if self.study.imported))
+
+    def _about(self) -> dict[str, Any]:
+        study = self.study
+        facts = {
+            "name": study.name,
+            "digest": study.digest,
+            "method": study.method,
+            "scale": list(study.scale),
+            "imported": study.imported,
+        }
+        data = {
+            "left_out": self.left_out,
+            "unused": self.unused,
+            "source": study.info.get("source"),
+            "notes": study.info.get("notes", []),
+        }
+        return {
+            "schema": SCHEMA,
+            "study": {**facts, "citation": study.citation},
+            "label": self.label,
+            "alpha": self.alpha,
+            "data": data,
+        }
+
+
+@dataclass(frozen=True)
+class Analysis(Result):
+    """A rating study analysed: MOS, pairs, agreement, screening, guards."""
+
+    analysis: MosAnalysis
+
+    @property
+    def conditions(self) -> tuple[ConditionMos, ...]:
+        """MOS of the conditions, HR first as the paper prints it."""
+        return tuple(sorted(self.analysis.conditions, key=lambda m: m.condition.lower() != HR))
+
+    @property
+    def pairs(self) -> tuple[Any, ...]:
+        """All pairs of conditions (``stats.pairwise.PairComparison``)."""
+        return self.analysis.pairs
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """Letters of conditions that cannot be told apart at ``alpha`` by the two-way clustered test, Holm."""
+        return significance_letters(self.analysis.pairs, {m.condition: m.mean for m in self.analysis.conditions}, self.alpha)
+
+    @property
+    def plan(self) -> tuple[PlanRow, ...]:
+        """Planned, done and deviation, entry by entry; empty where no plan was declared."""
+        entries = self.study.analysis
+        done = {
+            "primary": "two-way-clustered", "alpha": f"{self.alpha:g}", "correction": "holm", "screening": self.analysis.screened.screening.rule,
+            "equivalence_margin": next((f"{q.equivalence.margin:g}" for q in self.pairs if q.equivalence), "none"),
+            "exclude_raters": f"{self.excluded} left out",
+        }  # fmt: skip
+        return _plan_rows(entries, done, self.study.info.get("declared") if self.study.imported else None)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Agreement between and within raters, the spread of ratings, the omnibus test: a sentence each."""
+        found = self.analysis
+        alpha, icc = found.alpha, found.icc
+        lines = [
+            f"Agreement of {alpha.raters} raters on {alpha.units} images: Krippendorff's α (ordinal) {fixed(alpha.value, 2)} "
+            f"[{fixed(alpha.low, 2)}, {fixed(alpha.high, 2)}]; ICC of one rater {fixed(icc.single, 2)}, of the mean of all {fixed(icc.average, 2)} "
+            f"({icc.raters} raters, {icc.units} images).",
+            f"SOS parameter a = {fixed(found.sos.a, 2)} (typical of images: .1 to .25).",
+        ]
+        if found.intra is not None:
+            lines.append(
+                f"Raters against themselves, {found.intra.pairs:,} repeats: {found.intra.exact:.0%} equal, {found.intra.within_one:.0%} within one "
+                f"grade, r = {fixed(found.intra.r, 2)}, weighted κ = {fixed(found.intra.kappa, 2)}."
+            )
+        if found.omnibus is not None:
+            lines.append(
+                f"Friedman's test over rater means: χ² = {found.omnibus.chi2:.1f}, {p_words(found.omnibus.p)} ({found.omnibus.blocks} raters)."
+            )
+        return tuple(lines)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All prose: agreement, guards, what was left out."""
+        return (*self.words, *(str(g) for g in self.analysis.guards), *self.data_words)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole analysis as plain data: numbers, texts, lists and tables; None where a number is not known."""
+        found, letters = self.analysis, self.letters
+        screening = found.screened.screening
+        known = {
+            "conditions": [{**plain(m), "letters": letters.get(m.condition, "")} for m in self.conditions],
+            "dmos": {"reference": self.study.reference, "conditions": plain(found.dmos)} if found.dmos else None,
+            "bias_removed": {m.condition: plain(m.mean) for m in found.bias_removed},
+            "recovered": plain(found.recovered_mos),
+            "pairs": plain(found.pairs),
+            "agreement": {
+                "krippendorff_alpha": plain(found.alpha), "icc": plain(found.icc), "sos": plain(found.sos), "intra_rater": plain(found.intra),
+            },
+            "screening": {
+                "rule": screening.rule, "rejected": dict(zip(found.screened.rejected, screening.reasons, strict=False)),
+                "conditions": plain(found.screened.conditions), "pairs": plain(found.screened.pairs) if found.screened.rejected else [],
+            },
+            "guards": plain(found.guards),
+        }  # fmt: skip
+        rest = {f.name: plain(getattr(found, f.name)) for f in fields(found) if f.name not in TOLD}
+        about = self._about()
+        cube = found.cube
+        about["data"] |= {
+            "ratings": found.ratings,
+            "raters": len(cube.raters),
+            "faces": len(cube.faces),
+            "conditions": list(cube.conditions),
+        }
+        return {**about, "plan": plain(self.plan), **known, **rest, "sentences": list(self.sentences)}
+
+
+@dataclass(frozen=True)
+class PairedAnalysis(Result):
+    """A paired comparison analysed: Bradley-Terry scores and every pair. ``raters``: how many took part."""
+
+    scores: BradleyTerry
+    raters: int
+
+    @property
+    def plan(self) -> tuple[PlanRow, ...]:
+        """Planned, done and deviation, entry by entry; empty where no plan was declared."""
+        done = {
+            "primary": "bradley-terry",
+            "alpha": f"{self.alpha:g}",
+            "correction": "holm",
+            "exclude_raters": f"{self.excluded} left out",
+        }
+        return _plan_rows(self.study.analysis, done, self.study.info.get("declared") if self.study.imported else None)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All prose."""
+        return (f"{self.raters} raters, {self.scores.comparisons:,} comparisons; a tie counts half to each.", *self.data_words)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole analysis as plain data; None where a number is not known."""
+        found, names = self.scores, self.scores.names
+        conditions = [
+            {"condition": n, "score": plain(found.scores[i]), "low": plain(found.low[i]), "high": plain(found.high[i])}
+            for i, n in enumerate(names)
+        ]
+        pairs = [
+            {
+                "a": a,
+                "b": b,
+                "difference": plain(found.scores[i] - found.scores[j]),
+                "p_holm": plain(found.p[i, j]),
+                "chosen": found.probability(a, b),
+            }
+            for i, a in enumerate(names)
+            for j, b in enumerate(names)
+            if i < j
+        ]
+        more = {
+            f.name: plain(getattr(found, f.name)) for f in fields(found) if f.name not in {"names", "scores", "low", "high", "p"}
+        }
+        about = {**self._about(), "plan": plain(self.plan)}
+        about["data"] |= {"comparisons": found.comparisons, "raters": self.raters, "conditions": list(names)}
+        return {**about, "conditions": conditions, "pairs": pairs, "model": more, "sentences": list(self.sentences)}
+
+
+def _plan_rows(entries: Mapping[str, Any], done: Mapping[str, str], late: Collection[str] | None) -> tuple[PlanRow, ...]:
+    """``late``: for imported ratings, the entries that were declared, which was after the ratings were given."""
+    rows = []
+    for entry, value in entries.items():
+        if entry not in done:
+            continue
+        planned = _said(value)
+        same = entry == "exclude_raters" or planned == done[entry] or (planned == "0" and done[entry] == "none")
+        when = "" if late is None else "declared after the ratings" if entry in late else "not declared: the usual value"
+        told = ["" if same else f"{done[entry]}, not {planned}", when]
+        rows.append(PlanRow(entry, planned, done[entry], "; ".join(filter(None, told))))
+    return tuple(rows)
+
+
+def _said(value: Any) -> str:
+    """An entry of the plan in words."""
+    if isinstance(value, Mapping):
+        return (
+            ", ".join(f"{k} {v:g}" if isinstance(v, float) else k for k, v in value.items() if v not in (None, False)) or "nobody"
+        )
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, arrays and tuples as tables, lists and numbers that JSON knows; NaN and infinities as None. Properties count too."""
+    if is_dataclass(value) and not isinstance(value, type):
+        told = {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.repr}
+        shown = {k: plain(getattr(value, k)) for k, v in vars(type(value)).items() if isinstance(v, property)}
+        return {**told, **{k: v for k, v in shown.items() if isinstance(v, bool | str | float | int | None)}}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)
+
+
+def allow(study: Study, *, peek: bool, simulated: bool) -> str:
+    """Whether means may be shown; returns the label they must carry. Refuses before the stopping rule unless ``peek``, which is logged."""
+    if simulated:
+        return "SIMULATED RATERS: no person gave these ratings"
+    if study.may_show_means():
+        return ""
+    if not peek:
+        finished, needed = study.finished(), study.design.raters_to_finish
+        raise FaceSRError(
+            f"{study.path}: {finished} of {needed} raters have finished; means stay hidden until all have (--peek shows them and is logged)"
+        )
+    study.peek("facesr", "means shown by table or report")
+    return "before the stopping rule was met"
+
+
+def analyse(path: Study | Path | str, *, peek: bool = False, simulated: bool = False) -> Analysis | PairedAnalysis:
+    """Read and analyse a study, by its plan. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
+    from facesr.bench.study.study import Study, load
+
+    if isinstance(path, Study):
+        return _analyse(path, peek=peek, simulated=simulated)
+    study = load(path)
+    try:
+        return _analyse(study, peek=peek, simulated=simulated)
+    finally:
+        study.close()
+
+
+def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedAnalysis:
+    label = allow(study, peek=peek, simulated=simulated)
+    left_out = study.excluded(simulated=simulated)
+    if study.method == "pair":
+        return _pairs(study, left_out, label, simulated)
+    from facesr.bench.stats.analysis import analyse_mos
+
+    ratings = study.ratings(simulated=simulated)
+    plan, declared = study.plan, bool(study.analysis)
+    rated = set(ratings.loc[ratings["kind"] == "main", "condition"])
+    found = analyse_mos(
+        ratings,
+        None if study.imported else [c for c in study.design.conditions if c in rated],
+        reference=study.reference,
+        scale=study.scale,
+        screening=plan.screening,
+        declared=plan.screening if declared else None,
+        declared_before_ratings=not study.imported,
+        margin=plan.equivalence_margin,
+    )
+    return Analysis(study, left_out, label, found)
+
+
+def _pairs(study: Study, left_out: dict[str, str], label: str, simulated: bool) -> PairedAnalysis:
+    from facesr.bench.stats.paired_comparison import bradley_terry
+    from facesr.bench.study.pairs import wins
+
+    ratings = study.ratings(simulated=simulated)
+    rated = ratings[ratings["kind"] == "main"]
+    conditions = list(dict.fromkeys([*rated["condition"], *rated["other"]])) if study.imported else study.design.conditions
+    names, by_rater = wins(ratings, conditions)
+    return PairedAnalysis(study, left_out, label, bradley_terry(by_rater.sum(0), names, by_rater=by_rater), len(by_rater))
