@@ -62,7 +62,7 @@ def parts(result: Analysis | PairedAnalysis) -> tuple[Part, ...]:
         )
     plan = (Part("Plan", (_plan(result),)),) if result.plan else (Part("Plan", (), ("No analysis plan was declared.",)),)
     data = result.data_words or ("Every rating is used.",)
-    return (*plan, *found, Part("Data", (), (f"{result.study.citation}.", *data)))
+    return (*plan, *found, Part("Data", (), (f"{result.citation}.", *data)))
 
 
 def render(result: Analysis | PairedAnalysis, form: Form) -> str:
@@ -181,7 +181,7 @@ def _words(name: str, caption: str, corner: str, heads: Mapping[str, str], rows:
 
 def _plan(result: Analysis | PairedAnalysis) -> Table:
     heads = {"planned": "planned", "done": "done", "deviation": "deviation"}
-    rows = [(r.entry.replace("_", " "), [r.planned, r.done, r.deviation or "none"]) for r in result.plan]
+    rows = [(r.entry, [r.planned, r.done, r.deviation or "none"]) for r in result.plan]
     return _words("plan", "The analysis plan, and what was done", "Entry", heads, rows)
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,16 @@ import numpy as np
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_words
 from facesr.bench.stats.pairwise import significance_letters
+from facesr.bench.study.carried import Entry, carried_out, entries
+from facesr.bench.study.study import Study, load
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from facesr.bench.stats.analysis import MosAnalysis
     from facesr.bench.stats.mos import ConditionMos
     from facesr.bench.stats.paired_comparison import BradleyTerry
-    from facesr.bench.study.study import Study
+
 
 SCHEMA = "facesr.analysis/1"
 HR = "hr"
@@ -32,35 +36,25 @@ TOLD = frozenset({
 
 
 @dataclass(frozen=True)
-class PlanRow:
-    """One entry of the plan: what was planned, what was done, and how the two differ ('' where they do not)."""
-
-    entry: str
-    planned: str
-    done: str
-    deviation: str = ""
-
-
-@dataclass(frozen=True)
 class Result:
-    """What every analysed study has: the study, raters left out before the analysis with their reasons, and what must stand over all of it.
+    """What every analysed study has, read once: nothing of it asks the study's database again.
 
-    ``label``: 'SIMULATED RATERS ...', or that the stopping rule was not met; '' where there is nothing to say.
+    ``left_out``: raters left out before the analysis, with the reasons. ``label``: what must stand over all of it ('SIMULATED RATERS ...', or
+    that the stopping rule was not met), '' where there is nothing to say. ``alpha``: the level at which the plan decides now. ``plan``:
+    planned, done and deviation, entry by entry; empty where no plan was declared. ``citation``: digest, and the closing's sha256.
     """
 
     study: Study
     left_out: dict[str, str]
     label: str
+    alpha: float
+    citation: str
+    plan: tuple[Entry, ...]
 
     @property
     def name(self) -> str:
         """The study's name."""
         return self.study.name
-
-    @property
-    def alpha(self) -> float:
-        """The level at which the study's plan decides now."""
-        return self.study.alpha
 
     @property
     def excluded(self) -> int:
@@ -100,7 +94,7 @@ class Result:
         }
         return {
             "schema": SCHEMA,
-            "study": {**facts, "citation": study.citation},
+            "study": {**facts, "citation": self.citation},
             "label": self.label,
             "alpha": self.alpha,
             "data": data,
@@ -127,17 +121,6 @@ class Analysis(Result):
     def letters(self) -> dict[str, str]:
         """Letters of conditions that cannot be told apart at ``alpha`` by the two-way clustered test, Holm."""
         return significance_letters(self.analysis.pairs, {m.condition: m.mean for m in self.analysis.conditions}, self.alpha)
-
-    @property
-    def plan(self) -> tuple[PlanRow, ...]:
-        """Planned, done and deviation, entry by entry; empty where no plan was declared."""
-        entries = self.study.analysis
-        done = {
-            "primary": "two-way-clustered", "alpha": f"{self.alpha:g}", "correction": "holm", "screening": self.analysis.screened.screening.rule,
-            "equivalence_margin": next((f"{q.equivalence.margin:g}" for q in self.pairs if q.equivalence), "none"),
-            "exclude_raters": f"{self.excluded} left out",
-        }  # fmt: skip
-        return _plan_rows(entries, done, self.study.info.get("declared") if self.study.imported else None)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -205,17 +188,6 @@ class PairedAnalysis(Result):
     raters: int
 
     @property
-    def plan(self) -> tuple[PlanRow, ...]:
-        """Planned, done and deviation, entry by entry; empty where no plan was declared."""
-        done = {
-            "primary": "bradley-terry",
-            "alpha": f"{self.alpha:g}",
-            "correction": "holm",
-            "exclude_raters": f"{self.excluded} left out",
-        }
-        return _plan_rows(self.study.analysis, done, self.study.info.get("declared") if self.study.imported else None)
-
-    @property
     def sentences(self) -> tuple[str, ...]:
         """All prose."""
         return (f"{self.raters} raters, {self.scores.comparisons:,} comparisons; a tie counts half to each.", *self.data_words)
@@ -247,27 +219,22 @@ class PairedAnalysis(Result):
         return {**about, "conditions": conditions, "pairs": pairs, "model": more, "sentences": list(self.sentences)}
 
 
-def _plan_rows(entries: Mapping[str, Any], done: Mapping[str, str], late: Collection[str] | None) -> tuple[PlanRow, ...]:
-    """``late``: for imported ratings, the entries that were declared, which was after the ratings were given."""
-    rows = []
-    for entry, value in entries.items():
-        if entry not in done:
-            continue
-        planned = _said(value)
-        same = entry == "exclude_raters" or planned == done[entry] or (planned == "0" and done[entry] == "none")
-        when = "" if late is None else "declared after the ratings" if entry in late else "not declared: the usual value"
-        told = ["" if same else f"{done[entry]}, not {planned}", when]
-        rows.append(PlanRow(entry, planned, done[entry], "; ".join(filter(None, told))))
-    return tuple(rows)
-
-
-def _said(value: Any) -> str:
-    """An entry of the plan in words."""
-    if isinstance(value, Mapping):
-        return (
-            ", ".join(f"{k} {v:g}" if isinstance(v, float) else k for k, v in value.items() if v not in (None, False)) or "nobody"
-        )
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _plan(study: Study, done: Mapping[str, Any], left_out: Mapping[str, str], *, simulated: bool) -> tuple[Entry, ...]:
+    """The plan carried out; of imported ratings, whose plan came after them, which entries were declared at all."""
+    if not study.imported:
+        return tuple(carried_out(study, done, simulated=simulated))
+    if not study.analysis:
+        return ()
+    declared = set(study.info["declared"])
+    used = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in done.items()} | (
+        {} if done["equivalence_margin"] else {"equivalence_margin": "none"}
+    )
+    rules = ", ".join(study.plan.exclude_raters.declared) or "none"
+    rows = [*entries(study.plan).items(), ("exclude_raters", rules)]
+    used["exclude_raters"] = f"{rules}; {len(left_out)} left out"
+    late = {k: "declared after the ratings" if k in declared else "not declared: the usual value" for k, _ in rows}
+    differs = {k: "" if k == "exclude_raters" or used[k] == planned else "not as planned; " for k, planned in rows}
+    return tuple(Entry(k.replace("_", " "), planned, used[k], differs[k] + late[k]) for k, planned in rows)
 
 
 def plain(value: Any) -> Any:
@@ -306,8 +273,6 @@ def allow(study: Study, *, peek: bool, simulated: bool) -> str:
 
 def analyse(path: Study | Path | str, *, peek: bool = False, simulated: bool = False) -> Analysis | PairedAnalysis:
     """Read and analyse a study, by its plan. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
-    from facesr.bench.study.study import Study, load
-
     if isinstance(path, Study):
         return _analyse(path, peek=peek, simulated=simulated)
     study = load(path)
@@ -320,12 +285,15 @@ def analyse(path: Study | Path | str, *, peek: bool = False, simulated: bool = F
 def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedAnalysis:
     label = allow(study, peek=peek, simulated=simulated)
     left_out = study.excluded(simulated=simulated)
+    ratings = study.ratings(simulated=simulated)
+    plan, alpha = study.plan, study.alpha
+    done: dict[str, Any] = {"alpha": alpha, "correction": "holm", "screening": "none", "equivalence_margin": 0.0}
     if study.method == "pair":
-        return _pairs(study, left_out, label, simulated)
+        done["primary"] = "bradley-terry"
+        kept = _plan(study, done, left_out, simulated=simulated)
+        return PairedAnalysis(study, left_out, label, alpha, study.citation, kept, *_scores(study, ratings))
     from facesr.bench.stats.analysis import analyse_mos
 
-    ratings = study.ratings(simulated=simulated)
-    plan, declared = study.plan, bool(study.analysis)
     rated = set(ratings.loc[ratings["kind"] == "main", "condition"])
     found = analyse_mos(
         ratings,
@@ -333,19 +301,25 @@ def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedA
         reference=study.reference,
         scale=study.scale,
         screening=plan.screening,
-        declared=plan.screening if declared else None,
+        declared=plan.screening if study.analysis else None,
         declared_before_ratings=not study.imported,
         margin=plan.equivalence_margin,
     )
-    return Analysis(study, left_out, label, found)
+    margins = [q.equivalence.margin for q in found.pairs if q.equivalence]
+    done |= {
+        "primary": "two-way-clustered",
+        "screening": found.screened.screening.rule,
+        "equivalence_margin": margins[0] if margins else 0.0,
+    }
+    kept = _plan(study, done, left_out, simulated=simulated)
+    return Analysis(study, left_out, label, alpha, study.citation, kept, found)
 
 
-def _pairs(study: Study, left_out: dict[str, str], label: str, simulated: bool) -> PairedAnalysis:
+def _scores(study: Study, ratings: pd.DataFrame) -> tuple[BradleyTerry, int]:
     from facesr.bench.stats.paired_comparison import bradley_terry
     from facesr.bench.study.pairs import wins
 
-    ratings = study.ratings(simulated=simulated)
     rated = ratings[ratings["kind"] == "main"]
     conditions = list(dict.fromkeys([*rated["condition"], *rated["other"]])) if study.imported else study.design.conditions
     names, by_rater = wins(ratings, conditions)
-    return PairedAnalysis(study, left_out, label, bradley_terry(by_rater.sum(0), names, by_rater=by_rater), len(by_rater))
+    return bradley_terry(by_rater.sum(0), names, by_rater=by_rater), len(by_rater)

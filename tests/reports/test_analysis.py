@@ -87,7 +87,7 @@ def test_every_form_holds_every_condition_pair_and_p(study: Study) -> None:
         "equivalence",
     ):
         assert all(key in q for q in content["pairs"]), key
-    assert {r["entry"] for r in content["plan"]} >= {"primary", "alpha", "correction", "screening", "equivalence_margin"}
+    assert {r["entry"] for r in content["plan"]} >= {"primary", "alpha", "correction", "screening", "equivalence margin"}
     assert content["dmos"]["reference"] == "hr"
     table = pd.read_csv(io.StringIO(render(found, "csv")), dtype={"a": str, "b": str}, keep_default_na=False)
     assert tuple(table.columns) == CSV_COLUMNS
