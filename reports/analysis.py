@@ -48,14 +48,16 @@ class Part:
 def parts(result: Analysis | PairedAnalysis) -> tuple[Part, ...]:
     """The analysis in the order in which it is read: plan, scores, pairs, agreement, screening, guards, data."""
     if isinstance(result, PairedAnalysis):
-        found: tuple[Part, ...] = (Part("Scores", (paired_table(result),), result.sentences[:1]),)
+        found: tuple[Part, ...] = (
+            Part("Scores", (paired_table(result),), result.sentences[: len(result.sentences) - len(result.data_words)]),
+        )
     else:
         screened = result.analysis.screened
         rejected = zip(screened.rejected, screened.screening.reasons, strict=False)
         guards = tuple(str(g) for g in result.analysis.guards) or ("No guard has anything to say.",)
         found = (
             Part("Mean opinion scores", (mos_table(result), _ends(result))),
-            Part("Pairs", (pairs_table(result), _more_pairs(result))),
+            Part("Pairs", (pairs_table(result), _more_pairs(result)), _about_pairs(result)),
             Part("Agreement", (), result.words),
             Part("Screening", (), (f"Rule: {screened.screening.rule}.", *(f"Rejected: {who} ({why})." for who, why in rejected))),
             Part("Guards", (), guards),
@@ -199,13 +201,20 @@ def _ends(result: Analysis) -> Table:
 
 def _more_pairs(result: Analysis) -> Table:
     """What the table of pairs has no room for."""
-    heads = {"n": "n", "se": "SE", "df": "df", "mwu": "p MWU, Holm", "noninferior": "p non-inferior", "detectable": "detectable",
-             "left": "p without any one", "faces": "r faces"}  # fmt: skip
+    heads = {"verdict": "verdict", "joint": "joint interval", "n": "n", "se": "SE", "df": "df", "mwu": "p MWU, Holm", "nemenyi": "p Nemenyi",
+             "noninferior": "p non-inferior", "detectable": "detectable", "left": "p without any one", "faces": "r faces"}  # fmt: skip
     rows = []
     for q in result.pairs:
-        equal, df = q.equivalence, getattr(q, "df", float("nan"))
-        left = " to ".join(p_text(p) for p in q.p_left_out)
-        texts = [f"{q.n:,}", fixed(q.se, 3), fixed(df, 1), p_text(q.p_paper_holm), p_text(equal.p_noninferior) if equal else "–",
-                 fixed(q.detectable, 2), left, fixed(q.rank_biserial_faces, 2)]  # fmt: skip
+        equal = q.equivalence
+        joint = f"{fixed(q.low_joint, 2)} to {fixed(q.high_joint, 2)}"
+        texts = [q.verdict, joint, f"{q.n:,}", fixed(q.se, 3), fixed(q.df, 1), p_text(q.p_paper_holm),
+                 p_text(q.p_nemenyi), p_text(equal.p_noninferior) if equal else "–", fixed(q.detectable, 2),
+                 " to ".join(p_text(p) for p in q.p_left_out), fixed(q.rank_biserial_faces, 2)]  # fmt: skip
         rows.append((f"{printed_condition(q.a)} − {printed_condition(q.b)}", texts))
     return _words("pairs-more", f"More of all pairs of {result.name}", "Pair", heads, rows)
+
+
+def _about_pairs(result: Analysis) -> tuple[str, ...]:
+    """Where a pair was not tested, or is not the difference of the two MOS."""
+    told = [(q, text) for q in result.pairs for text in (q.undefined, q.basis) if text]
+    return tuple(f"{printed_condition(q.a)} − {printed_condition(q.b)}: {text}." for q, text in told)

@@ -64,13 +64,19 @@ def notes(result: MosResult) -> list[str]:
         f"{METHODS[study.method]}, scale {found.scale[0]}–{found.scale[1]}; digest {study.digest[:12]}.",
         f"{result.excluded} more raters were excluded by the study's own rules." if result.excluded else "",
         "Intervals: 95 %, for other raters and other faces (two-way clustered).",
-        f"Conditions that share a letter are not distinguishable (two-way clustered t, Holm, {fixed(result.alpha, 2).lstrip('0')}).",
+        result.letters_refused or _letters_line(result),
     ]
     if screened.screening.rule != "none":
         without = ", ".join(f"{printed_condition(m.condition)} {m.mean:.2f}" for m in screened.conditions)
         who = ", ".join(screened.rejected) or "nobody"
         lines.append(f"All raters are in the table; the declared screening ({screened.screening.rule}) rejects {who}: {without}.")
     return [line for line in lines if line]
+
+
+def _letters_line(result: MosResult) -> str:
+    correction = next((q.correction for q in result.analysis.pairs), "holm").capitalize().replace("-hochberg", "-Hochberg")
+    how = "two-way clustered t" + (f", {correction}" if correction != "None" else "")
+    return f"Conditions that share a letter are not distinguishable ({how}, {f'{result.alpha:g}'.removeprefix('0')})."
 
 
 def table_one(result: MosResult, methods: Sequence[str] | None = None) -> Table:

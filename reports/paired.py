@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.numbers import fixed
 from facesr.bench.stats.correction import significance_letters
 from facesr.bench.study.analysis import PairedAnalysis, analyse
 from facesr.reports.cells import Cell, Column, Row, rank_columns
@@ -35,7 +34,7 @@ def paired_table(result: PairedAnalysis, methods: Sequence[str] | None = None) -
     chosen = [n for n in found.names if methods is None or n in methods]
     order = sorted(chosen, key=lambda n: -found.scores[found.names.index(n)])
     place = {n: found.names.index(n) for n in order}
-    different = [(a, b) for a in order for b in order if a < b and found.p[place[a], place[b]] < 0.05]
+    different = [(a, b) for a in order for b in order if a < b and found.p[place[a], place[b]] < result.alpha]
     scores = {n: float(found.scores[place[n]]) for n in order}
     letters = dict.fromkeys(order, "") if found.undefined else significance_letters(scores, different)
     origin = f"{result.study.path} ({result.study.digest[:12]})"
@@ -55,7 +54,7 @@ def paired_table(result: PairedAnalysis, methods: Sequence[str] | None = None) -
         "Scores are log-odds that average zero; ± half the width of the 95 % interval, for other raters and other faces (two-way clustered).",
         f"No letters and no intervals: {found.undefined}."
         if found.undefined
-        else f"Conditions that share a letter are not distinguishable (t tests of scores, Holm, {fixed(0.05, 2).lstrip('0')}).",
+        else f"Conditions that share a letter are not distinguishable (t tests of scores, Holm, {f'{result.alpha:g}'.removeprefix('0')}).",
     )
     said = f"{result.label}. {caption}" if result.label else caption
     return Table("paired", said, columns, rank_columns(rows, columns), notes, corner="Condition", show_n=False)

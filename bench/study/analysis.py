@@ -14,7 +14,7 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_words
-from facesr.bench.stats.pairwise import significance_letters
+from facesr.bench.stats.pairwise import letters_refused
 from facesr.bench.study.carried import Entry, carried_out, entries
 from facesr.bench.study.study import Study, load
 
@@ -119,8 +119,13 @@ class Analysis(Result):
 
     @property
     def letters(self) -> dict[str, str]:
-        """Letters of conditions that cannot be told apart at ``alpha`` by the two-way clustered test, Holm."""
-        return significance_letters(self.analysis.pairs, {m.condition: m.mean for m in self.analysis.conditions}, self.alpha)
+        """Letters of conditions that cannot be told apart, by the one decision per pair; '' where ``letters_refused`` says why."""
+        return self.analysis.letters
+
+    @property
+    def letters_refused(self) -> str:
+        """Why there are no letters; '' where there are."""
+        return letters_refused(self.analysis.pairs)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -190,7 +195,12 @@ class PairedAnalysis(Result):
     @property
     def sentences(self) -> tuple[str, ...]:
         """All prose."""
-        return (f"{self.raters} raters, {self.scores.comparisons:,} comparisons; a tie counts half to each.", *self.data_words)
+        undefined = [f"Errors and tests are undefined: {self.scores.undefined}."] if self.scores.undefined else []
+        return (
+            f"{self.raters} raters, {self.scores.comparisons:,} comparisons; a tie counts half to each.",
+            *undefined,
+            *self.data_words,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The whole analysis as plain data; None where a number is not known."""
@@ -226,9 +236,8 @@ def _plan(study: Study, done: Mapping[str, Any], left_out: Mapping[str, str], *,
     if not study.analysis:
         return ()
     declared = set(study.info["declared"])
-    used = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in done.items()} | (
-        {} if done["equivalence_margin"] else {"equivalence_margin": "none"}
-    )
+    used = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in done.items()}
+    used["equivalence_margin"] = used["equivalence_margin"] if done["equivalence_margin"] else "none"
     rules = ", ".join(study.plan.exclude_raters.declared) or "none"
     rows = [*entries(study.plan).items(), ("exclude_raters", rules)]
     used["exclude_raters"] = f"{rules}; {len(left_out)} left out"
@@ -304,6 +313,8 @@ def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedA
         declared=plan.screening if study.analysis else None,
         declared_before_ratings=not study.imported,
         margin=plan.equivalence_margin,
+        alpha=alpha,
+        correction={"bh": "benjamini-hochberg"}.get(plan.correction, plan.correction),
     )
     margins = [q.equivalence.margin for q in found.pairs if q.equivalence]
     done |= {
@@ -317,9 +328,9 @@ def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedA
 
 def _scores(study: Study, ratings: pd.DataFrame) -> tuple[BradleyTerry, int]:
     from facesr.bench.stats.paired_comparison import bradley_terry
-    from facesr.bench.study.pairs import wins
+    from facesr.bench.study.pairs import cells
 
     rated = ratings[ratings["kind"] == "main"]
     conditions = list(dict.fromkeys([*rated["condition"], *rated["other"]])) if study.imported else study.design.conditions
-    names, by_rater = wins(ratings, conditions)
-    return bradley_terry(by_rater.sum(0), names, by_rater=by_rater), len(by_rater)
+    names, by_cell = cells(ratings, conditions)
+    return bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell), len(by_cell)
