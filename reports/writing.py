@@ -8,10 +8,11 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import write_whole
+from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports.gather import gather
 from facesr.reports.mos import MosResult, open_study
 from facesr.reports.page import page
-from facesr.reports.paired import PairedResult, is_paired, open_paired
+from facesr.reports.paired import is_paired, open_paired
 from facesr.reports.paper import write_paper
 from facesr.reports.scores import open_runs
 from facesr.reports.tables import narrowed
@@ -42,7 +43,7 @@ def write(
         raise FaceSRError(f"--count {count} and --draws {draws}: show at least one face and draw at least 100 times")
     scores = narrowed(open_runs(runs), methods, metrics, scales, where)
     mos: MosResult | None = None
-    paired: PairedResult | None = None
+    paired: PairedAnalysis | None = None
     if study is not None and is_paired(study):
         paired = open_paired(study, peek=peek, simulated=simulated)
     elif study is not None:
