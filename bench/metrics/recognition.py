@@ -24,6 +24,8 @@ Bool = NDArray[np.bool_]
 MOST = 1000
 """Above 3 x this many faces each is compared with this many others instead of all: memory stays flat, the tail is still resolved."""
 DRAWS = 1000
+TRUE_PAIRS = 20
+"""Pairs of photos of one person below which a share of them says little (each is 5 %)."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,28 @@ def _resampled(genuine: F64, rows: list[F64], far: float | None, seed: int) -> t
     return float(low), float(high)
 
 
+def likeness(probes: F32, gallery: F32, persons: Sequence[str], among: Bool | None = None, seed: int = 0) -> Rate:
+    """How alike SR and HR are on the scale of true pairs: the mean share of pairs of two HR photos of one person that are less alike.
+
+    0.5 means as alike as two photos of one person typically are, 0 less alike than any; ties count half. Interval by resampling SR faces, true
+    pairs given. Raises ``FaceSRError`` with fewer than ``TRUE_PAIRS`` of them (data with one photo per person has none).
+    """
+    who, hr = np.asarray(persons), gallery.astype(np.float64)
+    first, second = np.triu_indices(len(who), 1)
+    true = who[first] == who[second]
+    known = np.sort((hr[first[true]] * hr[second[true]]).sum(axis=1))
+    if len(known) < TRUE_PAIRS:
+        raise FaceSRError(
+            f"likeness needs {TRUE_PAIRS} pairs of two photos of one person, these faces give {len(known)}: the attribute 'person' says who is who"
+        )
+    similar = (probes.astype(np.float64) * hr).sum(axis=1)
+    shares = (np.searchsorted(known, similar, "left") + np.searchsorted(known, similar, "right")) / 2 / len(known)
+    shares = shares if among is None else shares[among]
+    drawn = shares[np.random.default_rng(seed).integers(0, len(shares), (DRAWS, len(shares)))].mean(axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975)) if len(shares) > 1 else (np.nan, np.nan)
+    return Rate(float(shares.mean()), float(low), float(high), len(shares))
+
+
 def by_attribute(
     probes: F32, gallery: F32, persons: Sequence[str], groups: Sequence[str], measure: Callable[..., Rate] = retrieval
 ) -> dict[str, Rate]:
@@ -246,6 +270,19 @@ class Tar3(Verification):
     footnote = (
         "true acceptance rate of same-face SR-HR pairs where 1e-3 of different-person pairs are accepted; interval over SR faces"
     )
+
+
+class Likeness(_Recognition):
+    """Identity calibrated by the data at hand: as alike as which share of true pairs."""
+
+    kind, title = "likeness", "As alike as true pairs"
+    footnote = (
+        "mean share of pairs of two HR photos of one person that are less alike than SR and its own HR (0.5: as two photos of one person "
+        "typically are); interval over SR faces"
+    )
+
+    def measure(self, probes: F32, gallery: F32, persons: Sequence[str], among: Bool) -> Rate:
+        return likeness(probes, gallery, persons, among)
 
 
 # What the entry points of pyproject.toml name.

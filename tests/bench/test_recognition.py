@@ -191,3 +191,33 @@ def test_each_is_found_by_name(kind: str, network: str) -> None:
     metric = build_metric(f"{kind}-{network}")
     assert metric.name == f"{kind}-{network}"
     assert metric.higher_is_better
+
+
+def test_likeness_is_the_share_of_true_pairs_that_are_less_alike() -> None:
+    """By hand, on a circle: photos of person i lie at angles 0 and a_i from their own axis, so the true pairs' cosines are cos(a_i)."""
+    n = 40
+    angles = np.linspace(0.02, 1.5, n)
+    gallery, persons = [], []
+    for i, angle in enumerate(angles):
+        for turn in (0.0, angle):
+            vector = np.zeros(2 * n, np.float32)
+            vector[2 * i], vector[2 * i + 1] = np.cos(turn), np.sin(turn)
+            gallery.append(vector)
+            persons.append(f"p{i}")
+    hr = np.stack(gallery)
+
+    def turned(by: float) -> np.ndarray:
+        sr = np.zeros_like(hr)
+        for k, (i, turn) in enumerate((k // 2, (0.0, angles[k // 2])[k % 2]) for k in range(2 * n)):
+            sr[k, 2 * i], sr[k, 2 * i + 1] = np.cos(turn + by), np.sin(turn + by)
+        return sr
+
+    for by in (0.3, 0.8, 1.2):
+        want = float((angles > by).mean())  # less alike: a larger angle
+        found = recognition.likeness(turned(by), hr, persons)
+        assert found.value == pytest.approx(want, abs=1e-6)
+        assert found.n == 2 * n
+    assert recognition.likeness(hr, hr, persons).value == 1.0
+    assert recognition.likeness(turned(1.55), hr, persons).value == 0.0
+    with pytest.raises(FaceSRError, match=r"needs 20 pairs of two photos of one person, these faces give 0"):
+        recognition.likeness(hr, hr, [str(i) for i in range(len(hr))])
