@@ -38,7 +38,7 @@ def choose(run: Run, wanted: Sequence[str], epsilon: float | None, error: Callab
             if len(far) > TOLERATED * len(there):
                 left_out[condition] = (
                     f"{len(far)} of {len(there)} faces do not agree with their LR within epsilon = {epsilon:g}, "
-                    "which the protocol refuses in a study"
+                    "which the protocol refuses in a study (--conditions with --outside-epsilon flag shows and marks it)"
                 )
                 continue
         conditions.append(condition)

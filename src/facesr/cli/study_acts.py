@@ -50,7 +50,7 @@ def create(args: argparse.Namespace) -> int:
     print(f"{folder}: {design.method.upper()}, {design.raters} raters x {len(rows[0])} items, {len(design.faces)} faces")
     print(f"conditions   {', '.join(design.conditions)}")
     for condition, why in design.run.get("left_out", {}).items():
-        print(f"left out     {condition}: {why}; to show it all the same: --conditions, with --outside-epsilon flag")
+        print(f"left out     {condition}: {why}")
     if outside := design.run.get("faces_outside_epsilon"):
         print(
             f"not drawn    {len(outside)} faces that a condition has outside epsilon: {', '.join(outside[:5])}{' ...' * (len(outside) > 5)}"
