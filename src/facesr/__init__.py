@@ -5,6 +5,7 @@ The public API; everything below is documented where it is defined, and stable f
 - ``score``, ``metric``: finished images against HR
 - ``method``: one method on images
 - ``run``, ``load``: a comparison under a protocol, its tables and report
+- ``Study``, ``stats``: a MOS study with people, and the statistics of ratings
 - ``Method``, ``Metric``, ``SetMetric``, ``resize``: to write a method or a metric of one's own
 
 Nothing heavy is imported until one of them is used.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from facesr import stats
     from facesr.bench.errors import FaceSRError, WeightsMissing
     from facesr.bench.faces import Batch, Face
     from facesr.bench.imaging import resize
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from facesr.restoring import method
     from facesr.running import Run, load, run
     from facesr.scoring import metric, score
+    from facesr.studies import Study
 
 __all__ = [
     "Batch",
@@ -53,11 +56,13 @@ _HOMES = {
     "Method": "bench.method", "Outcome": "bench.method", "Restored": "bench.method",
     "Metric": "bench.metrics.base", "NoScore": "bench.metrics.base", "SetMetric": "bench.metrics.base", "SetScore": "bench.metrics.base",
     "resize": "bench.imaging", "method": "restoring", "metric": "scoring", "score": "scoring",
-    "Run": "running", "load": "running", "run": "running",
+    "Run": "running", "load": "running", "run": "running", "Study": "studies",
 }  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name == "stats":
+        return importlib.import_module("facesr.stats")
     if name not in _HOMES:
         raise AttributeError(f"module 'facesr' has no attribute {name!r}")
     return getattr(importlib.import_module(f"facesr.{_HOMES[name]}"), name)

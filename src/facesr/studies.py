@@ -1,0 +1,104 @@
+"""``facesr.Study``: a MOS study with people, from the images of a run to its analysis."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesr.bench import study as rooms
+from facesr.bench.errors import FaceSRError
+from facesr.running import Run, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facesr.bench.study.analysis import Analysis, PairedAnalysis
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's folder. Make one with ``Study.create``, open one with ``Study.load``; ``folder`` has its frozen design and its plan."""
+
+    folder: rooms.Study
+
+    @classmethod
+    def create(cls, run: Run | Path | str, out: Path | str = "studies/study", **options: Any) -> Study:
+        """Freeze the design of a study of ``run`` in the new folder ``out``.
+
+        ``options`` are those of ``facesr study create``: ``raters``, ``images``, ``anchors``, ``conditions``, ``method`` (``acr``, ``acr-hr``,
+        ``pair``), ``scale``, ``analysis`` (entries of the analysis plan) and so on; what is not given comes from the run's protocol. Raises one
+        ``FaceSRError`` with every problem, and then leaves nothing on disk.
+        """
+        from facesr.bench.study.create import create
+
+        found = run if isinstance(run, Run) else load(run)
+        return cls(create(found.folder, Path(out), options=options))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Study:
+        """Open a study's folder. Raises ``FaceSRError`` for a folder that is none, or is damaged."""
+        return cls(rooms.load(Path(path)))
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.folder.path
+
+    def serve(
+        self, host: str = "127.0.0.1", port: int = 8501, *, runs: Sequence[Path | str] = (), watching: bool = True,
+        proxies: str = "", password: str | None = None,
+    ) -> None:  # fmt: skip
+        """Serve the rating page until stopped, and behind a login the watching page.
+
+        ``runs``: run folders to show behind the login. ``watching``: False leaves the watching page out. ``proxies``: addresses of proxies
+        whose forwarded headers are believed. ``password`` of the watching page: ``FACESR_ADMIN_PASSWORD`` where it is None, else one is made
+        and printed.
+        """
+        from facesr.bench.study.check import changed_files
+        from facesr.bench.study.crowd import carry_out_rules
+        from facesr.dashboard.serve import serve, study_app
+
+        given = password if password is not None else os.environ.get("FACESR_ADMIN_PASSWORD")
+        problems = (
+            [f"the study's images are not the frozen ones: {'; '.join(wrong[:5])}"] if (wrong := changed_files(self.folder)) else []
+        )
+        if (self.path / "texts").exists() and self.folder.design.texts:
+            problems.append(
+                f"{self.path / 'texts'}: texts are frozen with the study and not read from there; give them to 'create' with --texts"
+            )
+        if given is not None and not given.strip():
+            problems.append("FACESR_ADMIN_PASSWORD is empty: give a password, or unset it and one is made")
+        if not 1 <= port <= 65535:
+            problems.append(f"--port {port} is no port: give 1 to 65535, such as 8501")
+        if problems:
+            raise FaceSRError("; ".join(problems))
+        _ = self.folder.engine, self.folder.words("en")  # a damaged database or text is reported before anything is served
+        carry_out_rules(self.folder)
+        made = given or secrets.token_urlsafe(9)
+        app = study_app(self.folder, password=made, runs=[Path(r) for r in runs], streamlit=watching)
+        if password is None and not given and watching:
+            print(f"password of the watching page: {made}")  # noqa: T201
+        serve(app, host, port, proxies=proxies)
+
+    def ratings(self, *, simulated: bool = False) -> pd.DataFrame:
+        """The ratings that count, one row each: rater, face, condition, score, kind, ...; ``simulated``: of simulated raters instead."""
+        return self.folder.ratings(simulated=simulated)
+
+    def simulate(self, raters: int | None = None, mos: dict[str, float] | None = None, *, seed: int = 0) -> list[str]:
+        """Add simulated raters, labelled as such and never counted with people; ``mos``: true means by condition. Returns their names."""
+        from facesr.bench.study.simulate import simulate
+
+        return list(simulate(self.folder, raters or self.folder.design.raters, mos, seed=seed))
+
+    def analyse(self, *, peek: bool = False, simulated: bool = False) -> Analysis | PairedAnalysis:
+        """MOS with intervals, every pair's tests, agreement, screening and what was planned and done (``.conditions``, ``.pairs``, ...).
+
+        Refused before the declared stopping rule is met, unless ``peek``, which is logged. ``simulated``: of simulated raters.
+        """
+        from facesr.bench.study.analysis import analyse
+
+        return analyse(self.folder, peek=peek, simulated=simulated)
