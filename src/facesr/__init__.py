@@ -31,24 +31,8 @@ if TYPE_CHECKING:
     from facesr.studies import Study
 
 __all__ = [
-    "Batch",
-    "Face",
-    "FaceSRError",
-    "Method",
-    "Metric",
-    "NoScore",
-    "Outcome",
-    "Restored",
-    "Run",
-    "SetMetric",
-    "SetScore",
-    "WeightsMissing",
-    "load",
-    "method",
-    "metric",
-    "resize",
-    "run",
-    "score",
+    "Batch", "Face", "FaceSRError", "Method", "Metric", "NoScore", "Outcome", "Restored", "Run", "SetMetric", "SetScore", "Study",
+    "WeightsMissing", "load", "method", "metric", "resize", "run", "score", "stats",
 ]  # fmt: skip
 
 _HOMES = {
