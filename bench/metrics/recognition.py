@@ -94,6 +94,8 @@ def hits(probes: F32, gallery: F32, persons: Sequence[str]) -> Bool:
 
 def retrieval(probes: F32, gallery: F32, persons: Sequence[str], among: Bool | None = None) -> Rate:
     """Rank-1 rate of SR faces among all HR faces, with Wilson's interval. ``among``: the SR faces that count (an attribute's)."""
+    if len(set(persons)) < 2:
+        raise FaceSRError("rank-1 needs faces of at least two persons: a gallery of one is always right")
     good = hits(probes, gallery, persons)
     good = good if among is None else good[among]
     if len(good) == 0:

@@ -17,7 +17,7 @@ from facesr.bench.results.cells import Cells
 from facesr.bench.run.environment import environment
 from facesr.bench.run.folder import finish, locked, log, now, seen_from, write_info
 from facesr.bench.run.live import Notes
-from facesr.bench.run.lr import Progress, make_lr
+from facesr.bench.run.lr import LrImages, Progress, make_lr
 from facesr.bench.run.plan import Plan, make_plan
 from facesr.bench.run.restorer import Restorer
 from facesr.bench.run.restoring import RestoreResult, RestoreTask
@@ -70,7 +70,7 @@ def _restore_and_score(
     plan: Plan, cells: Cells, restorers: list[Restorer], workers: Workers, progress: Progress, store: SharedStore | None
 ) -> None:
     needs_lr = any(m.metric.needs_lr for m in plan.metrics) or any(r.facts.needs_lr for r in restorers)
-    lr = make_lr(plan, cells, progress) if needs_lr else {}
+    lr = make_lr(plan, cells, progress) if needs_lr else LrImages()
     owners = {(r.spec.label, r.scale): r for r in restorers}
     due = {r.spec.label: 0 for r in restorers}
     done = dict(due)
@@ -90,7 +90,7 @@ def _restore_and_score(
         progress(task.title, done[task.title], due[task.title])
     for restorer in restorers:
         log(plan.out, restorer.traces)
-    scorer = Scorer(plan, cells, lr, store)
+    scorer = Scorer(plan, cells, lr.pixels, store)
     total, scored = len(scorer.faces), 0
     for task, result in workers.do(scorer.tasks()):
         assert isinstance(task, ScoreTask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,17 +51,25 @@ def pixels_digest(image: U8) -> str:
     return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
 
-def make_lr(plan: Plan, cells: Cells, progress: Progress) -> dict[tuple[int, str], str]:
-    """Write the LR images that are due; returns the digest of each one's pixels by (scale, face)."""
+@dataclass
+class LrImages:
+    """``pixels``: the digest of each LR image's pixels by (scale, face); ``broken``: why a face has none: its HR cannot be read."""
+
+    pixels: dict[tuple[int, str], str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
+    """Write the LR images that are due; a face whose HR cannot be read costs its own cells only."""
     have = {(c.scale, c.image): c for c in cells.rows(LrCell)}
-    good: dict[tuple[int, str], str] = {}
+    found = LrImages()
     due: list[Face] = []
     for face in plan.data.faces:
         for scale in plan.scales:
             known = have.get((scale, face.name))
             file = plan.folder("lr", scale) / f"{face.name}.png"
             if known and known.key == plan.degradation_key(face, scale) and file.is_file() and sha256(file) == known.sha256:
-                good[scale, face.name] = known.pixels
+                found.pixels[scale, face.name] = known.pixels
             elif not due or due[-1] is not face:
                 due.append(face)
     for scale in plan.scales:
@@ -68,16 +77,21 @@ def make_lr(plan: Plan, cells: Cells, progress: Progress) -> dict[tuple[int, str
     done = 0
     with ThreadPoolExecutor(4) as pool:
         for part in chunks(due, CHUNK):
-            rows = [row for made in pool.map(lambda f: _lr_files(plan, f), part) for row in made]
+            made = list(pool.map(lambda f: _lr_files(plan, f), part))
+            found.broken |= {face.name: rows for face, rows in zip(part, made, strict=True) if isinstance(rows, str)}
+            rows = [row for rows in made if not isinstance(rows, str) for row in rows]
             cells.put(rows)
-            good |= {(row.scale, row.image): row.pixels for row in rows}
+            found.pixels |= {(row.scale, row.image): row.pixels for row in rows}
             done += len(part)
             progress("LR images", done, len(due))
-    return good
+    return found
 
 
-def _lr_files(plan: Plan, face: Face) -> list[LrCell]:
-    hr = fit_hr(read_rgb(face.path), plan.size, plan.protocol.data.reduce, str(face.path))
+def _lr_files(plan: Plan, face: Face) -> list[LrCell] | str:
+    try:
+        hr = fit_hr(read_rgb(face.path), plan.size, plan.protocol.data.reduce, str(face.path))
+    except FaceSRError as error:
+        return f"HR: {error}"
     made = []
     for scale in plan.scales:
         lr = resize8(hr, plan.size // scale, plan.protocol.degradation.kernel)

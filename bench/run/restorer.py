@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from facesr.bench.code import OWN, code_digest, sources
-from facesr.bench.data.dataset import sha256
+from facesr.bench.data.dataset import UNREADABLE, sha256
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import read_rgb, write_whole
@@ -21,7 +21,7 @@ from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import RETRIED, SERVED, MethodInfo, Status
 from facesr.bench.results.cells import Cells, MethodMemo, SrCell
 from facesr.bench.run.keys import content, contents, digest
-from facesr.bench.run.lr import chunks, make_folder
+from facesr.bench.run.lr import LrImages, chunks, make_folder
 from facesr.bench.run.plan import Plan
 from facesr.bench.run.restoring import Restoration, RestoreResult, RestoreTask, Setting, sentence, trace
 from facesr.bench.run.shared import Held, SharedStore
@@ -67,9 +67,9 @@ class Restorer:
             notes=tuple(f.notes), training_losses=tuple(f.training_losses),
         )  # fmt: skip
 
-    def tasks(self, lr: Mapping[tuple[int, str], str]) -> Iterator[RestoreTask]:
-        """Batches of the faces that are due; ``lr``: the digest of each LR image's pixels by (scale, face)."""
-        self.keys = {f.name: self._key(f, lr) for f in self.plan.data.faces}
+    def tasks(self, lr: LrImages) -> Iterator[RestoreTask]:
+        """Batches of the faces that are due."""
+        self.keys = {f.name: self._key(f, lr.pixels) for f in self.plan.data.faces}
         due = self._due()
         if due and self.trouble:
             outcome = Outcome(Status.FAILED, self.trouble)
@@ -78,6 +78,9 @@ class Restorer:
         if due:
             make_folder(self.plan.out, self.folder)
             due = self._not_shared(due)
+        if self.facts.needs_lr and (without := [f for f in due if f.name in lr.broken]):
+            self.write([Restoration(f.name, Outcome(Status.FAILED, lr.broken[f.name])) for f in without])
+            due = [f for f in due if f.name not in lr.broken]
         setting = Setting(self.plan.size, self.plan.protocol.data.reduce, self.plan.seed, self.plan.device)
         for part in chunks(due, max(1, self.facts.batch_size)):
             yield RestoreTask(setting, self.spec, self.scale, tuple(f.name for f in part), self._lr(part))
@@ -141,7 +144,7 @@ class Restorer:
         p, spec, f = self.plan, self.spec, self.facts
         params = content({k: v for k, v in spec.params.items() if not (f.inputs and isinstance(v, str) and Path(v).is_dir())})
         given = lr.get((self.scale, face.name)) if f.needs_lr else None
-        own = [sha256(path) for path in self._build().inputs(face.name)] if f.inputs else []
+        own = [_content_of(path) for path in self._build().inputs(face.name)] if f.inputs else []
         name = spec.target.rpartition(":")[2]
         code = (name, self.code, params, contents(f.weights))
         return digest("sr", *code, given, own, face.name, p.seed, self.scale, p.size, p.protocol.data.reduce)
@@ -217,6 +220,14 @@ def _said(answer: Restoration) -> dict[str, object]:
 def _answer(name: str, held: Held) -> Restoration:
     outcome = Outcome(str(held.facts["status"]), str(held.facts["reason"]))
     return Restoration(name, outcome, held.data, held.facts["seconds"])
+
+
+def _content_of(path: Path) -> str:
+    """sha256 of a file; one that cannot be read is reported when the face is restored."""
+    try:
+        return sha256(path)
+    except FaceSRError:
+        return UNREADABLE
 
 
 def _listed(path: Path) -> Iterator[tuple[str, int, int]]:

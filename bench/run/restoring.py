@@ -154,6 +154,7 @@ def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: U8) -> l
         answer = method.restore(to_tensor(given).to(task.setting.device), all_names)
     seconds = (time.perf_counter() - start) / len(names)
     restored = answer if isinstance(answer, Restored) else Restored(answer)
+    wrong = [_range_problem(image) for image in restored.images] if isinstance(restored.images, torch.Tensor) else []
     images = _fit(task, restored.images, len(all_names))[: len(names)]
     samples = [
         to_uint8(_fit(task, s, len(all_names))[: len(names)]) for s in (() if restored.samples is None else restored.samples)
@@ -166,6 +167,8 @@ def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: U8) -> l
     for i, (name, outcome) in enumerate(zip(names, outcomes[: len(names)], strict=True)):
         if outcome.status in SERVED and not torch.isfinite(images[i]).all():
             outcome = Outcome(Status.FAILED, "the method returned NaN or infinite values")
+        elif outcome.status in SERVED and wrong[i]:
+            outcome = Outcome(Status.FAILED, wrong[i])
         served = outcome.status in SERVED
         png = encode_png(pixels[i]) if served else None
         made.append(Restoration(name, outcome, png, seconds, tuple(encode_png(s[i]) for s in samples) if served else ()))
@@ -178,6 +181,22 @@ def _filled(method: Method, lr: U8, names: Sequence[str]) -> tuple[U8, list[str]
     if short <= 0:
         return lr, list(names)
     return np.concatenate([lr, np.repeat(lr[-1:], short, axis=0)]), [*names, *([names[-1]] * short)]
+
+
+def _range_problem(image: Tensor) -> str:
+    """Why an answer is not RGB in [0, 1], or ''. A kernel's or network's small overshoot is clipped; another range would be clipped to nonsense."""
+    if not image.is_floating_point():
+        return f"the method returned {str(image.dtype).removeprefix('torch.')} values: floating point in [0, 1] is expected"
+    low, high = (float(v) for v in image.aminmax())
+    if low >= -MAX_OVERSHOOT and high <= 1 + MAX_OVERSHOOT:
+        return ""
+    like = "0 to 255" if high > 16 and low > -16 else "-1 to 1" if low >= -1.5 and high <= 1.5 else ""
+    guess = f" (as if the range were {like})" if like else ""
+    return f"the method returned values from {low:.3g} to {high:.3g}{guess}, [0, 1] is expected"
+
+
+MAX_OVERSHOOT = 0.5
+"""Bicubic kernels overshoot by up to .28 at an edge; faces in [-1, 1] reach below -.5 wherever they are dark."""
 
 
 def _fit(task: RestoreTask, images: Tensor, count: int) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
 from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
+from facesr.bench.reading import read_bytes
 from facesr.bench.results import RETRIED, SERVED, WHOLE_SET, Status
 from facesr.bench.results.cells import Cells, ScoreCell, SrCell
 from facesr.bench.run.keys import digest
@@ -68,8 +69,8 @@ class Scorer:
                 columns = dict.fromkeys(c for w in wanted.values() for c in w.columns)
                 scales = dict.fromkeys(s for name, w in wanted.items() if self.metrics[name].metric.needs_lr for _, s in w.columns)
                 sr = {c: tuple(pool.map(lambda f, c=c: self._sr_bytes(c, f), part)) for c in columns}
-                lr = {s: tuple(_bytes(self.plan.folder("lr", s) / f"{f.name}.png") for f in part) for s in scales}
-                hr = tuple(pool.map(lambda f: _bytes(f.path), part))
+                lr = {s: tuple(_lr_bytes(self.plan.folder("lr", s) / f"{f.name}.png") for f in part) for s in scales}
+                hr = tuple(pool.map(lambda f: _hr_bytes(f.path), part))
                 yield ScoreTask(setting, tuple(part), hr, lr, sr, wanted)
 
     def _wanted(self, name: str, part: Sequence[Face]) -> Wanted:
@@ -82,7 +83,7 @@ class Scorer:
     def _sr_bytes(self, column: Column, face: Face) -> bytes | None:
         if not self._served(column, face.name):
             return None
-        return _bytes(self.plan.folder(f"sr/{column[0]}", column[1]) / f"{face.name}.png")
+        return read_bytes(self.plan.folder(f"sr/{column[0]}", column[1]) / f"{face.name}.png")
 
     def accept(self, task: ScoreTask, result: ScoreResult) -> None:
         """Write a task's scores; keep its features."""
@@ -211,8 +212,14 @@ class Scorer:
         self.cells.put(rows)
 
 
-def _bytes(path: Path) -> bytes:
+def _hr_bytes(path: Path) -> bytes | str:
+    """A face's HR file, or why it cannot be read."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FaceSRError(f"{path}: cannot be read ({error.strerror or error})") from None
+        return read_bytes(path)
+    except FaceSRError as error:
+        return str(error)
+
+
+def _lr_bytes(path: Path) -> bytes:
+    """An LR file; empty where there is none, since the face's HR cannot be read."""
+    return read_bytes(path) if path.is_file() else b""

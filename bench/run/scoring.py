@@ -44,11 +44,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """``hr``, ``lr`` and ``sr`` are the files' bytes, in the order of ``of`` (the faces); None where a face has no SR image."""
+    """``hr``, ``lr`` and ``sr`` are the files' bytes, in the order of ``of`` (the faces); None where a face has no SR image; for an HR
+    file that cannot be read, why."""
 
     setting: Setting
     of: tuple[Face, ...]
-    hr: tuple[bytes, ...]
+    hr: tuple[bytes | str, ...]
     lr: Mapping[int, tuple[bytes, ...]]
     sr: Mapping[Column, tuple[bytes | None, ...]]
     wanted: Mapping[str, Wanted]
@@ -98,6 +99,10 @@ def score(task: ScoreTask) -> ScoreResult:
             _features(name, metric, wanted, images, result)
         else:
             _values(name, metric, wanted, images, result)
+    for i, reason in images.broken.items():  # whatever stood in for that face was not measured
+        lost = NoScore(Status.FAILED, f"HR: {reason}")
+        for found in (*result.values.values(), *result.features.values()):
+            found[i] = lost
     return result
 
 
@@ -109,7 +114,19 @@ class _Images:
         self.count, self.full = task.faces, max(task.faces, batch_size(setting.size))
         self.task, self._sr, self._lr = task, dict[Column, U8](), dict[int, U8]()
         self.faces = (*task.of, *([task.of[-1]] * (self.full - self.count)))
-        self.hr = self._whole([decode_hr(b, setting.size, setting.reduce, f.name) for b, f in zip(task.hr, task.of, strict=True)])
+        self.broken: dict[int, str] = {}
+        """Places of faces whose HR cannot be read, and why: black stands in, so that batches stay whole."""
+        self.hr = self._whole([self._hr(i) for i in range(self.count)])
+
+    def _hr(self, i: int) -> U8:
+        data, setting = self.task.hr[i], self.task.setting
+        try:
+            if isinstance(data, str):
+                raise FaceSRError(data)
+            return decode_hr(data, setting.size, setting.reduce, self.task.of[i].name)
+        except FaceSRError as error:
+            self.broken[i] = str(error)
+            return np.zeros((setting.size, setting.size, 3), np.uint8)
 
     def _whole(self, images: Sequence[U8]) -> U8:
         return np.stack([*images, *([images[-1]] * (self.full - self.count))])
@@ -118,9 +135,10 @@ class _Images:
         if not metric.needs_lr:
             return Batch(self.faces, self.hr)
         if scale not in self._lr:
-            self._lr[scale] = self._whole(
-                [read_bytes(b, f"LR of {f.name}") for b, f in zip(self.task.lr[scale], self.task.of, strict=True)]
-            )
+            side = self.task.setting.size // scale
+            black = np.zeros((side, side, 3), np.uint8)
+            files = zip(self.task.lr[scale], self.task.of, strict=True)
+            self._lr[scale] = self._whole([read_bytes(b, f"LR of {f.name}") if b else black for b, f in files])
         return Batch(self.faces, self.hr, self._lr[scale])
 
     def sr(self, column: Column) -> U8:
