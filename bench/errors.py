@@ -10,6 +10,10 @@ class FaceSRError(Exception):
     """Anything the user can put right. The command line prints it as one sentence and exits with 2."""
 
 
+class Busy(FaceSRError):
+    """Another process holds what is asked for: waiting helps. The command line exits with 3."""
+
+
 class WeightsMissing(FaceSRError):
     """A weight file is not on this machine; cells that need it become ``weights_missing``. ``name``: what could be fetched, or ''."""
 
@@ -22,6 +26,11 @@ def same_name(name: str, choices: Iterable[str]) -> str | None:
     """The one of ``choices`` that ``name`` is in other capitals (PULSE for pulse); None where there is none, or more than one."""
     found = [choice for choice in choices if choice.casefold() == name.casefold()]
     return found[0] if len(found) == 1 else None
+
+
+def shown(text: str) -> str:
+    """``text`` for a terminal: control characters and bytes that are not UTF-8 as escapes, so that a name cannot act on the screen."""
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

@@ -66,6 +66,24 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def split_specs(text: str) -> list[str]:
+    """Specifications from a comma-separated list; a comma inside a path (``folder:a,b``) belongs to the path.
+
+    A piece begins a new specification if it is an installed name, has a label (``mine=``), or names a kind or a file's class.
+    """
+    known, kinds = installed("facesr.methods"), installed("facesr.method_kinds")
+    found: list[str] = []
+    for piece in text.split(","):
+        what = piece.strip().rpartition("=")[2]
+        begins = what in known or "=" in piece or what.partition(":")[0] in kinds or ".py:" in what
+        in_path = found and found[-1].rpartition("=")[2].partition(":")[0] in kinds
+        if in_path and not begins:
+            found[-1] += f",{piece}"
+        elif piece.strip():
+            found.append(piece)
+    return found
+
+
 def method_specs(wanted: Iterable[str], settings: Iterable[str] = ()) -> list[MethodSpec]:
     """Read specifications and ``--set label.name=value`` settings; every problem is reported together."""
     problems: list[str] = []
@@ -102,6 +120,8 @@ def _method_spec(text: str) -> MethodSpec:
     what = what if what in known else same_name(what, known) or what  # PULSE is pulse
     if colon and kind in kinds:
         target, params = kinds[kind], {"path": rest}
+        if not Path(rest).exists():
+            raise FaceSRError(f"no folder or file {rest}")
         default = Path(rest).name if Path(rest).is_dir() else Path(rest).stem
     elif colon and kind.endswith(".py"):
         target, default = what, rest.lower()
@@ -113,7 +133,7 @@ def _method_spec(text: str) -> MethodSpec:
     label = label or default
     if label_problem(label):
         raise FaceSRError(
-            f"{label!r} cannot name a method's folder: give a label of letters, digits, '.', '_', '+', '-', as in mine={what}"
+            f"{label!r} cannot name a method's folder: give a label of letters, digits, '.', '_', '+', '-', as in mine={what} (score: --label mine)"
         )
     return MethodSpec(label, target, params)
 

@@ -17,7 +17,7 @@ from facesr.bench.results.cells import Cells
 from facesr.bench.run.environment import environment
 from facesr.bench.run.folder import finish, locked, log, now, seen_from, write_info
 from facesr.bench.run.live import Notes
-from facesr.bench.run.lr import LrImages, Progress, make_lr
+from facesr.bench.run.lr import LrImages, Progress, make_folder, make_lr
 from facesr.bench.run.plan import Plan, make_plan
 from facesr.bench.run.restorer import Restorer
 from facesr.bench.run.restoring import RestoreResult, RestoreTask
@@ -52,6 +52,7 @@ def start(
         previous = _previous(plan)
         plan = _with_earlier_methods(plan, previous)
         started = now()
+        _move_scales(plan, previous)
         with Cells(plan.out, write=True) as cells:
             restorers = [Restorer(plan, cells, spec, scale, store) for spec in plan.methods for scale in plan.scales]
             info = _info(plan, restorers)
@@ -109,11 +110,6 @@ def _previous(plan: Plan) -> Run | None:
         run = load(plan.out)
     except FaceSRError:
         return None  # half-written by an older version or another program: run.json is rewritten, cells are checked one by one
-    if run.digest != plan.digest:
-        raise FaceSRError(
-            f"{plan.out} holds a run of {run.info.title or 'another protocol'} (digest {run.digest[:12]}, this one {plan.digest[:12]}): "
-            "protocol, metrics or faces differ; choose another --out"
-        )
     if run.info.shard != plan.shard:
         held, asked = (f"shard {s}" if s else "all faces" for s in (run.info.shard, plan.shard))
         raise FaceSRError(f"{plan.out} holds {held} of this run, not {asked}: choose another --out")
@@ -122,7 +118,7 @@ def _previous(plan: Plan) -> Run | None:
 
 def _with_earlier_methods(plan: Plan, previous: Run | None) -> Plan:
     """Methods of earlier calls, in their order; one that is asked for again may have new parameters. See ``start``."""
-    if previous is None:
+    if previous is None or not _same_pictures(plan, previous):
         return plan
     asked = {m.label: m for m in plan.methods}
     known = set(installed("facesr.methods").values())
@@ -137,6 +133,28 @@ def _with_earlier_methods(plan: Plan, previous: Run | None) -> Plan:
             kept.append(old)
     labels = (*previous.methods, *asked)
     return replace(plan, methods=(*again, *asked.values()), kept=tuple(kept), labels=labels)
+
+
+def _same_pictures(plan: Plan, previous: Run) -> bool:
+    """Whether LR and HR are made as in the earlier calls. Metrics, scales, faces and the protocol's version may differ: cells are found
+    again by content, and only what is new is computed. Where LR or HR are others, only the methods of this call are in the run."""
+    old, new = dict(previous.protocol), plan.protocol.as_dict()
+    parts = [("data", "size"), ("data", "reduce"), ("degradation", "kernel"), ("degradation", "quantize")]
+    return all(dict(old.get(room) or {}).get(key) == new[room][key] for room, key in parts)
+
+
+def _move_scales(plan: Plan, previous: Run | None) -> None:
+    """Images lie in a folder per scale where there are several: those of a run that had one move there, or back."""
+    before, now = (tuple(previous.scales) if previous else ()), plan.scales
+    if len(before) == len(now) or not before or 1 not in (len(before), len(now)):
+        return
+    scale = f"x{(before if len(before) == 1 else now)[0]}"
+    for folder in [plan.out / "lr", *plan.out.glob("sr/*")]:
+        old, new = (folder, folder / scale) if len(before) == 1 else (folder / scale, folder)
+        if old.is_dir() and not folder.is_symlink():
+            make_folder(plan.out, new)
+            for file in old.glob("*.png"):
+                file.replace(new / file.name)
 
 
 def _info(plan: Plan, restorers: list[Restorer]) -> RunInfo:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import Busy, FaceSRError
 from facesr.bench.imaging.files import write_whole
 from facesr.bench.results import CallInfo, Run, RunInfo
 from facesr.bench.results.cells import Cells
@@ -29,7 +29,7 @@ def locked(folder: Path) -> Iterator[None]:
         with FileLock(folder / ".lock", timeout=0):
             yield
     except Timeout:
-        raise FaceSRError(f"{folder} is in use by another facesr run: wait for it, or choose another --out") from None
+        raise Busy(f"{folder} is in use by another facesr run: wait for it, or choose another --out") from None
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise FaceSRError(f"{folder}: cannot be written ({error.strerror})") from None
 

@@ -129,7 +129,7 @@ def make_plan(
     if limit is not None:
         if limit < 1:
             raise FaceSRError(f"--limit {limit}: give at least one face")
-        found = Dataset(found.name, found.faces[:limit], found.total, found.note)
+        found = replace(found, faces=found.faces[:limit])
     if not methods:
         raise FaceSRError("no methods: name some with --methods, as in --methods bicubic,nearest")
     specs = tuple(protocol.metrics) if not metrics else tuple(_metric_spec(text, protocol) for text in metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -12,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from facesr import __version__
-from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.errors import Busy, FaceSRError, shown, suggest
 from facesr.cli import tone
 
 COMMANDS: dict[str, str] = {
@@ -38,6 +39,10 @@ COMMANDS: dict[str, str] = {
 """Each is ``facesr/cli/<name>.py`` ('-' becomes '_') with ``arguments(parser)`` and ``main(args) -> int``."""
 
 
+EXIT = """exit status: 0 all done, 1 done but some cells have no score (listed by cause), 2 refused or not done,
+3 busy (another facesr holds the folder), 130 stopped; the same command goes on where it was"""
+
+
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     listing = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
@@ -45,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="facesr",
         usage="facesr COMMAND [options]",
         description="Compare face super-resolution methods, run MOS studies, print paper tables.",
-        epilog=f"commands:\n{listing}\n\n'facesr COMMAND --help' explains a command.",
+        epilog=f"commands:\n{listing}\n\n'facesr COMMAND --help' explains a command.\n\n{EXIT}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"facesr {__version__}")
@@ -78,7 +83,10 @@ NETWORKS = ("run", "score", "merge", "train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 1 done with failures a command speaks of, 2 not done, 130 interrupted."""
+    """Run a command; returns the exit status, see ``EXIT``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 must not end a command
     arguments = list(sys.argv[1:] if argv is None else argv)
     top = _parser()
     if not arguments or arguments[0].startswith("-"):
@@ -99,7 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FaceSRError as error:
         if tone.verbose:
             traceback.print_exc()
-        print(f"facesr {name}: {error}", file=sys.stderr)
+        print(f"facesr {name}: {shown(str(error))}", file=sys.stderr)
+        if isinstance(error, Busy):
+            return 3
         return 2
     except KeyboardInterrupt:
         print(f"facesr {name}: interrupted; what was finished is kept, the same command goes on", file=sys.stderr)

@@ -14,7 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facesr.bench.errors import shown
+
 if TYPE_CHECKING:
+    from facesr.bench.run import Plan
     from facesr.bench.run.workers import Workers
 
 from facesr.running import COMPARED
@@ -75,7 +78,9 @@ def common(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run and say what came of it."""
-    return carry_out(args, [m for m in args.methods.split(",") if m.strip()], args.set)
+    from facesr.bench.registry import split_specs
+
+    return carry_out(args, split_specs(args.methods), args.set)
 
 
 def workers_for(args: argparse.Namespace, out: Path) -> Workers:
@@ -124,7 +129,18 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
     with Bar() as bar:
         run = start(request, bar, workers_for(args, request.out), store)
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
-    for line in [*(store.sentences if store else []), *run.failures()]:
-        print(f"  {line}")
+    failures = run.failures()
+    for line in [*notes_of(request), *(store.sentences if store else []), *failures]:
+        print(f"  {shown(line)}")
     tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
-    return 0
+    return 1 if failures else 0
+
+
+def notes_of(request: Plan) -> list[str]:
+    """What of the data was not used."""
+    unused = request.data.unused
+    return (
+        [f"{len(unused)} files of the data folder are no faces: {', '.join(unused[:5])}{', …' if len(unused) > 5 else ''}"]
+        if unused
+        else []
+    )
