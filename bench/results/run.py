@@ -147,7 +147,8 @@ def _known(info: RunInfo, cells: Cells, kind: Any) -> Iterator[Any]:
     """Cells of the methods, metrics and faces that the run is of: the store keeps those of earlier requests too."""
     methods, faces = {m.label for m in info.methods}, {f.name for f in info.faces} | {WHOLE_SET}
     for row in cells.rows(kind):
-        if row.method in methods and row.image in faces and (kind is not ScoreCell or row.metric in info.metrics):
+        here = row.method in methods and row.image in faces and row.scale in info.scales
+        if here and (kind is not ScoreCell or row.metric in info.metrics):
             yield row
 
 

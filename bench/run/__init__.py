@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.registry import MethodSpec, installed
-from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, load
-from facesr.bench.results.cells import Cells
+from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, Status, load
+from facesr.bench.results.cells import Cells, SrCell
 from facesr.bench.run.environment import environment
 from facesr.bench.run.folder import finish, locked, log, now, seen_from, write_info
 from facesr.bench.run.live import Notes
@@ -55,6 +55,7 @@ def start(
         _move_scales(plan, previous)
         with Cells(plan.out, write=True) as cells:
             restorers = [Restorer(plan, cells, spec, scale, store) for spec in plan.methods for scale in plan.scales]
+            _forget_changed(plan, cells, previous)
             info = _info(plan, restorers)
             write_info(plan.out, replace(info, state="running"), previous, started)
             try:
@@ -141,6 +142,16 @@ def _same_pictures(plan: Plan, previous: Run) -> bool:
     old, new = dict(previous.protocol), plan.protocol.as_dict()
     parts = [("data", "size"), ("data", "reduce"), ("degradation", "kernel"), ("degradation", "quantize")]
     return all(dict(old.get(room) or {}).get(key) == new[room][key] for room, key in parts)
+
+
+def _forget_changed(plan: Plan, cells: Cells, previous: Run | None) -> None:
+    """Images of methods that this call does not run again are of the HR they were made from: where that changed they are gone."""
+    before = {f.name: f.sha256 for f in previous.faces} if previous else {}
+    changed = {f.name for f in plan.data.faces if before.get(f.name, f.sha256) != f.sha256}
+    why = "its HR image changed, and this call does not run the method again"
+    for method in plan.kept if changed else ():
+        rows = [c for c in cells.rows(SrCell, method=method.label) if c.image in changed]
+        cells.put([c._replace(status=Status.MISSING, reason=why, sha256="") for c in rows])
 
 
 def _move_scales(plan: Plan, previous: Run | None) -> None:

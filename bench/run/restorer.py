@@ -77,10 +77,11 @@ class Restorer:
             return
         if due:
             make_folder(self.plan.out, self.folder)
-            due = self._not_shared(due)
         if self.facts.needs_lr and (without := [f for f in due if f.name in lr.broken]):
             self.write([Restoration(f.name, Outcome(Status.FAILED, lr.broken[f.name])) for f in without])
             due = [f for f in due if f.name not in lr.broken]
+        if due:
+            due = self._not_shared(due)
         setting = Setting(self.plan.size, self.plan.protocol.data.reduce, self.plan.seed, self.plan.device)
         for part in chunks(due, max(1, self.facts.batch_size)):
             yield RestoreTask(setting, self.spec, self.scale, tuple(f.name for f in part), self._lr(part))

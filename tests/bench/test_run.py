@@ -134,13 +134,49 @@ def test_a_touched_image_is_made_and_scored_again(world: Path) -> None:
     assert _scores(again) == scores
 
 
-def test_other_faces_or_protocol_do_not_mix(world: Path) -> None:
+def _counted(world: Path, text: str, out: str = "run") -> Run:
+    return _go(world, f"{world / 'mine.py'}:Counting", settings=(f"counting.log={world}",), text=text, out=out)
+
+
+def _restored(world: Path) -> int:
+    return sum(len(set(line.split())) for line in (world / "log").read_text().splitlines())
+
+
+def test_metrics_scales_versions_and_faces_are_added_to_a_finished_run(world: Path) -> None:
+    _counted(world, TINY)
+    assert _restored(world) == 5
+    more = TINY.replace("version = 1", "version = 2") + '[[metric]]\nname = "psnr-y"\n'
+    found = _counted(world, more)
+    assert _restored(world) == 5  # nothing restored again
+    assert set(found.metrics) == {"psnr", "ssim", "consistency", "consistency-pass", "psnr-y"}
+    scales = more.replace("scale = 8", "scale = [8, 4]")
+    found = _counted(world, scales)
+    assert _restored(world) == 10  # x4 only
+    assert found.sr_path("counting", "000", 8).is_file()
+    write_png(world / "hr/100.png", picture(77))
+    both = _scores(_counted(world, scales))
+    assert _restored(world) == 12  # the new face, at both scales
+    back = _scores(_counted(world, more))
+    assert _restored(world) == 12
+    assert back == _scores(_counted(world, more, out="fresh"))
+    assert [row for row in both if row[2] == 8] == back
+
+
+def test_another_degradation_or_hr_is_computed_again(world: Path) -> None:
     _go(world)
-    with pytest.raises(FaceSRError, match="choose another --out"):
-        _go(world, text=TINY.replace("scale = 8", "scale = 4"))
+    for i, text in enumerate((TINY.replace("bicubic-matlab", "box"), TINY.replace("scale = 8", "scale = 4"))):
+        assert _scores(_go(world, text=text)) == _scores(_go(world, text=text, out=f"fresh{i}"))
     write_png(world / "hr/000.png", picture(77))
-    with pytest.raises(FaceSRError, match="choose another --out"):
-        _go(world)
+    assert _scores(_go(world)) == _scores(_go(world, out="fresh"))
+
+
+def test_images_of_a_method_not_named_again_are_gone_where_hr_changed(world: Path) -> None:
+    _counted(world, TINY)
+    write_png(world / "hr/000.png", picture(77))
+    rows = _go(world, "bicubic").scores().query("method == 'counting' and metric == 'psnr'").set_index("image")
+    assert rows.loc["000", "status"] == "missing"
+    assert "its HR image changed" in rows.loc["000", "reason"]
+    assert rows.loc["001", "status"] == "ok"
 
 
 def test_methods_can_be_added(world: Path) -> None:
