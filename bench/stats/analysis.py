@@ -14,9 +14,22 @@ from facesr.bench.stats.agreement import Alpha, Icc, IntraRater, icc, intra_rate
 from facesr.bench.stats.clustered import Components, components
 from facesr.bench.stats.cube import Cube
 from facesr.bench.stats.cube import cube as cube_of
-from facesr.bench.stats.guards import Guard, equality_guards, noise_guard, pair_guards, precision_guard, screening_guard
+from facesr.bench.stats.equivalence import margin_of
+from facesr.bench.stats.guards import (
+    Guard,
+    equality_guards,
+    noise_guard,
+    order_guard,
+    ordinal_guard,
+    pair_guards,
+    precision_guard,
+    screening_guard,
+)
 from facesr.bench.stats.mos import ConditionMos, Sos, condition_mos, difference_scores, sos
+from facesr.bench.stats.order import OrderEffect, order_effects
+from facesr.bench.stats.ordinal import OrdinalModel, ordinal_model
 from facesr.bench.stats.pairwise import PairComparison, compare_conditions, significance_letters
+from facesr.bench.stats.power import size_sentence
 from facesr.bench.stats.rank_tests import Omnibus, friedman
 from facesr.bench.stats.recovery import Recovered, recover, remove_bias, table_means
 from facesr.bench.stats.screening import Screening, screen
@@ -43,7 +56,8 @@ class MosAnalysis:
     ``bias_removed`` and ``recovered``: MOS after P.913 12.4, and
     P.910's maximum likelihood over stimuli, ``recovered_mos`` averaged by condition. ``omnibus``: Friedman over rater means.
     ``letters``: conditions that share one cannot be told apart. ``intra``: None without repeats. ``simulated``: ratings that no
-    person gave. ``guards``: sentences to print.
+    person gave. ``guards``: sentences to print. ``order``: effects of position, fatigue and what came before (empty without positions).
+    ``size``: what a study of this size finds, a sentence. ``ordinal``: the ordinal model, None unless asked for.
     """
 
     cube: Cube
@@ -65,6 +79,9 @@ class MosAnalysis:
     letters: dict[str, str]
     guards: tuple[Guard, ...]
     simulated: int
+    order: tuple[OrderEffect, ...] = ()
+    size: str = ""
+    ordinal: OrdinalModel | None = None
 
     @property
     def ratings(self) -> int:
@@ -87,11 +104,13 @@ def analyse_mos(
     claimed_equal: Iterable[tuple[str, str]] = (),
     draws: int = 1000,
     seed: int = 0,
+    ordinal: bool = False,
 ) -> MosAnalysis:
     """Analyse a long table: rater, face, condition, score, and optionally kind (``main`` and ``repeat`` rows are used) and simulated.
 
     ``reference``: the condition DMOS is taken from (HR). ``screening``: the rule applied, by name; ``declared``: the one the study
-    froze. ``margin``: equivalence margin in rating points, a fortieth of the scale by default; ``alpha`` and ``correction``: the plan's decision.
+    froze. ``margin``: equivalence margin in rating points, a fortieth of the scale by default, 0 for no test of equivalence.
+    ``alpha`` and ``correction``: the plan's decision. ``ordinal``: fit the ordinal model too (slow, extra ``clmm``).
     Raises ``FaceSRError`` for a table that cannot be analysed.
     Scores outside the scale are refused: they are a mistake of the import, not an opinion.
     """
@@ -105,6 +124,9 @@ def analyse_mos(
     compare = partial(compare_conditions, level=level, margin=margin, alpha=alpha, correction=correction, scale=scale)
     pairs = tuple(compare(cube))
     recovered = recover(cube.table)
+    parts = components(cube.values)
+    order = order_effects(ratings, level)
+    model = ordinal_model(cube, level) if ordinal else None
     screened = _screened(cube, screening, scale, level, compare, pairs)
     intra = _intra(ratings)
     return MosAnalysis(
@@ -113,11 +135,17 @@ def analyse_mos(
         bias_removed=condition_mos(cube.with_table(remove_bias(cube.table).scores), scale, level),
         recovered=recovered, recovered_mos=_recovered_mos(cube, recovered), screened=screened,
         sos=sos(cube.table, scale), alpha=krippendorff_alpha(cube.table, level=level, draws=draws, seed=seed), icc=icc(cube.table, level),
-        intra=intra, components=components(cube.values), pairs=pairs, omnibus=_omnibus(cube, alpha),
+        intra=intra, components=parts, pairs=pairs, omnibus=_omnibus(cube, alpha),
         letters=significance_letters(pairs, {m.condition: m.mean for m in mos}),
-        guards=tuple(_guards(mos, pairs, screened, intra, declared, declared_before_ratings, claimed_equal)),
+        order=order, ordinal=model, size=_size(parts, cube, pairs, alpha, margin or margin_of(scale)),
+        guards=tuple(_guards(mos, pairs, screened, intra, declared, declared_before_ratings, claimed_equal, order, model)),
         simulated=int(ratings["simulated"].astype(bool).sum()) if "simulated" in ratings.columns else 0,
     )  # fmt: skip
+
+
+def _size(parts: Components, cube: Cube, pairs: Sequence[PairComparison], alpha: float, difference: float) -> str:
+    raters, faces, _ = cube.values.shape
+    return size_sentence(parts, raters, faces, difference, alpha, len(pairs)) if min(raters, faces) > 2 else ""
 
 
 def _recovered_mos(cube: Cube, recovered: Recovered) -> dict[str, float]:
@@ -163,9 +191,14 @@ def _omnibus(cube: Cube, alpha: float) -> Omnibus | None:
 
 def _guards(
     mos: Sequence[ConditionMos], pairs: Sequence[PairComparison], screened: Screened, intra: IntraRater | None,
-    declared: str | None, before: bool, claimed_equal: Iterable[tuple[str, str]],
+    declared: str | None, before: bool, claimed_equal: Iterable[tuple[str, str]], order: Sequence[OrderEffect],
+    model: OrdinalModel | None,
 ) -> list[Guard]:  # fmt: skip
     found: list[Guard | None] = [*pair_guards(pairs), *equality_guards(pairs, claimed_equal)]
+    found += [Guard("unanimous", m.condition, f"{m.condition}: {m.note}.") for m in mos if m.note and m.sd == 0]
+    found += [order_guard(effect) for effect in order]
+    if model is not None:
+        found.append(ordinal_guard(model.order, [m.condition for m in sorted(mos, key=lambda m: -m.mean)]))
     if intra is not None:
         found += [noise_guard(pair, intra.noise) for pair in pairs]
     worst = max(mos, key=lambda m: -np.inf if np.isnan(m.design_effect) else m.design_effect)

@@ -130,10 +130,11 @@ def clustered_mean(table: ArrayLike, over: Over = "both", level: float = 0.95, *
     """Mean of a (raters, faces) table, NaN where not rated, with the uncertainty of new raters, new faces, or both.
 
     Complete tables, for both: Var = s2(raters) + s2(faces) - s2(residual) / n, which is the two-way ANOVA's
-    v_r/I + v_f/J - v_e/(IJ) and never below the residual's own share; t with min(I, J) - 1 degrees of freedom. With gaps the
-    variances are those of the mixed model (REML), df the least of Satterthwaite's of their estimate and of Bell and McCaffrey's of the
-    raters and of the faces; ``model`` then gives the model's estimate in place of the plain mean.
-    Undefined, with the reason, where nothing varies or one rater or face carries all.
+    v_r/I + v_f/J - v_e/(IJ), variances of raters and faces taken as zero where they come out below; t with min(I, J) - 1 degrees of
+    freedom. With gaps the variances are those of the mixed model (REML), df the least of Satterthwaite's of their estimate and of Bell
+    and McCaffrey's of the raters and of the faces; ``model`` then gives the model's estimate in place of the plain mean. Undefined, with
+    the reason, where nothing varies or one rater or face carries all.
+
     Source: Cameron, Gelbach & Miller 2011, with the residual of the crossed model as the term subtracted; Bell & McCaffrey 2002;
     Bates et al. 2015 for the model; Kuznetsova et al. 2017 for its df.
     """
@@ -158,7 +159,7 @@ def clustered_mean(table: ArrayLike, over: Over = "both", level: float = 0.95, *
         variance = np.nan
     else:
         residual = residual_variance(x) / n
-        variance = max(_cr2(y - mean, r) + _cr2(y - mean, f) - residual, residual)
+        variance = residual + max(_cr2(y - mean, r) - residual, 0.0) + max(_cr2(y - mean, f) - residual, 0.0)
     return _finish(mean, variance, over, n, level, *clusters)
 
 

@@ -12,6 +12,8 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.correction import holm
 from facesr.bench.stats.intervals import F64, Interval
 
+FEW_FACES = 60
+"""Up to so many faces intervals come from leaving each face out (t, on a scale where the figure is near normal); above, a bootstrap."""
 CUBIC_DF = 4
 """Parameters of the third-order mapping, taken off the count of stimuli in RMSE and RMSE*."""
 
@@ -167,7 +169,7 @@ def metrics_against_people(
     clusters = _clusters(None if faces is None else [f for f, k in zip(faces, keep, strict=True) if k], len(y))
     drawn = _draw(values, y, half, clusters, draws, seed)
     agreements = tuple(
-        _agreement(name, x, y, half, drawn[:, i], len(clusters), signs[name], level) for i, (name, x) in enumerate(values.items())
+        _agreement(name, x, y, half, drawn[:, i], clusters, signs[name], level) for i, (name, x) in enumerate(values.items())
     )
     return _rank(agreements, drawn[:, :, 0])
 
@@ -183,17 +185,48 @@ def _draw(values: Mapping[str, F64], y: F64, half: F64, clusters: list[NDArray[n
     return drawn
 
 
-def _agreement(name: str, x: F64, y: F64, half: F64, drawn: F64, faces: int, sign: float, level: float) -> MetricAgreement:
+def _few_face_ends(point: F64, x: F64, y: F64, half: F64, clusters: list[NDArray[np.intp]], level: float) -> F64:
+    """Ends (2, 5) of the figures' intervals for few faces: jackknife over faces, t with faces - 1 degrees of freedom.
+
+    Correlations on Fisher's z, RMSE and RMSE* on the logarithm, the outlier ratio as it is, cut to [0, 1]. The percentile bootstrap of
+    5 faces covers .79 of the true correlations. NaN with fewer than three faces. Source: Fisher 1921; Efron & Tibshirani 1993, chapter 11.
+    """
+    from scipy.special import stdtrit
+
+    faces = len(clusters)
+    if faces < 3:
+        return np.full((2, 5), np.nan)
+    left = np.array([_figures(*(np.delete(v, c) for v in (x, y, half))) for c in clusters])
+
+    def forth(v: F64) -> F64:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            near = np.clip(v[..., :2], -1 + 1e-9, 1 - 1e-9)
+            return np.concatenate([np.arctanh(near), np.log(np.maximum(v[..., 2:4], 1e-12)), v[..., 4:]], axis=-1)
+
+    z = forth(left)
+    se = np.sqrt((faces - 1) / faces * ((z - z.mean(axis=0)) ** 2).sum(axis=0))
+    reach = float(stdtrit(faces - 1, (1 + level) / 2)) * se
+    middle = forth(point)
+    ends = np.stack([middle - reach, middle + reach])
+    return np.concatenate([np.tanh(ends[:, :2]), np.exp(ends[:, 2:4]), np.clip(ends[:, 4:], 0, 1)], axis=1)
+
+
+def _agreement(
+    name: str, x: F64, y: F64, half: F64, drawn: F64, clusters: list[NDArray[np.intp]], sign: float, level: float
+) -> MetricAgreement:
     from scipy.stats import kendalltau
 
     point = _figures(x, y, half)
-    ends = np.nanquantile(drawn, ((1 - level) / 2, (1 + level) / 2), axis=0) if len(drawn) else np.full((2, 5), np.nan)
+    if len(clusters) <= FEW_FACES:
+        ends = _few_face_ends(point, x, y, half, clusters, level)
+    else:
+        ends = np.nanquantile(drawn, ((1 - level) / 2, (1 + level) / 2), axis=0) if len(drawn) else np.full((2, 5), np.nan)
     rho, plcc, rmse, star, outliers = (Interval(float(p), float(a), float(b), len(x)) for p, a, b in zip(point, *ends, strict=True))
     c = monotone_cubic(x, y)[0] * sign ** np.arange(4)
     return MetricAgreement(
         name,
         len(x),
-        faces,
+        len(clusters),
         rho,
         plcc,
         float(kendalltau(x, y).statistic),

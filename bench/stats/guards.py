@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facesr.bench.numbers import p_words
+from facesr.bench.stats.order import OrderEffect
 from facesr.bench.stats.pairwise import PairComparison, letters_refused
 
 FEW_DF = 4.0
@@ -193,6 +194,17 @@ def ordinal_guard(by_model: Sequence[str], by_mos: Sequence[str]) -> Guard | Non
         "ordinal_order", ", ".join(by_model),
         f"By the ordinal model the order is {' > '.join(by_model)}, by MOS {' > '.join(by_mos)}: it hangs on reading the points of the scale "
         "as equally spaced.",
+    )  # fmt: skip
+
+
+def order_guard(effect: OrderEffect) -> Guard | None:
+    """An effect of order, fatigue, session or the rating before that chance does not explain."""
+    if not effect.p_holm < 0.05:
+        return None
+    return Guard(
+        "order", effect.kind,
+        f"Order matters: {effect.words} {effect.estimate:+.2f} [{effect.low:.2f}, {effect.high:.2f}] (mean of {effect.raters} raters, "
+        f"{p_words(effect.p_holm)} after Holm). Balanced orders keep it out of the comparison of conditions, unbalanced ones do not.",
     )  # fmt: skip
 
 

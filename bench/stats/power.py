@@ -93,7 +93,7 @@ def _null(parts: Components, design: Design, draws: int, seed: int) -> tuple[F64
     by_rater = (rater**2 + noise**2 / f) * rng.chisquare(r - 1, draws) / (r - 1) / r
     by_face = (face**2 + noise**2 / r) * rng.chisquare(f - 1, draws) / (f - 1) / f
     residual = noise**2 * rng.chisquare((r - 1) * (f - 1), draws) / ((r - 1) * (f - 1)) / (r * f)
-    return mean, np.sqrt(np.maximum(by_rater + by_face - residual, residual))
+    return mean, np.sqrt(residual + np.maximum(by_rater - residual, 0) + np.maximum(by_face - residual, 0))
 
 
 def _null_partial(rng: np.random.Generator, design: Design, rater: float, face: float, noise: float, draws: int) -> tuple[F64, F64]:
@@ -233,6 +233,8 @@ def size_sentence(parts: Components, raters: int, faces: int, difference: float,
     def finds(r: int, f: int) -> bool:
         return detectable_difference(standard_error(parts, Design(r, f)), min(r, f) - 1, level) <= difference
 
+    if not difference > 0:
+        return ""
     now = detectable_difference(standard_error(parts, Design(raters, faces)), min(raters, faces) - 1, level)
     if not np.isfinite(now) or now == 0:
         return ""

@@ -65,8 +65,8 @@ def _complete(d: F64) -> tuple[F64, F64]:
                 found.append((np.nan, mean))
                 continue
             residual = residual_variance(x) / n
-            spread = float(x.mean(axis=1).var(ddof=1)) / rows + float(x.mean(axis=0).var(ddof=1)) / columns - residual
-            variance = max(spread, residual)
+            spread = [float(x.mean(axis=k).var(ddof=1)) / x.shape[1 - k] for k in (0, 1)]
+            variance = residual + sum(max(v - residual, 0.0) for v in spread)
             known = variance > 1e-20 * mean**2
             p = 2 * float(stdtr(min(rows, columns) - 1, -abs(mean) / np.sqrt(variance))) if known else np.nan
             found.append((p, mean))
