@@ -121,8 +121,11 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
         )
         problems.append(f"the run has no method {', '.join(map(repr, unknown))}: {hint}")
     method, join = str(values["method"]), str(values.get("join", "invited"))
-    plain = read_plan({}, "analysis plan", method=method if method == "pair" else "acr")
-    analysis = tried(lambda: read_plan(dict(asked.get("analysis") or {}), "analysis plan", method=method, join=join), plain)
+    adaptive = values.get("pairs") == "adaptive"
+    plain = read_plan({}, "analysis plan", method=method if method == "pair" else "acr", adaptive=adaptive)
+    analysis = tried(
+        lambda: read_plan(dict(asked.get("analysis") or {}), "analysis plan", method=method, join=join, adaptive=adaptive), plain
+    )
     texts = tried(lambda: freeze(Path(asked["texts"]) if asked.get("texts") else None, asked.get("languages")), {"en": {"": ""}})
     values |= {
         "name": name, "created": now(), "texts": texts, "past": [asdict(p) for p in past], "analysis": asdict(analysis),
@@ -154,7 +157,7 @@ def _plan_problems(plan: Plan, values: Mapping[str, Any]) -> list[str]:
     counts = {name: number(name, 0) for name in ("gold", "repeats", "attention")}
     scale = values["scale"]
     ends = (scale[0], scale[1]) if len(scale) == 2 and all(isinstance(v, int) for v in scale) else (0, 9)
-    return plan.problems(str(values["method"]), ends, number("raters", 40), counts)
+    return plan.problems(str(values["method"]), ends, number("raters", 40), counts, adaptive=values.get("pairs") == "adaptive")
 
 
 def _names(kind: Any) -> set[str]:

@@ -88,12 +88,19 @@ class Plan:
     exclude_raters: ExcludeRaters = field(default_factory=ExcludeRaters)
     stopping: Stopping = field(default_factory=Stopping)
 
-    def problems(self, method: str, scale: tuple[int, int], raters: int, counts: Mapping[str, int]) -> list[str]:
+    def problems(
+        self, method: str, scale: tuple[int, int], raters: int, counts: Mapping[str, int], *, adaptive: bool = False
+    ) -> list[str]:
         """What does not fit the rest of the design, a sentence each. ``counts``: numbers of attention, gold and repeat items a rater has."""
         found = []
         if (method == "pair") != (self.primary == "bradley-terry"):
             known = "'bradley-terry'" if method == "pair" else ", ".join(map(repr, PRIMARY[:-1]))
             found.append(f"primary = {self.primary!r} does not fit the method {method!r}: choose {known}")
+        if adaptive and self.stopping.kind != "always-valid":
+            found.append(
+                f"stopping.kind = {self.stopping.kind!r} does not hold its level for adaptive pairs, which stop asking about what looks settled: "
+                "use 'always-valid'"
+            )
         if method == "pair":
             for entry, off in {"screening": "none", "equivalence_margin": 0.0}.items():
                 if getattr(self, entry) != off:
@@ -111,17 +118,22 @@ class Plan:
         return found
 
 
-def default_plan(method: str, join: str) -> dict[str, Any]:
-    """What holds where the user's plan says nothing: crowds get rules against bots and against one person in several places."""
+def default_plan(method: str, join: str, *, adaptive: bool = False) -> dict[str, Any]:
+    """What holds where the user's plan says nothing: crowds get rules against bots and against one person in several places.
+
+    Adaptive pairs get a level that holds however they were chosen: a pair that looks settled is left at that, which is a look at the data.
+    """
     plan: dict[str, Any] = {"primary": "bradley-terry", "equivalence_margin": 0.0} if method == "pair" else {}
     if join != "invited":
         plan["exclude_raters"] = {"unseen": 0.1, "pace_seconds": 0.3, "same_device": True}
+    if adaptive:
+        plan["stopping"] = {"kind": "always-valid"}
     return plan
 
 
-def read_plan(given: Mapping[str, Any], source: str, *, method: str = "acr", join: str = "invited") -> Plan:
+def read_plan(given: Mapping[str, Any], source: str, *, method: str = "acr", join: str = "invited", adaptive: bool = False) -> Plan:
     """The plan of a table, its defaults filled in; one error that lists every entry that is wrong."""
-    merged: dict[str, Any] = {**default_plan(method, join)}
+    merged: dict[str, Any] = {**default_plan(method, join, adaptive=adaptive)}
     for name, value in given.items():
         inner = merged.get(name)
         merged[name] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, Mapping) else value

@@ -92,10 +92,12 @@ class Study:
     def alpha(self) -> float:
         """The level that holds now, before correction over pairs: the plan's, or the nominal one of the latest look of a sequential plan."""
         rule = self.plan.stopping
-        if rule.kind == "fixed":
+        if rule.kind == "fixed" or self.imported:
             return self.plan.alpha
         conditions = len(self.design.conditions)
-        return level_now(rule, self.plan.alpha, self.raters_looked_at(), self.design.raters, conditions * (conditions - 1) // 2)
+        # Before the first look only a rehearsal or a logged peek sees anything: it is shown at the level of the end.
+        looked = self.raters_looked_at() or self.design.raters
+        return level_now(rule, self.plan.alpha, looked, self.design.raters, conditions * (conditions - 1) // 2)
 
     @property
     def engine(self) -> Engine:

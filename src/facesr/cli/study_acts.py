@@ -203,6 +203,7 @@ def delete_rater(args: argparse.Namespace) -> int:
 
 def status(args: argparse.Namespace) -> int:
     """Who is where."""
+    from facesr.bench.study.closing import seal_of
     from facesr.bench.study.watching import overview
 
     study = _study(args)
@@ -214,6 +215,10 @@ def status(args: argparse.Namespace) -> int:
         print(json.dumps({**found.as_dict(), "means": means}, indent=1))
         return 0
     print(found.text())
+    if sealed := seal_of(study):
+        print(f"closed       {sealed.at[:10]}: {sealed.ratings:,} ratings, sha256 {sealed.ratings_sha256[:16]}")
+    elif study.plan.stopping.kind != "fixed" and study.raters_looked_at():
+        print(f"look         at {study.raters_looked_at()} raters, level {study.alpha:.3g} for all pairs together")
     if means is None:
         print(f"means        hidden until {study.design.raters_to_finish} raters have finished ({study.finished()} so far)")
     else:
