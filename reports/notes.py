@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +132,13 @@ def unfinished(scores: Scores) -> str:
     return f"{', '.join(names)} is not finished: cells without a row yet count as missing." if names else ""
 
 
-def notes(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
+def notes(scores: Scores, cells: Sequence[Cell], *, letters: bool) -> list[str]:
     """The footnotes of a table of scores, in order."""
     run = scores.runs[0]
     degradation = run.protocol.get("degradation", {})
     rounding = "8-bit LR" if degradation.get("quantize", True) else "unrounded LR"
-    conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if (c := scores.column(m).conventions)]
+    shown = {cell.metric for cell in cells}
+    conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if m in shown and (c := scores.column(m).conventions)]
     metric_weights = {scores.column(m).label: dict(scores.metrics[m].weights) for m in scores.metrics}
     every = [
         LETTERS if letters else "",

@@ -38,11 +38,14 @@ def page(scene: Scene) -> None:
             st.html(f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="What failed">{failed}</div>')
 
 
+RUN_ORDER = "run order"
+
+
 def arranged(made: Table) -> Table:
     """The table as the reader wants it: sorted by a column, best first, with ranks; only rows whose name holds what is searched for."""
     with st.container(horizontal=True):
-        heads = {"": "the run's order"} | {c.key: f"{c.label} {c.arrow}".strip() for c in made.alive().columns}
-        by = st.selectbox("Sort by", heads, format_func=heads.__getitem__, key="sort", bind="query-params", width=CONTROL)
+        keys = [c.key for c in made.alive().columns]  # as they are, without labels: the address holds what is chosen
+        by = st.selectbox("Sort by", [RUN_ORDER, *keys], key="sort", bind="query-params", width=CONTROL)
         words = st.text_input("Find a method", key="find", bind="query-params", width=CONTROL)
     return ordered(made, str(by or ""), words or "")
 

@@ -24,6 +24,7 @@ from facesr.reports.figures.style import (
     quiet,
     slug,
 )
+from facesr.reports.references import printed_condition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def means(leaderboard: pd.DataFrame, columns: Sequence[Column], look: Look) -> D
                     ax.errorbar(one["mean"], [y], xerr=_arms(one), fmt=look.marker(method), color=look.color(method), capsize=2)
             ax.set_title(_heading(column))
             ax.grid(axis="x")
-            ax.set_yticks(range(len(methods)), methods)
+            ax.set_yticks(range(len(methods)), [printed_condition(m) for m in methods])
             ax.set_ylim(len(methods) - 0.4, -0.6)
             ax.tick_params(axis="y", length=0)
             ax.locator_params(axis="x", nbins=3 if column.key.startswith("consistency") else 4)
@@ -161,7 +162,7 @@ def epsilon(frame: pd.DataFrame, limit: float, look: Look) -> Drawing:
                 where="post",
                 color=look.color(method),
                 linestyle=look.line(method),
-                label=f"{method}  {passed:.1%}",
+                label=f"{printed_condition(method)}  {passed:.1%}",
             )
         ax.axvline(limit, color=ALARM, linewidth=0.8, linestyle=":")
         ax.annotate(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from facesr.bench.imaging import encode_png, write_whole
+from facesr.reports.references import printed_condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,7 +174,8 @@ def legend(figure: Figure, look: Look, methods: Sequence[str], **lines: Any) -> 
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=look.color(m), marker=look.marker(m), linestyle=look.line(m), label=m, **lines) for m in methods
+        Line2D([], [], color=look.color(m), marker=look.marker(m), linestyle=look.line(m), label=printed_condition(m), **lines)
+        for m in methods
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(methods), 7))
 
