@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.lpips import load_features
 from facesr.methods.fsrnet.net import Output, Sizes
-from facesr.methods.fsrnet.training import FSRNetObjective, Losses, enlarge
+from facesr.methods.fsrnet.objective import FSRNetObjective, Losses, enlarge
 from facesr.methods.training.objective import Batch, Phase, make_optimiser, plain
 
 

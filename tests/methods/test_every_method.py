@@ -12,7 +12,7 @@ from facesr.bench.imaging import read_rgb, resize, to_tensor
 from facesr.bench.method import Method, Restored
 from facesr.bench.registry import installed, method_specs
 
-QUICK = {"pulse": ("pulse.steps=3",)}
+QUICK = {"pulse": ("pulse.steps=3",), "psp-refined": ("psp-refined.refine_steps=2",)}
 """Settings that keep a search short here."""
 
 

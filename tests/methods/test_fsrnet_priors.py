@@ -13,6 +13,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import write_png
 from facesr.methods.fsrnet.gan import Discriminator, FSRGANObjective, VGG16Loss
 from facesr.methods.fsrnet.net import Sizes
+from facesr.methods.fsrnet.objective import FSRNetObjective, Losses
 from facesr.methods.fsrnet.parsing import CLASSES, BiSeNet
 from facesr.methods.fsrnet.priors import (
     MAPS,
@@ -26,7 +27,6 @@ from facesr.methods.fsrnet.priors import (
     make_prior,
     parsing_maps,
 )
-from facesr.methods.fsrnet.training import FSRNetObjective, Losses
 from facesr.methods.training import FaceBatches, Faces, Loop, Machine, Trainer
 from facesr.methods.training.data import Augment
 
