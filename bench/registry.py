@@ -120,8 +120,6 @@ def _method_spec(text: str) -> MethodSpec:
     what = what if what in known else same_name(what, known) or what  # PULSE is pulse
     if colon and kind in kinds:
         target, params = kinds[kind], {"path": rest}
-        if not Path(rest).exists():
-            raise FaceSRError(f"no folder or file {rest}")
         default = Path(rest).name if Path(rest).is_dir() else Path(rest).stem
     elif colon and kind.endswith(".py"):
         target, default = what, rest.lower()
@@ -132,6 +130,8 @@ def _method_spec(text: str) -> MethodSpec:
         raise FaceSRError(f"no method {what!r}: {suggest(what, known)} (or {others}, my_file.py:MyMethod)")
     label = label or default
     if label_problem(label):
+        if "path" in params and not Path(rest).exists():
+            raise FaceSRError(f"no folder or file {rest}")
         raise FaceSRError(
             f"{label!r} cannot name a method's folder: give a label of letters, digits, '.', '_', '+', '-', as in mine={what} (score: --label mine)"
         )
