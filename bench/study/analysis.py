@@ -319,6 +319,7 @@ def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedA
     margins = [q.equivalence.margin for q in found.pairs if q.equivalence]
     done |= {
         "primary": "two-way-clustered",
+        "correction": plan.correction,
         "screening": found.screened.screening.rule,
         "equivalence_margin": margins[0] if margins else 0.0,
     }

@@ -16,9 +16,9 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.sequential import always_valid_level, family_level, nominal_levels
 from facesr.bench.study import Study, closing, load, reading, store, wording
 from facesr.bench.study.carried import carried_out, entries
-from facesr.bench.study.health import rescue
 from facesr.bench.study.plan import ExcludeRaters, Plan, read_plan
 from facesr.bench.study.preregister import text as preregistration
+from facesr.bench.study.rescue import rescue
 from facesr.bench.study.rules import pace, violations
 from facesr.bench.study.simulate import simulate
 from facesr.cli import main

@@ -39,7 +39,7 @@ def close(args: argparse.Namespace) -> int:
 
 def rescue(args: argparse.Namespace) -> int:
     """Save what can be read of a damaged database."""
-    from facesr.bench.study.health import rescue as save
+    from facesr.bench.study.rescue import rescue as save
 
     found = save(args.study, args.out, args.database)
     for name, (saved, lost) in found.items():
