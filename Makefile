@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types slow bench docs install clean
+.PHONY: demo test test-all lint types slow bench docs install clean
 demo: $(STAMP)
 	$(BIN)/facesr run demo-x8-128 --out runs/demo
 	$(BIN)/facesr table runs/demo
@@ -13,6 +13,14 @@ demo: $(STAMP)
 # one thread a process and two processes: what two cores do fastest
 test: $(STAMP) lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# every Python that is supported; uv finds or fetches the interpreters
+test-all: $(STAMP)
+	for version in 3.11 3.12 3.13; do \
+	  $(BIN)/uv venv --quiet --clear --python $$version .venv-$$version && \
+	  $(BIN)/uv pip install --quiet --python .venv-$$version/bin/python --override overrides.txt -e '.[dev,insightface]' && \
+	  OMP_NUM_THREADS=1 .venv-$$version/bin/python -m pytest -n 2 || exit 1; \
+	done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

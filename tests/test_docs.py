@@ -121,6 +121,18 @@ def test_the_commands_work_as_written(block: Block, desk: Path, tmp_path: Path, 
         assert status in (0, 1), f"{block.where}: {' '.join(words)} ended with {status}"  # 1: done, and some judgement was negative
 
 
+PYTHON = [b for b in blocks() if b.kind == "python" and re.search(r"^import facesr$", b.body, re.M)]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda b: b.where)
+def test_the_python_works_as_written(block: Block, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert block.mark, f"{block.where}: say whether it is executed"
+    if block.mark == "executed":
+        shutil.copytree(desk, tmp_path / "desk")
+        monkeypatch.chdir(tmp_path / "desk")
+        exec(compile(block.body, block.where, "exec"), {"__name__": "page"})
+
+
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed: the extra 'docs'")
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
