@@ -16,6 +16,8 @@ from facesr.methods.network import NetworkMethod
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+FACE = 512
+"""Side of the aligned faces that GFPGAN, CodeFormer and RestoreFormer were trained on; smaller ones some of them take, and answer badly."""
 INSTALL = "pip install 'facesr-bench[spandrel]'"
 
 
@@ -96,7 +98,8 @@ class Spandrel(NetworkMethod["nn.Module"]):
                 )
             return self.input_size
         needs = found.size_requirements
-        side = max(lr, math.ceil(self.size / found.scale), needs.minimum)
+        least = max(needs.minimum, FACE if found.purpose == "FaceSR" else 0)
+        side = max(lr, math.ceil(self.size / found.scale), least)
         return int(math.ceil(side / needs.multiple_of) * needs.multiple_of)
 
     @property
