@@ -56,7 +56,7 @@ def test_a_word_where_a_number_belongs_gets_one_sentence() -> None:
     (spec,) = method_specs(["psp"], ["psp.refine_steps=many"])
     with pytest.raises(FaceSRError, match="method psp cannot take refine_steps='many'"):
         spec.build(size=128, scale=8, seed=0, device="cpu")
-    with pytest.raises(FaceSRError, match="metric psnr cannot take border='wide'"):
+    with pytest.raises(FaceSRError, match="border 'wide' of psnr: use a whole number"):
         build_metric("psnr", {"border": "wide"})
 
 
