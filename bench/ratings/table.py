@@ -277,7 +277,7 @@ def _refuse_words(
         raise FaceSRError(
             f"numbers and words of the scores contradict each other, as in {against[0]!r}: is the lowest number the best? then give --reverse"
         )
-    if often or sum(texts.values()) > 0.05 * filled:
+    if often or sum(texts.values()) > max(2, 0.05 * filled):
         first = often[0] if often else next(iter(texts))
         row = used.loc[used["score"] == first, "row"].iloc[0]
         raise FaceSRError(
