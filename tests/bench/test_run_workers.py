@@ -230,3 +230,23 @@ def test_how_many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpus("cpu") is None
     with pytest.raises(FaceSRError, match=r"--device cuda:99"):
         gpus("cuda:99")
+
+
+def test_the_array_script_of_the_documentation(world: Path, alone: Run) -> None:
+    """The ten lines of docs/large-runs.md, as SLURM would call them."""
+    text = (Path(__file__).parents[2] / "docs/large-runs.md").read_text()
+    script = text.partition("```bash\n")[2].partition("```")[0]
+    assert len(script.splitlines()) <= 10
+    (world / "array.sh").write_text(script)
+    (world / "p.toml").write_text(PROTOCOL)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PROTOCOL": str(world / "p.toml"),
+        "DATA": str(world / "hr"),
+        "OUT": str(world / "array"),
+        "METHODS": f"{world / 'net.py'}:Net,bicubic",
+    }
+    for task in ("1", "2", "3"):
+        subprocess.run(["bash", str(world / "array.sh")], env=environment | {"SLURM_ARRAY_TASK_ID": task}, check=True)
+    merged = merge(world / "array", [world / f"array-{i}" for i in (1, 2, 3)])
+    assert _bytes(merged.path) == _bytes(alone.path)
