@@ -84,18 +84,22 @@ def load(path: Path | str) -> Run:
 def run(
     protocol: str | PathLike[str] | Protocol, methods: Sequence[str | Restorer] = COMPARED, out: Path | str = "runs/run", *,
     data: Path | str | None = None, metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
+    workers: int | None = 1, cache: str | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Run:  # fmt: skip
     """Compare methods on a protocol's faces; what an earlier call into ``out`` finished is not computed again.
 
     ``protocol``: a name (``facesr protocols`` lists them), a TOML file, or a ``Protocol``. ``methods``: names and specifications as
     ``facesr run --methods`` takes them, or what ``facesr.method`` made. ``data``: a folder of aligned HR faces in place of the protocol's.
-    ``metrics``: names in place of the protocol's. ``limit``: the first faces only. ``progress(what, done, total)`` is called as work
-    proceeds. Raises ``FaceSRError`` for a request that cannot be met, with all its problems, before any work starts.
+    ``metrics``: names in place of the protocol's. ``limit``: the first faces only. ``workers``: processes (None: as many as the machine
+    carries; any number gives the same bytes; a script that asks for several runs under ``if __name__ == "__main__":``). ``cache``: a store of
+    answers shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a request that cannot be met, with all its problems, before any work starts.
     """
     from facesr.bench import protocol as protocols
     from facesr.bench import registry
     from facesr.bench.run import make_plan, start
+    from facesr.bench.run.shared import SharedStore
+    from facesr.bench.run.workers import make_workers
 
     if isinstance(protocol, str | PathLike):
         protocol = protocols.load(str(protocol), registry.installed("facesr.metrics"))
@@ -109,7 +113,7 @@ def run(
         seed=seed,
         device=device,
     )
-    return Run(start(plan, progress))
+    return Run(start(plan, progress, make_workers(workers, device), SharedStore(cache) if cache else None))
 
 
 def specs(methods: Sequence[str | Restorer]) -> list[Any]:

@@ -182,7 +182,9 @@ def _gone(pids: list[int], within: float) -> bool:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_driver_leaves_nobody_and_can_go_on(world: Path, how: signal.Signals) -> None:
     out = f"stopped{how}"
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs pytest in the background ignores it, and so would the child
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that runs pytest in the background ignores it, and so would the child
     log = (world / f"{out}.log").open("w")
     process = subprocess.Popen(_command(world, out), stdout=log, stderr=log)
     pids = _workers_of(world / out)
