@@ -92,8 +92,9 @@ def run(
     ``protocol``: a name (``facesr protocols`` lists them), a TOML file, or a ``Protocol``. ``methods``: names and specifications as
     ``facesr run --methods`` takes them, or what ``facesr.method`` made. ``data``: a folder of aligned HR faces in place of the protocol's.
     ``metrics``: names in place of the protocol's. ``limit``: the first faces only. ``workers``: processes (None: as many as the machine
-    carries; any number gives the same bytes; a script that asks for several runs under ``if __name__ == "__main__":``). ``cache``: a store of
-    answers shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a request that cannot be met, with all its problems, before any work starts.
+    carries; any number gives the same bytes; a script asks for several under ``if __name__ == "__main__":``). ``cache``: a store of answers
+    shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a
+    request that cannot be met, with all its problems, before any work starts.
     """
     from facesr.bench import protocol as protocols
     from facesr.bench import registry

@@ -241,11 +241,10 @@ def test_the_array_script_of_the_documentation(world: Path, alone: Run) -> None:
     script = text.partition("```bash\n")[2].partition("```")[0]
     assert len(script.splitlines()) <= 10
     (world / "array.sh").write_text(script)
-    (world / "p.toml").write_text(PROTOCOL)
+    (world / "array.toml").write_text(PROTOCOL.replace('"nowhere"', f'"{world / "hr"}"'))
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PROTOCOL": str(world / "p.toml"),
-        "DATA": str(world / "hr"),
+        "PROTOCOL": str(world / "array.toml"),
         "OUT": str(world / "array"),
         "METHODS": f"{world / 'net.py'}:Net,bicubic",
     }
