@@ -85,7 +85,7 @@ def _table(table: Table) -> str:
     folds = "".join(
         f'<details class="source"><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>' for name, text in sources
     )
-    return f'<div class="scroll">{table.html()}</div>{folds}'
+    return f'<div class="scroll" tabindex="0">{table.html()}</div>{folds}'
 
 
 def _figure(drawing: Drawing, declared: Sequence[str]) -> str:
@@ -107,7 +107,7 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, int], str])
     """Faces in rows; one that an earlier gallery showed is linked to, not embedded again."""
     scores = report.scores
     heads = [f"LR ×{gallery.scale}", *scores.methods, "HR"]
-    lines = [f"<h3>{escape(gallery.title)}</h3>", '<div class="scroll"><table class="faces"><thead><tr><td></td>']
+    lines = [f"<h3>{escape(gallery.title)}</h3>", '<div class="scroll" tabindex="0"><table class="faces"><thead><tr><td></td>']
     lines += [f'<th scope="col">{escape(h)}</th>' for h in heads]
     lines.append("</tr></thead><tbody>")
     values = scores.values(report.metric, gallery.scale, kept=True).to_dict("index")
@@ -148,7 +148,7 @@ def _image(file: Path, alt: str, words: str, bad: bool = False) -> str:
 
 def _facts(lines: Iterable[tuple[str, str]]) -> str:
     rows = "".join(f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>' for key, value in lines)
-    return f'<div class="scroll"><table class="facts"><tbody>{rows}</tbody></table></div>'
+    return f'<div class="scroll" tabindex="0"><table class="facts"><tbody>{rows}</tbody></table></div>'
 
 
 def _ends(report: Report) -> list[tuple[str, str, str]]:
@@ -157,13 +157,13 @@ def _ends(report: Report) -> list[tuple[str, str, str]]:
     ends = []
     failed = "".join(failures_html(t) for t in report.tables)
     if failed:
-        ends.append(("failures", "What failed", f'<div class="scroll">{failed}</div>'))
+        ends.append(("failures", "What failed", f'<div class="scroll" tabindex="0">{failed}</div>'))
     protocol = [("digest of protocol and data", scores.digest), *notes.entries(run.protocol, ("study",))]
     ends.append(("protocol", "Protocol", _facts(protocol) + _metric_facts(scores)))
     if report.mos:
         ends.append(("study", "Study", _facts(_study_facts(report))))
     again = "\n".join(command(r) for r in scores.runs)
-    ends.append(("again", "Make it again", f"<pre>{escape(again)}</pre>"))
+    ends.append(("again", "Make it again", f"<pre class='again'>{escape(again)}</pre>"))
     machine = [entry for r in scores.runs for entry in _prefixed(scores, r.path.name, notes.entries(_environment(r.info)))]
     ends.append(("environment", "Environment", _facts(machine)))
     ends.append(("weights", "Methods and weights", _facts(_method_facts(scores))))
