@@ -47,8 +47,13 @@ class Degradation:
     kernel: Kernel
     scale: Annotated[tuple[Annotated[int, Interval(ge=1, le=64)], ...], Len(1)]
     quantize: bool = True
+    """LR is 8-bit, as a camera's is and as it lies on disk. An unrounded LR is refused: nothing here could keep it."""
 
     def __post_init__(self) -> None:
+        if not self.quantize:
+            raise BadValue(
+                "'degradation.quantize' is false: LR images are 8-bit files here, an unrounded LR is not supported; set it to true"
+            )
         if len(set(self.scale)) < len(self.scale):
             raise BadValue(f"'degradation.scale' is {list(self.scale)}: name each scale once")
 

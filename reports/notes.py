@@ -136,14 +136,13 @@ def notes(scores: Scores, cells: Sequence[Cell], *, letters: bool) -> list[str]:
     """The footnotes of a table of scores, in order."""
     run = scores.runs[0]
     degradation = run.protocol.get("degradation", {})
-    rounding = "8-bit LR" if degradation.get("quantize", True) else "unrounded LR"
     shown = {cell.metric for cell in cells}
     conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if m in shown and (c := scores.column(m).conventions)]
     metric_weights = {scores.column(m).label: dict(scores.metrics[m].weights) for m in scores.metrics}
     every = [
         LETTERS if letters else "",
         *declared(scores),
-        f"LR = {degradation.get('kernel', '?')} of HR, {rounding}; scores read the saved 8-bit images.",
+        f"LR = {degradation.get('kernel', '?')} of HR, 8-bit LR; scores read the saved 8-bit images.",
         *(f"{line}." for line in conventions),
         weights_line(method_weights(scores), "Weights of methods"),
         weights_line(metric_weights, "Weights of metrics"),

@@ -13,7 +13,7 @@ from annotated_types import Ge, Interval
 
 from facesr.bench.config import BadValue, Count, OneOf, Probability, Share, from_table
 
-PRIMARY = ("two-way-clustered", "rater-means", "face-means", "pooled-mwu", "bradley-terry")
+PRIMARY = ("two-way-clustered", "bradley-terry")
 CORRECTIONS = ("holm", "bonferroni", "bh", "none")
 Seconds = Annotated[float, Interval(ge=0, le=60)]
 
@@ -75,12 +75,12 @@ class Stopping:
 class Plan:
     """The frozen analysis plan.
 
-    ``primary``: the test that decides every pair, at family-wise level ``alpha`` with ``correction`` over all pairs. ``screening``: the rule
-    by which scores reject raters, reported beside the table of all raters. ``equivalence_margin``: half width, in grades, within which two
-    conditions count as equal (TOST); 0 for no equivalence test.
+    ``primary``: the test that decides every pair (others are printed beside it and decide nothing), at family-wise level ``alpha`` with
+    ``correction`` over all pairs. ``screening``: the rule by which scores reject raters, reported beside the table of all raters.
+    ``equivalence_margin``: half width, in grades, within which two conditions count as equal (TOST); 0 for no equivalence test.
     """
 
-    primary: Literal["two-way-clustered", "rater-means", "face-means", "pooled-mwu", "bradley-terry"] = "two-way-clustered"
+    primary: Literal["two-way-clustered", "bradley-terry"] = "two-way-clustered"
     alpha: Probability = 0.01
     correction: Literal["holm", "bonferroni", "bh", "none"] = "holm"
     screening: Annotated[str, OneOf(_screenings)] = "none"
