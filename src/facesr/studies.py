@@ -50,11 +50,12 @@ class Study:
 
     def serve(
         self, host: str = "127.0.0.1", port: int = 8501, *, runs: Sequence[Path | str] = (), watching: bool = True,
-        proxies: str = "", password: str | None = None,
+        address: str = "", proxies: str = "127.0.0.1", password: str | None = None,
     ) -> None:  # fmt: skip
         """Serve the rating page until stopped, and behind a login the watching page.
 
-        ``runs``: run folders to show behind the login. ``watching``: False leaves the watching page out. ``proxies``: addresses of proxies
+        ``runs``: run folders to show behind the login. ``watching``: False leaves the watching page out. ``address``: the host
+        name by which organisers reach the pages through a proxy. ``proxies``: addresses of proxies
         whose forwarded headers are believed. ``password`` of the watching page: ``FACESR_ADMIN_PASSWORD`` where it is None, else one is made
         and printed.
         """
@@ -79,9 +80,14 @@ class Study:
         _ = self.folder.engine, self.folder.words("en")  # a damaged database or text is reported before anything is served
         carry_out_rules(self.folder)
         made = given or secrets.token_urlsafe(9)
-        app = study_app(self.folder, password=made, runs=[Path(r) for r in runs], streamlit=watching)
-        if password is None and not given and watching:
-            print(f"password of the watching page: {made}")  # noqa: T201
+        app = study_app(self.folder, password=made, runs=[Path(r) for r in runs], streamlit=watching, address=address, port=port)
+        lines = [f"rating page  http://{host}:{port}/rate/  (personal links: facesr study invite {self.path} --url ...)"]
+        if watching:
+            shown = "from FACESR_ADMIN_PASSWORD" if given and password is None else made
+            lines.append(f"watching     http://{host}:{port}/  password: {shown}")
+        if host not in {"127.0.0.1", "localhost", "::1"}:
+            lines.append("raters need https: put a proxy with a certificate in front (docs/mos-study.md)")
+        print(*lines, sep="\n", flush=True)  # noqa: T201
         serve(app, host, port, proxies=proxies)
 
     def ratings(self, *, simulated: bool = False) -> pd.DataFrame:

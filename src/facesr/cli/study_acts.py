@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import secrets
 import sys
 import tomllib
 from collections.abc import Callable
@@ -75,40 +73,10 @@ def create(args: argparse.Namespace) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Serve until stopped."""
-    from facesr.bench.study.check import changed_files
-    from facesr.bench.study.crowd import carry_out_rules
-    from facesr.dashboard.serve import serve as run_server
-    from facesr.dashboard.serve import study_app
+    from facesr.studies import Study
 
-    study = _study(args)
-    _ = study.engine
-    if wrong := changed_files(study):
-        raise FaceSRError(f"the study's images are not the frozen ones: {'; '.join(wrong[:5])}")
-    if (study.path / "texts").exists() and study.design.texts:
-        raise FaceSRError(
-            f"{study.path / 'texts'}: texts are frozen with the study and not read from there; give them to 'create' with --texts"
-        )
-    _ = study.words("en")
-    given = os.environ.get("FACESR_ADMIN_PASSWORD")
-    if given is not None and not given.strip():
-        raise FaceSRError("FACESR_ADMIN_PASSWORD is empty: give a password, or unset it and one is made")
-    if not 1 <= args.port <= 65535:
-        raise FaceSRError(f"--port {args.port} is no port: give 1 to 65535, such as 8501")
-    carry_out_rules(study)
-    password = given or secrets.token_urlsafe(9)
-    where = f"http://{args.host}:{args.port}"
-    print(f"rating page  {where}/rate/  (personal links: facesr study invite {args.study} --url ...)")
-    if not args.no_dashboard:
-        shown = "from FACESR_ADMIN_PASSWORD" if given else password
-        print(f"watching     {where}/  password: {shown}")
-    if args.host not in {"127.0.0.1", "localhost", "::1"}:
-        print("raters need https: put a proxy with a certificate in front (docs/mos-study.md)", file=sys.stderr)
-    sys.stdout.flush()
-    run_server(
-        study_app(study, password=password, runs=args.runs, streamlit=not args.no_dashboard),
-        args.host,
-        args.port,
-        proxies=args.proxies,
+    Study(_study(args)).serve(
+        args.host, args.port, runs=args.runs, watching=not args.no_dashboard, address=args.address, proxies=args.proxies
     )
     return 0
 
