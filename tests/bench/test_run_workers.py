@@ -185,8 +185,8 @@ def test_a_stopped_driver_leaves_nobody_and_can_go_on(world: Path, how: signal.S
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # a shell that runs pytest in the background ignores it, and so would the child
-    log = (world / f"{out}.log").open("w")
-    process = subprocess.Popen(_command(world, out), stdout=log, stderr=log)
+    with (world / f"{out}.log").open("w") as log:
+        process = subprocess.Popen(_command(world, out), stdout=log, stderr=log)
     pids = _workers_of(world / out)
     watched = subprocess.run(
         [sys.executable, "-m", "facesr", "watch", str(world / out), "--once"], capture_output=True, text=True, check=True
@@ -199,7 +199,8 @@ def test_a_stopped_driver_leaves_nobody_and_can_go_on(world: Path, how: signal.S
     assert status == (130 if how == signal.SIGINT else -9)
     assert _gone(pids, 8)
     assert load(world / out).running
-    done = subprocess.run(_command(world, out), capture_output=True, text=True, check=True)
+    done = subprocess.run(_command(world, out), capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr  # no recogniser finds a face in these: their set metric has no value
     assert "2 methods" in done.stdout
     whole = start(_plan(world, "whole", "net.slow=0.4"))
     assert _bytes(world / out) == _bytes(whole.path)
@@ -249,6 +250,7 @@ def test_the_array_script_of_the_documentation(world: Path, alone: Run) -> None:
         "METHODS": f"{world / 'net.py'}:Net,bicubic",
     }
     for task in ("1", "2", "3"):
-        subprocess.run(["bash", str(world / "array.sh")], env=environment | {"SLURM_ARRAY_TASK_ID": task}, check=True)
+        done = subprocess.run(["bash", str(world / "array.sh")], env=environment | {"SLURM_ARRAY_TASK_ID": task}, check=False)
+        assert done.returncode in (0, 1)  # 1: no recogniser finds a face in these
     merged = merge(world / "array", [world / f"array-{i}" for i in (1, 2, 3)])
     assert _bytes(merged.path) == _bytes(alone.path)

@@ -118,7 +118,7 @@ def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -
 
 
 def test_other_sizes_get_one_sentence(folder: Path) -> None:
-    with pytest.raises(FaceSRError, match="32 x 32 pixels, the recipe trains at 64"):
+    with pytest.raises(FaceSRError, match="32 x 32 pixels, the recipe trains on aligned faces of 64 x 64"):
         load([{"folder": str(folder)}], 64)
     with pytest.raises(FaceSRError, match="×5"):
         FaceBatches(load([{"folder": str(folder)}], 32), 2, 5)

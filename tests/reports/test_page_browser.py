@@ -38,7 +38,9 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
             paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
             assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(13, 17, 23)"}[scheme]
             faces = view.locator("table.faces img")
-            assert faces.count() == 4 * 2 * 5
+            assert (
+                faces.count() == 5 * 5
+            )  # four choices of two faces name five different ones; each is embedded once, in five columns
             faces.last.scroll_into_view_if_needed()
             assert faces.last.evaluate("i => i.decode().then(() => [i.naturalWidth, getComputedStyle(i).imageRendering])") == [
                 128,
