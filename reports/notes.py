@@ -19,7 +19,8 @@ FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("cele
 
 def spread(draws: int) -> str:
     """How the intervals of a table of scores are made."""
-    return f"over faces; percentile bootstrap, {draws:,} draws; shares: Wilson; its ends in brackets where it is lopsided"
+    few = "t widened for lopsided values up to 40 faces"
+    return f"over faces; {few}, BCa bootstrap ({draws:,} draws) above; shares: Wilson; its ends in brackets where it is lopsided"
 
 
 def title(run: Run) -> str:
