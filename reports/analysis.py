@@ -46,7 +46,7 @@ class Part:
 
 
 def parts(result: Analysis | PairedAnalysis) -> tuple[Part, ...]:
-    """The analysis in the order in which it is read: plan, scores, pairs, agreement, screening, guards, data."""
+    """The analysis in the order in which it is read: plan, scores, pairs, agreement, order, screening, guards, data."""
     if isinstance(result, PairedAnalysis):
         found: tuple[Part, ...] = (
             Part("Scores", (paired_table(result),), result.sentences[: len(result.sentences) - len(result.data_words)]),
@@ -59,6 +59,8 @@ def parts(result: Analysis | PairedAnalysis) -> tuple[Part, ...]:
             Part("Mean opinion scores", (mos_table(result), _ends(result))),
             Part("Pairs", (pairs_table(result), _more_pairs(result)), _about_pairs(result)),
             Part("Agreement", (), result.words),
+            Part("Order", (_order(result),) if result.analysis.order else (), (result.order_words,)),
+            *_ordinal(result),
             Part("Screening", (), (f"Rule: {screened.screening.rule}.", *(f"Rejected: {who} ({why})." for who, why in rejected))),
             Part("Guards", (), guards),
         )
@@ -212,6 +214,35 @@ def _more_pairs(result: Analysis) -> Table:
                  " to ".join(p_text(p) for p in q.p_left_out), fixed(q.rank_biserial_faces, 2)]  # fmt: skip
         rows.append((f"{printed_condition(q.a)} − {printed_condition(q.b)}", texts))
     return _words("pairs-more", f"More of all pairs of {result.name}", "Pair", heads, rows)
+
+
+def _order(result: Analysis) -> Table:
+    heads = {"estimate": "estimate", "interval": "95 % interval", "p": "p", "holm": "p, Holm", "raters": "raters"}
+    rows = [
+        (e.words.capitalize(), [fixed(e.estimate, 3), f"{fixed(e.low, 3)} to {fixed(e.high, 3)}", p_text(e.p), p_text(e.p_holm), str(e.raters)])
+        for e in result.analysis.order
+    ]  # fmt: skip
+    return _words("order", f"When ratings of {result.name} were given", "Effect", heads, rows)
+
+
+def _ordinal(result: Analysis) -> tuple[Part, ...]:
+    """The ordinal model beside the MOS, where it was asked for."""
+    model = result.analysis.ordinal
+    if model is None:
+        return ()
+    heads = {"effect": "effect (logit)", "se": "SE", "interval": "95 % interval"}
+    rows = [
+        (printed_condition(name), [fixed(effect, 2), fixed(se, 2), f"{fixed(low, 2)} to {fixed(high, 2)}"])
+        for name, effect, se, low, high in zip(model.names, model.effects, model.errors, model.low, model.high, strict=True)
+    ]
+    same = "the same order as by MOS" if model.agrees else "not the order by MOS"
+    order = " > ".join(printed_condition(name) for name in model.order)
+    said = (
+        f"A sensitivity analysis; the plan decides by the tests above. From best to worst: {order}, {same}.",
+        f"Spread on the logit scale: raters {fixed(model.rater_sd, 2)}, faces {fixed(model.face_sd, 2)}. The errors know random intercepts only.",
+    )
+    caption = f"Ordinal mixed model of {result.name}: effects relative to {printed_condition(model.names[0])}"
+    return (Part("Ordinal model", (_words("ordinal", caption, "Condition", heads, rows),), said),)
 
 
 def _about_pairs(result: Analysis) -> tuple[str, ...]:

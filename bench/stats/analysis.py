@@ -26,7 +26,7 @@ from facesr.bench.stats.guards import (
     screening_guard,
 )
 from facesr.bench.stats.mos import ConditionMos, Sos, condition_mos, difference_scores, sos
-from facesr.bench.stats.order import OrderEffect, order_effects
+from facesr.bench.stats.order import OrderEffect, order_effects, order_refused
 from facesr.bench.stats.ordinal import OrdinalModel, ordinal_model
 from facesr.bench.stats.pairwise import PairComparison, compare_conditions, significance_letters
 from facesr.bench.stats.power import size_sentence
@@ -56,7 +56,7 @@ class MosAnalysis:
     ``bias_removed`` and ``recovered``: MOS after P.913 12.4, and
     P.910's maximum likelihood over stimuli, ``recovered_mos`` averaged by condition. ``omnibus``: Friedman over rater means.
     ``letters``: conditions that share one cannot be told apart. ``intra``: None without repeats. ``simulated``: ratings that no
-    person gave. ``guards``: sentences to print. ``order``: effects of position, fatigue and what came before (empty without positions).
+    person gave. ``guards``: sentences to print. ``order``: effects of position, fatigue and what came before; ``order_refused``: why there are none.
     ``size``: what a study of this size finds, a sentence. ``ordinal``: the ordinal model, None unless asked for.
     """
 
@@ -80,6 +80,7 @@ class MosAnalysis:
     guards: tuple[Guard, ...]
     simulated: int
     order: tuple[OrderEffect, ...] = ()
+    order_refused: str = ""
     size: str = ""
     ordinal: OrdinalModel | None = None
 
@@ -137,7 +138,7 @@ def analyse_mos(
         sos=sos(cube.table, scale), alpha=krippendorff_alpha(cube.table, level=level, draws=draws, seed=seed), icc=icc(cube.table, level),
         intra=intra, components=parts, pairs=pairs, omnibus=_omnibus(cube, alpha),
         letters=significance_letters(pairs, {m.condition: m.mean for m in mos}),
-        order=order, ordinal=model, size=_size(parts, cube, pairs, alpha, margin or margin_of(scale)),
+        order=order, order_refused=order_refused(ratings), ordinal=model, size=_size(parts, cube, pairs, alpha, margin or margin_of(scale)),
         guards=tuple(_guards(mos, pairs, screened, intra, declared, declared_before_ratings, claimed_equal, order, model)),
         simulated=int(ratings["simulated"].astype(bool).sum()) if "simulated" in ratings.columns else 0,
     )  # fmt: skip

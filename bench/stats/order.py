@@ -51,12 +51,10 @@ def order_effects(ratings: pd.DataFrame, level: float = 0.95) -> tuple[OrderEffe
     What an image is worth and how generous a rater is are taken out first (means of images, then of raters), so that orders that are not
     balanced do no harm; then every rater gives one slope and raters are compared by a t test, valid for other raters. Empty without positions.
     """
-    if "position" not in ratings.columns:
-        return ()
-    rows = ratings[ratings["kind"] == "main"] if "kind" in ratings.columns else ratings
-    rows = rows[rows["score"].notna() & (rows["position"] > 0)].sort_values(["rater", "position"], kind="stable")
+    rows = _placed(ratings)
     if rows.empty:
         return ()
+    rows = rows.sort_values(["rater", "position"], kind="stable")
     image = rows.groupby(["face", "condition"], sort=False)["score"].transform("mean")
     e = rows["score"] - image
     e = e - e.groupby(rows["rater"], sort=False).transform("mean")
@@ -67,7 +65,7 @@ def order_effects(ratings: pd.DataFrame, level: float = 0.95) -> tuple[OrderEffe
             continue
         slopes["position"].append(100 * _slope(position, own))
         slopes["noise"].append(100 * _slope(position, np.abs(own)))
-        slopes["carry_over"].append(_slope(part["score"].to_numpy(float)[:-1], own[1:]))
+        slopes["carry_over"].append(_carry_over(part["score"].to_numpy(float), own))
         if "session" in part.columns and part["session"].nunique() > 1:
             session = part["session"].to_numpy()
             slopes["session"].append(float(own[session == session.max()].mean() - own[session == session.min()].mean()))
@@ -76,6 +74,31 @@ def order_effects(ratings: pd.DataFrame, level: float = 0.95) -> tuple[OrderEffe
     return tuple(
         OrderEffect(kind, f.mean, f.low, f.high, f.p, float(p), f.n) for (kind, f), p in zip(found.items(), adjusted, strict=True)
     )
+
+
+def order_refused(ratings: pd.DataFrame) -> str:
+    """Why ``order_effects`` has nothing to say of these ratings; '' where it has."""
+    rows = _placed(ratings)
+    if rows.empty:
+        return "the ratings do not say at which position of the session each was given"
+    raters = int((rows.groupby("rater", sort=False).size() >= FEWEST).sum())
+    return (
+        ""
+        if raters > 1
+        else f"two raters with {FEWEST} ratings of known position are needed, and there {'is one' if raters else 'are none'}"
+    )
+
+
+def _placed(ratings: pd.DataFrame) -> pd.DataFrame:
+    rows = ratings[ratings["kind"] == "main"] if "kind" in ratings.columns else ratings
+    return rows[rows["score"].notna() & (rows["position"] > 0)] if "position" in rows.columns else rows.iloc[:0]
+
+
+def _carry_over(score: F64, own: F64) -> float:
+    """Slope of a deviation on the score before, less what any random order gives: deviations add up to 0, so others lean the other way."""
+    d = score - score.mean()
+    spread = float(d @ d) * (len(d) - 1)
+    return _slope(score[:-1], own[1:]) + float(d @ own) / spread if spread > 0 else np.nan
 
 
 def _slope(x: F64, y: F64) -> float:

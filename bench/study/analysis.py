@@ -30,7 +30,7 @@ SCHEMA = "facesr.analysis/1"
 HR = "hr"
 TOLD = frozenset({
     "cube", "conditions", "dmos", "bias_removed", "recovered", "recovered_mos", "pairs", "alpha", "icc", "sos", "intra", "screened", "guards",
-    "letters",
+    "letters", "order", "order_refused",
 })  # fmt: skip
 """Fields of ``MosAnalysis`` that ``as_dict`` has under names of its own; every other appears under its own name."""
 
@@ -147,12 +147,23 @@ class Analysis(Result):
             lines.append(
                 f"Friedman's test over rater means: χ² = {found.omnibus.chi2:.1f}, {p_words(found.omnibus.p)} ({found.omnibus.blocks} raters)."
             )
-        return tuple(lines)
+        spread = ", ".join(f"{name.replace('_', ' x ')} {fixed(sd, 2)}" for name, sd in vars(found.components).items())
+        lines.append(f"What makes ratings differ beside the conditions, as standard deviations: {spread}.")
+        return (*lines, found.size) if found.size else tuple(lines)
+
+    @property
+    def order_words(self) -> str:
+        """What was found of order, fatigue, session and the rating before; or why that cannot be analysed. A sentence."""
+        if why := self.analysis.order_refused:
+            return f"Effects of order, fatigue, session and the rating before cannot be analysed: {why}."
+        found = [e.kind.replace("_", " ") for e in self.analysis.order if e.p_holm < self.alpha]
+        said = f"found of {', '.join(found)}" if found else "not found, which does not show that there is none"
+        return f"An effect of when a rating was given is {said} (after Holm)."
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All prose: agreement, guards, what was left out."""
-        return (*self.words, *(str(g) for g in self.analysis.guards), *self.data_words)
+        return (*self.words, self.order_words, *(str(g) for g in self.analysis.guards), *self.data_words)
 
     def as_dict(self) -> dict[str, Any]:
         """The whole analysis as plain data: numbers, texts, lists and tables; None where a number is not known."""
@@ -172,6 +183,7 @@ class Analysis(Result):
                 "conditions": plain(found.screened.conditions), "pairs": plain(found.screened.pairs) if found.screened.rejected else [],
             },
             "guards": plain(found.guards),
+            "order": {"refused": found.order_refused, "effects": {e.kind: plain(e) for e in found.order}},
         }  # fmt: skip
         rest = {f.name: plain(getattr(found, f.name)) for f in fields(found) if f.name not in TOLD}
         about = self._about()
@@ -280,18 +292,25 @@ def allow(study: Study, *, peek: bool, simulated: bool) -> str:
     return "before the stopping rule was met"
 
 
-def analyse(path: Study | Path | str, *, peek: bool = False, simulated: bool = False) -> Analysis | PairedAnalysis:
-    """Read and analyse a study, by its plan. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
+def analyse(
+    path: Study | Path | str, *, peek: bool = False, simulated: bool = False, ordinal: bool = False
+) -> Analysis | PairedAnalysis:
+    """Read and analyse a study, by its plan. Refuses means before the stopping rule unless ``peek``, which is logged in the study.
+
+    ``ordinal``: fit the ordinal mixed model too, as a sensitivity analysis (slow, extra ``clmm``); refused for a paired comparison.
+    """
     if isinstance(path, Study):
-        return _analyse(path, peek=peek, simulated=simulated)
+        return _analyse(path, peek=peek, simulated=simulated, ordinal=ordinal)
     study = load(path)
     try:
-        return _analyse(study, peek=peek, simulated=simulated)
+        return _analyse(study, peek=peek, simulated=simulated, ordinal=ordinal)
     finally:
         study.close()
 
 
-def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedAnalysis:
+def _analyse(study: Study, *, peek: bool, simulated: bool, ordinal: bool) -> Analysis | PairedAnalysis:
+    if ordinal and study.method == "pair":
+        raise FaceSRError(f"{study.path} is a paired comparison: the ordinal model is of ratings on a scale, leave it out")
     label = allow(study, peek=peek, simulated=simulated)
     left_out = study.excluded(simulated=simulated)
     ratings = study.ratings(simulated=simulated)
@@ -305,7 +324,7 @@ def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedA
 
     rated = set(ratings.loc[ratings["kind"] == "main", "condition"])
     found = analyse_mos(
-        ratings,
+        ratings if study.imported else _with_sessions(ratings),
         None if study.imported else [c for c in study.design.conditions if c in rated],
         reference=study.reference,
         scale=study.scale,
@@ -315,6 +334,7 @@ def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedA
         margin=plan.equivalence_margin,
         alpha=alpha,
         correction={"bh": "benjamini-hochberg"}.get(plan.correction, plan.correction),
+        ordinal=ordinal,
     )
     margins = [q.equivalence.margin for q in found.pairs if q.equivalence]
     done |= {
@@ -325,6 +345,16 @@ def _analyse(study: Study, *, peek: bool, simulated: bool) -> Analysis | PairedA
     }
     kept = _plan(study, done, left_out, simulated=simulated)
     return Analysis(study, left_out, label, alpha, study.citation, kept, found)
+
+
+def _with_sessions(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Ratings of a study of ours with the session of each: a rater who comes back after hours begins another."""
+    from facesr.bench.ratings.times import moments, sittings
+
+    session = ratings["position"] * 0
+    for _, times in ratings.groupby("rater", sort=False)["at"]:
+        session.loc[times.index] = sittings(moments(list(times)).seconds)
+    return ratings.assign(session=session)
 
 
 def _scores(study: Study, ratings: pd.DataFrame) -> tuple[BradleyTerry, int]:

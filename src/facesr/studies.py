@@ -100,11 +100,12 @@ class Study:
 
         return list(simulate(self.folder, raters or self.folder.design.raters, mos, seed=seed))
 
-    def analyse(self, *, peek: bool = False, simulated: bool = False) -> Analysis | PairedAnalysis:
+    def analyse(self, *, peek: bool = False, simulated: bool = False, ordinal: bool = False) -> Analysis | PairedAnalysis:
         """MOS with intervals, every pair's tests, agreement, screening and what was planned and done (``.conditions``, ``.pairs``, ...).
 
         Refused before the declared stopping rule is met, unless ``peek``, which is logged. ``simulated``: of simulated raters.
+        ``ordinal``: the ordinal mixed model too, as a sensitivity analysis (slow, extra ``clmm``).
         """
         from facesr.bench.study.analysis import analyse
 
-        return analyse(self.folder, peek=peek, simulated=simulated)
+        return analyse(self.folder, peek=peek, simulated=simulated, ordinal=ordinal)

@@ -61,6 +61,7 @@ def test_from_design_to_analysis(made: Path, tmp_path: Path, capsys: pytest.Capt
     out = capsys.readouterr().out
     assert out.startswith("# SIMULATED RATERS")
     assert "Krippendorff" in out
+    assert "Ratings drift per 100 ratings given by" in out
     opened.close()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -19,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import fixed, p_text
 from facesr.bench.ratings import options
 from facesr.bench.study import Study
 from facesr.bench.study.analysis import SCHEMA, Analysis, PairedAnalysis, analyse
@@ -101,6 +104,74 @@ def test_every_form_holds_every_condition_pair_and_p(study: Study) -> None:
         text = render(found, form)
         for title in ("Plan", "Mean opinion scores", "Pairs", "Agreement", "Screening", "Guards", "Data"):
             assert title in text, (form, title)
+
+
+def test_markdown_and_html_print_what_the_analysis_holds(study: Study) -> None:
+    """Every figure of a pair stands in a row of the pair's; components, size and order in sentences."""
+    found = analyse(study)
+    assert isinstance(found, Analysis)
+    for form in ("md", "html"):
+        text = html.unescape(re.sub(r"\\([^\w\s])", r"\1", render(found, form)))
+        lines = text.splitlines() if form == "md" else re.split(r"</tr>", text)
+        for q in found.pairs:
+            rows = " ".join(line for line in lines if q.a in line.lower() and q.b in line.lower() and "−" in line)
+            assert q.equivalence is not None
+            told = {"se": fixed(q.se, 3), "df": fixed(q.df, 1), "n": str(q.n), "p_nemenyi": p_text(q.p_nemenyi),
+                    "joint": f"{fixed(q.low_joint, 2)} to {fixed(q.high_joint, 2)}", "p_left_out": " to ".join(map(p_text, q.p_left_out)),
+                    "noninferior": p_text(q.equivalence.p_noninferior), "detectable": fixed(q.detectable, 2)}  # fmt: skip
+            assert not {k: v for k, v in told.items() if v not in rows}, (form, q.a, q.b, rows)
+        assert found.analysis.size and found.analysis.size in text
+        for name, sd in vars(found.analysis.components).items():
+            assert f"{name.replace('_', ' x ')} {fixed(sd, 2)}" in text
+        assert "cannot be analysed: the ratings do not say at which position" in text
+
+
+def _placed(file: Path, drift: float) -> Path:
+    """Eight raters, six faces, three conditions, each rater in an order of their own; ratings rise by ``drift`` per position."""
+    rng = np.random.default_rng(3)
+    rows = ["rater,face,condition,score,position"]
+    for r in range(8):
+        for place, item in enumerate(rng.permutation(18)):
+            f, c = divmod(int(item), 3)
+            score = min(5, max(1, round(3 - 0.5 * c + drift * (place - 8.5) + 0.4 * rng.normal())))
+            rows.append(f"r{r},f{f},{'abc'[c]},{score},{place + 1}")
+    file.write_text("\n".join(rows))
+    return file
+
+
+def test_order_effects_are_in_every_form(tmp_path: Path) -> None:
+    """Ratings that rise by .1 per position rise by about 10 per 100, less the share the images' means take up."""
+    found = analyse(into_study(_placed(tmp_path / "r.csv", 0.1), tmp_path / "study"))
+    order = found.as_dict()["order"]
+    assert order["refused"] == ""
+    assert set(order["effects"]) == {"position", "noise", "carry_over"}
+    assert order["effects"]["position"]["estimate"] == pytest.approx(9, abs=1.5)
+    assert order["effects"]["position"]["p_holm"] < 0.001
+    for form in ("md", "latex", "html"):
+        assert "Ratings drift per 100 ratings given by" in render(found, form), form
+        assert "An effect of when a rating was given is found of position" in render(found, form), form
+    assert "order,,,effects.position.estimate," in render(found, "csv")
+
+
+def test_the_ordinal_model_is_fitted_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--ordinal`` prints the model as a sensitivity analysis; without the extra, one sentence says what to install."""
+    made = into_study(_placed(tmp_path / "r.csv", 0.0), tmp_path / "study")
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "interlace", None)
+        assert main(["study", "analyse", str(made.path), "--ordinal"]) == 2
+    assert "pip install 'facesr-bench[clmm]'" in capsys.readouterr().err
+    pytest.importorskip("interlace")
+    assert main(["study", "analyse", str(made.path), "--ordinal"]) == 0
+    out = capsys.readouterr().out
+    assert "## Ordinal model" in out
+    assert "A sensitivity analysis" in out
+    content = analyse(made, ordinal=True).as_dict()["ordinal"]
+    assert content["order"] == ["a", "b", "c"]
+    effects = dict(zip(content["names"], content["effects"], strict=True))
+    assert effects["a"] > effects["b"] > effects["c"]
+    assert effects[content["names"][0]] == 0
 
 
 def test_the_documented_schema_is_the_one(study: Study) -> None:
@@ -257,5 +328,7 @@ def test_imported_pairs(tmp_path: Path) -> None:
     content = json.loads(render(found, "json"))
     assert [c["condition"] for c in content["conditions"]] == ["hr", "psp", "bicubic"]
     assert len(content["pairs"]) == 3
+    with pytest.raises(FaceSRError, match="the ordinal model is of ratings on a scale"):
+        analyse(tmp_path / "study", ordinal=True)
     for form in FORMS:
         assert "bicubic" in render(found, form).lower()

@@ -114,6 +114,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--peek", metavar="REASON", help="export people's ratings before the stopping rule is met; this is logged"
     )
     made["analyse"].add_argument("--peek", action="store_true", help="before the stopping rule is met; this is logged")
+    made["analyse"].add_argument(
+        "--ordinal", action="store_true", help="the ordinal mixed model too, as a sensitivity analysis (slow, extra clmm)"
+    )
     made["analyse"].add_argument("--format", choices=("md", "latex", "csv", "html", "json"), default="md")
     _import(made["import"])
     made["check"].add_argument("path", type=Path, help="study folder, export folder, or a file of ratings")

@@ -282,7 +282,8 @@ def analyse(args: argparse.Namespace) -> int:
 
     study = load(args.study, args.database)
     try:
-        sys.stdout.write(render(run(study, peek=args.peek, simulated=args.simulated), args.format))
+        found = run(study, peek=args.peek, simulated=args.simulated, ordinal=args.ordinal)
+        sys.stdout.write(render(found, args.format))
     finally:
         study.close()
     return 0
