@@ -40,6 +40,7 @@ def main(args: argparse.Namespace) -> int:
     port = int(listener.getsockname()[1])
     _environment(args)
     from facesr.dashboard.host import dashboard_app, serve_on
+    from facesr.dashboard.hosts import KnownHosts
 
     where = args.url or f"http://{'localhost' if args.host in {'127.0.0.1', '::1', 'localhost'} else args.host}:{port}"
     print(f"results  {where.rstrip('/')}/", flush=True)
@@ -52,7 +53,8 @@ def main(args: argparse.Namespace) -> int:
         import webbrowser
 
         threading.Timer(1.0, webbrowser.open, (where,)).start()
-    serve_on(dashboard_app(base, urlsplit(args.url).hostname or "", port), listener)
+    public = urlsplit(args.url).hostname or ""
+    serve_on(KnownHosts(dashboard_app(base, public, port), [public, args.host]), listener)
     return 0
 
 
