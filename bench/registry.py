@@ -66,6 +66,13 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def parse_metric(text: str) -> tuple[str, dict[str, Any]]:
+    """``psnr?border=4&color=y`` as the metric's name and its conventions."""
+    name, _, query = text.partition("?")
+    pairs = (part.partition("=") for part in filter(None, query.split("&")))
+    return name, {key: parse_value(value) for key, _, value in pairs}
+
+
 def split_specs(text: str) -> list[str]:
     """Specifications from a comma-separated list; a comma inside a path (``folder:a,b``) belongs to the path.
 

@@ -15,7 +15,7 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Face
 from facesr.bench.metrics.base import Metric, SetMetric
 from facesr.bench.protocol import MetricSpec, Protocol
-from facesr.bench.registry import MethodSpec, build_metric, metric_target, parse_value
+from facesr.bench.registry import MethodSpec, build_metric, metric_target, parse_metric
 from facesr.bench.results import MethodInfo, MetricInfo
 from facesr.bench.run.keys import content, contents, digest
 from facesr.bench.weights import with_fetch
@@ -153,12 +153,9 @@ def _part(plan: Plan, shard: str) -> Plan:
 
 def _metric_spec(text: str, protocol: Protocol) -> MetricSpec:
     """``psnr`` (with the protocol's conventions, if it names it) or ``psnr?border=4``."""
-    name, _, query = text.partition("?")
+    name, given = parse_metric(text)
     known: dict[str, Any] = next((dict(m.conventions) for m in protocol.metrics if m.name == name), {})
-    for part in filter(None, query.split("&")):
-        key, _, value = part.partition("=")
-        known[key] = parse_value(value)
-    return MetricSpec(name, known)
+    return MetricSpec(name, known | given)
 
 
 def make_metrics(protocol: Protocol, specs: Sequence[MetricSpec]) -> tuple[MetricPlan, ...]:

@@ -130,7 +130,9 @@ def score(
     """
     import pandas as pd
 
-    made = {text: _metric_of(text) for text in metrics}  # by name and conventions: psnr and psnr?border=4 are two
+    from facesr.bench.registry import build_metric, parse_metric
+
+    made = {text: build_metric(*parse_metric(text)) for text in metrics}  # by name and conventions: psnr and psnr?border=4 are two
     if not made:
         raise FaceSRError(f"no metrics: name some, such as {', '.join(DEFAULT)}")
     if problems := [f"{name} compares with LR: give lr as well" for name, m in made.items() if m.needs_lr and lr is None]:
@@ -153,14 +155,6 @@ def score(
             rows[name].append(("*", name, *_whole_set(m, kept[name])))
     frame = pd.DataFrame([row for part in rows.values() for row in part], columns=["image", "metric", "value", "status", "reason"])
     return Scores(frame, made, source.unused)
-
-
-def _metric_of(text: str) -> Metric:
-    from facesr.bench.registry import build_metric, parse_value
-
-    name, _, query = text.partition("?")
-    pairs = (part.partition("=") for part in filter(None, query.split("&")))
-    return build_metric(name, {key: parse_value(value) for key, _, value in pairs})
 
 
 def _cell(value: float | NoScore) -> tuple[float, str, str]:
