@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -41,3 +42,14 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     folded = {choice.casefold(): choice for choice in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return f"did you mean {folded[close[0]]!r}?" if close else f"choose from: {', '.join(known)}"
+
+
+def sentence(error: BaseException) -> str:
+    """An error as the reason of a cell."""
+    text = " ".join(str(error).split())[:500]
+    return text if isinstance(error, FaceSRError) else f"{type(error).__name__}: {text}"
+
+
+def trace(error: BaseException, what: str) -> list[str]:
+    """The traceback for the log; none for errors that say all in their sentence."""
+    return [] if isinstance(error, FaceSRError) else [f"{what}\n{''.join(traceback.format_exception(error))}"]

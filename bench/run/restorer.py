@@ -13,7 +13,7 @@ import numpy as np
 
 from facesr.bench.code import OWN, code_digest, sources
 from facesr.bench.data.dataset import UNREADABLE, sha256
-from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import read_rgb, write_whole
 from facesr.bench.method import Method, Outcome
@@ -23,7 +23,7 @@ from facesr.bench.results.cells import Cells, MethodMemo, SrCell
 from facesr.bench.run.keys import content, contents, digest
 from facesr.bench.run.lr import LrImages, chunks, make_folder
 from facesr.bench.run.plan import Plan
-from facesr.bench.run.restoring import Restoration, RestoreResult, RestoreTask, Setting, sentence, trace
+from facesr.bench.run.restoring import Restoration, RestoreResult, RestoreTask, Setting
 from facesr.bench.run.shared import Held, SharedStore
 from facesr.bench.weights import with_fetch
 from facesr.bench.weights.files import cache_folder

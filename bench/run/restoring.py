@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import U8
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.registry import MethodSpec
@@ -99,17 +98,6 @@ class Loaded:
     def forget(self) -> None:
         """Let the method go."""
         self._key = self._method = self._trouble = None
-
-
-def sentence(error: BaseException) -> str:
-    """An error as the reason of a cell."""
-    text = " ".join(str(error).split())[:500]
-    return text if isinstance(error, FaceSRError) else f"{type(error).__name__}: {text}"
-
-
-def trace(error: BaseException, what: str) -> list[str]:
-    """The traceback for the log; none for errors that say all in their sentence."""
-    return [] if isinstance(error, FaceSRError) else [f"{what}\n{''.join(traceback.format_exception(error))}"]
 
 
 def restore(task: RestoreTask, loaded: Loaded) -> RestoreResult:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, sentence, trace
 from facesr.bench.faces import Face
 from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
 from facesr.bench.reading import read_bytes
@@ -18,7 +18,7 @@ from facesr.bench.results.cells import Cells, ScoreCell, SrCell
 from facesr.bench.run.keys import digest
 from facesr.bench.run.lr import chunks
 from facesr.bench.run.plan import MetricPlan, Plan
-from facesr.bench.run.restoring import Setting, sentence, trace
+from facesr.bench.run.restoring import Setting
 from facesr.bench.run.scoring import HR, Column, ScoreResult, ScoreTask, Wanted, batch_size
 from facesr.bench.run.shared import Held, SharedStore
 from facesr.bench.run.workers import one_thread

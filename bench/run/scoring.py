@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.errors import FaceSRError, sentence, trace
 from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.imaging.files import read_bytes
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric
+from facesr.bench.metrics.measure import measure
 from facesr.bench.protocol import MetricSpec
 from facesr.bench.registry import build_metric
 from facesr.bench.results import Status
 from facesr.bench.run.lr import decode_hr
-from facesr.bench.run.restoring import Setting, sentence, trace
+from facesr.bench.run.restoring import Setting
 
 Column = tuple[str, int]
 """A method's label and a scale."""
@@ -162,27 +163,16 @@ def _values(name: str, metric: Metric, wanted: Wanted, images: _Images, result: 
     for column in wanted.columns:
         scale = column[1] if metric.needs_lr else 0
         batch, sr = images.batch(metric, scale), images.sr(column)
-        try:
+
+        def reference(scale: int = scale, batch: Batch = batch) -> Any:
             if scale not in references:
                 references[scale] = metric.reference(batch)
-            values = list(metric.score(sr, batch, references[scale]))
-            if len(values) != len(batch):
-                raise FaceSRError(f"{name} gave {len(values)} values for {len(batch)} images")
-        except Exception:  # one odd image must not cost the others their score: each alone, its batch filled with itself
-            values = [_alone(name, metric, sr, batch, i, result) for i in range(images.count)]
-        result.values[name, column] = values[: images.count]
+            return references[scale]
 
+        def report(error: Exception, face: str) -> None:
+            result.traces.extend(trace(error, f"metric {name}, face {face}"))
 
-def _alone(name: str, metric: Metric, sr: U8, batch: Batch, i: int, result: ScoreResult) -> float | NoScore:
-    pick = [i] * len(batch)
-    one = Batch(tuple(batch.faces[j] for j in pick), batch.hr[pick], None if batch.lr is None else batch.lr[pick])
-    try:
-        return metric.score(sr[pick], one, metric.reference(one))[0]
-    except WeightsMissing as error:
-        return NoScore(Status.WEIGHTS_MISSING, str(error))
-    except Exception as error:  # as above
-        result.traces += trace(error, f"metric {name}, face {batch.faces[i].name}")
-        return NoScore(Status.FAILED, sentence(error))
+        result.values[name, column] = list(measure(metric, sr, batch, reference, report, images.count))
 
 
 def _features(name: str, metric: SetMetric, wanted: Wanted, images: _Images, result: ScoreResult) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
+from facesr.bench.metrics.measure import measure
 from facesr.images import pixels
 
 if TYPE_CHECKING:
@@ -167,18 +168,7 @@ def _values(metric: Metric, sr: U8, batch: Batch) -> Sequence[float | NoScore]:
         return []
     if reason := metric.skip(batch.hr.shape[1]):
         return [NoScore("skipped", reason)] * len(batch)
-    try:
-        return metric.score(sr, batch, metric.reference(batch))
-    except WeightsMissing as error:
-        return [NoScore("weights_missing", str(error))] * len(batch)
-    except Exception as error:
-        if len(batch) == 1:
-            return [NoScore("failed", f"{type(error).__name__}: {error}")]
-        return [v for i in range(len(batch)) for v in _values(metric, sr[i : i + 1], _part(batch, i))]
-
-
-def _part(batch: Batch, i: int) -> Batch:
-    return Batch(batch.faces[i : i + 1], batch.hr[i : i + 1], None if batch.lr is None else batch.lr[i : i + 1])
+    return measure(metric, sr, batch, lambda: metric.reference(batch))
 
 
 def _features(metric: SetMetric, sr: U8, batch: Batch) -> list[tuple[Any, Any, Face]]:
