@@ -17,7 +17,6 @@ from facesr.bench.stats.clustered import clustered_mean
 from facesr.bench.stats.correction import benjamini_hochberg, holm
 from facesr.bench.stats.crossed import fit
 from facesr.bench.stats.effect import superiority
-from facesr.bench.stats.intervals import mean_interval
 from facesr.bench.stats.many import share_interval
 from facesr.bench.stats.rank_tests import friedman, mann_whitney, signed_rank
 
@@ -65,10 +64,6 @@ def _computed() -> list[Line]:
     table[rng.random(table.shape) < 0.3] = np.nan
     levels = ("ordinal", "interval", "nominal")
     alpha = max(abs(alpha_value(table, k) - krippendorff.alpha(table.T, level_of_measurement=k)) for k in levels)
-    values = rng.exponential(1, 80)
-    bca = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=1).confidence_interval
-    found = mean_interval(values, draws=20_000)
-    ends = max(abs(found.low - bca.low), abs(found.high - bca.high))
     wilson = stats.binomtest(3, 8).proportion_ci(method="wilson")
     shares = max(abs(v - w) for v, w in zip(share_interval(3, 8), (wilson.low, wilson.high), strict=True))
     correct = max(
@@ -83,7 +78,6 @@ def _computed() -> list[Line]:
          abs(friedman(blocks, list("abcde")).chi2 - stats.friedmanchisquare(*blocks.T).statistic), 1e-6),
         ("Holm, Benjamini-Hochberg", "statsmodels multipletests", "15 p-values", correct, 1e-6),
         ("Krippendorff's α, three measures", "krippendorff", "40 images x 12 raters, 30 % missing", float(alpha), 1e-6),
-        ("interval of 80 values", "scipy bootstrap, BCa", "80 exponential values, 20,000 draws each", float(ends), 0.015),
         ("interval of a share", "scipy binomtest, Wilson", "3 of 8", float(shares), 1e-6),
     ]  # fmt: skip
 

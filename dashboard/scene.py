@@ -21,7 +21,6 @@ T = TypeVar("T")
 CONTROL = 220
 """Pixels of a control's width: rows of them wrap where the page is narrow."""
 EVERYONE = "all faces"
-DRAWS = 10_000
 
 
 @dataclass(frozen=True)

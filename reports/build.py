@@ -44,7 +44,7 @@ def failures(scores: Scores) -> pd.DataFrame:
     """Every cell that did not end ``ok``: method, scale, metric, image, status, reason."""
     import pandas as pd
 
-    rows = [(c.method, c.scale, c.metric, f.image, f.status, f.reason) for c in scores.cells(draws=2) for f in c.failures]
+    rows = [(c.method, c.scale, c.metric, f.image, f.status, f.reason) for c in scores.cells() for f in c.failures]
     return pd.DataFrame(rows, columns=["method", "scale", "metric", "image", "status", "reason"])
 
 
@@ -75,7 +75,7 @@ class Duel:
         return (self.wins + (n - self.wins - self.losses) / 2) / n if n else float("nan")
 
 
-def duel(scores: Scores, a: str, b: str, metric: str, scale: int | None = None, draws: int = 10_000) -> Duel:
+def duel(scores: Scores, a: str, b: str, metric: str, scale: int | None = None) -> Duel:
     """Compare two methods face by face: differences, wins, the paired test and the interval of the mean difference."""
     import pandas as pd
 
@@ -85,7 +85,7 @@ def duel(scores: Scores, a: str, b: str, metric: str, scale: int | None = None, 
     if a == b:
         raise FaceSRError(f"{a!r} against itself has no difference: choose two methods")
     sign = 1 if scores.column(metric).higher_is_better else -1
-    test = compare_methods(values.to_numpy(), [a, b], draws=draws)[0]
+    test = compare_methods(values.to_numpy(), [a, b])[0]
     difference = values[a] - values[b]
     favours = np.select([sign * difference > 0, sign * difference < 0], ["a", "b"], "tie")
     faces = pd.DataFrame({"a": values[a], "b": values[b], "difference": difference, "favours": favours})
@@ -149,24 +149,24 @@ def where(scores: Scores, **attributes: str) -> Scores:
     return scores.only(faces=[f for f in scores.faces if f in kept])
 
 
-def attribute_frame(scores: Scores, attribute: str, metric: str, scale: int | None = None, draws: int = 10_000) -> pd.DataFrame:
+def attribute_frame(scores: Scores, attribute: str, metric: str, scale: int | None = None) -> pd.DataFrame:
     """One row a value of the attribute and method: value, method, n, failed, mean, low, high. Who is served worse."""
     import pandas as pd
 
     at = scores.scales[0] if scale is None else scale
     rows = []
     for value, faces in bands(scores, attribute).items():
-        for c in scores.only(metrics=[metric], scales=[at], faces=faces).cells(draws):
+        for c in scores.only(metrics=[metric], scales=[at], faces=faces).cells():
             rows.append((value, c.method, c.n, c.failed, c.mean, c.low, c.high))
     return pd.DataFrame(rows, columns=["value", "method", "n", "failed", "mean", "low", "high"])
 
 
-def sweep_frame(scores: Scores, metric: str, draws: int = 10_000) -> pd.DataFrame:
+def sweep_frame(scores: Scores, metric: str) -> pd.DataFrame:
     """A metric over the downscaling factors: method, scale, n, failed, mean, low, high."""
     import pandas as pd
 
     names = ["method", "scale", "n", "failed", "mean", "low", "high"]
-    cells = scores.only(metrics=[metric]).cells(draws)
+    cells = scores.only(metrics=[metric]).cells()
     return pd.DataFrame([{name: getattr(cell, name) for name in names} for cell in cells], columns=names)
 
 
@@ -189,7 +189,7 @@ def epsilon_frame(scores: Scores, scale: int | None = None) -> pd.DataFrame:
 def kept_means(scores: Scores) -> list[Cell]:
     """Means with the images of unconverged searches counted in, for cells that leave such images out."""
     made = []
-    for cell in scores.cells(draws=2):
+    for cell in scores.cells():
         if any(f.status == "not_converged" for f in cell.failures):
             values = scores.values(cell.metric, cell.scale, kept=True)[cell.method].dropna()
             if len(values) > cell.n:

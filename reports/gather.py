@@ -86,20 +86,19 @@ def gather(
     seed: int = 0,
     metric: str | None = None,
     zooms: Sequence[grid.Zoom] = (),
-    draws: int = 10_000,
     paired: PairedAnalysis | None = None,
 ) -> Report:
     """Make every table and figure of a run, of a study of it, or of both. ``faces``: shown besides those chosen by rule."""
     by = metric or headline(scores)
     scores.only(metrics=[by])
     look = Look([*scores.methods, *([m.condition for m in mos.conditions] if mos else [])])
-    table = score_table(scores, full=True, draws=draws, mos=mos)
+    table = score_table(scores, full=True, mos=mos)
     sections = [
-        Section("results", "Results", tables=(table,), drawings=tuple(_result_drawings(scores, look, draws, by))),
+        Section("results", "Results", tables=(table,), drawings=tuple(_result_drawings(scores, look, by))),
         Section(
             "faces", "Faces", _face_words(scores, by, seed), galleries=tuple(_galleries(scores, by, faces, count, seed, zooms))
         ),
-        *_attribute_section(scores, by, look, draws),
+        *_attribute_section(scores, by, look),
         *(_mos_sections(scores, mos, look) if mos else ()),
         *([Section("paired", "Paired comparison", tables=(paired_table(paired),))] if paired else ()),
     ]
@@ -124,24 +123,24 @@ def _pairs(scores: Scores, metric: str) -> Drawing | None:
     if not 2 < len(rated) <= 12 or scores.is_set_metric(metric):
         return None
     column = scores.column(metric)
-    pairs = compare_methods(values[rated], rated, draws=2)
+    pairs = compare_methods(values[rated], rated)
     what, digits = f" by {column.label}", min(scores.digits(metric), 3)
     return mos_figures.significance(pairs, rated, name=f"significance-{slug(metric)}", what=what, digits=digits)
 
 
-def _result_drawings(scores: Scores, look: Look, draws: int, by: str) -> list[Drawing]:
+def _result_drawings(scores: Scores, look: Look, by: str) -> list[Drawing]:
     made = []
     columns = {m: scores.column(m) for m in scores.metrics}
     if len(scores.scales) > 1:
         singles = [m for m in scores.metrics if scores.cells_known(m)]
-        made.append(score_figures.sweep({m: build.sweep_frame(scores, m, draws) for m in singles}, columns, look))
+        made.append(score_figures.sweep({m: build.sweep_frame(scores, m) for m in singles}, columns, look))
     else:
-        board = leaderboard(scores, draws=draws).frame()
+        board = leaderboard(scores).frame()
         shown = [c for m, c in columns.items() if board.loc[board["metric"] == m, "mean"].notna().any()]
         made.append(score_figures.means(board, shown, look))
         made += [drawing] if (drawing := _pairs(scores, by)) else []
     if len(scores.scales) == 1 and (pair := plane_axes(scores)):
-        made.append(plane(leaderboard(scores.only(metrics=pair), draws=draws).cells, columns[pair[0]], columns[pair[1]], look))
+        made.append(plane(leaderboard(scores.only(metrics=pair)).cells, columns[pair[0]], columns[pair[1]], look))
     if build.epsilon_metric(scores):
         for scale in scores.scales:
             frame = build.epsilon_frame(scores, scale)
@@ -197,7 +196,7 @@ def _galleries(
     ]
 
 
-def _attribute_section(scores: Scores, metric: str, look: Look, draws: int) -> list[Section]:
+def _attribute_section(scores: Scores, metric: str, look: Look) -> list[Section]:
     shown = [a for a in build.attribute_names(scores) if 1 < len(build.bands(scores, a)) <= ATTRIBUTE_VALUES]
     if not shown:
         return []
@@ -206,7 +205,7 @@ def _attribute_section(scores: Scores, metric: str, look: Look, draws: int) -> l
     second = next((m for m in scores.metrics if m.startswith("identity") and m != metric and scores.cells_known(m)), None)
     drawings = []
     for one in filter(None, (metric, second)) if shown else ():
-        frames = {a: build.attribute_frame(scores, a, one, draws=draws) for a in shown}
+        frames = {a: build.attribute_frame(scores, a, one) for a in shown}
         drawings.append(score_figures.attributes(frames, scores.column(one), look))
     words = ("Numbers with many values, such as ages, are grouped in thirds of the faces; n counts faces.", *refused)
     return [Section("attributes", "Who is served worse", words, drawings=tuple(drawings))]
@@ -240,7 +239,7 @@ def warnings(scores: Scores, mos: MosResult | None) -> list[str]:
             found.append(f"{run.path.name} is not finished; cells it has not come to are counted as missing.")
     nothing: dict[str, list[str]] = {}
     lost: dict[tuple[str, str], list[str]] = {}
-    for cell in scores.cells(draws=2):
+    for cell in scores.cells():
         total, label = cell.n + cell.failed, scores.column(cell.metric).label
         if not cell.n:
             nothing.setdefault(f"{label}: {cell.failures[0].reason or cell.failures[0].status}", []).append(cell.method)

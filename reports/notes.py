@@ -17,10 +17,8 @@ FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("cele
 """Faces of CelebA-HQ's parts by CelebA's official partition, to say 'n of 2,824' of an incomplete copy."""
 
 
-def spread(draws: int) -> str:
-    """How the intervals of a table of scores are made."""
-    few = "t widened for lopsided values up to 40 faces"
-    return f"over faces; {few}, BCa bootstrap ({draws:,} draws) above; shares: Wilson; its ends in brackets where it is lopsided"
+SPREAD = "over faces; t, wider for few faces and on the side of the longer tail; shares: Wilson; its ends in brackets where it is lopsided"
+"""How the intervals of a table of scores are made."""
 
 
 def title(run: Run) -> str:

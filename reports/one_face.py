@@ -17,7 +17,7 @@ def face_scores(scores: Scores, face: str, scale: int | None = None) -> Table:
     one = scores.only(faces=[face], scales=[at])
     metrics = [m for m in one.metrics if not scores.is_set_metric(m)]
     columns = tuple(one.column(m) for m in metrics)
-    found = {(c.method, c.metric): c for c in one.cells(draws=2)}
+    found = {(c.method, c.metric): c for c in one.cells()}
     kept = {m: one.values(m, at, kept=True) for m in metrics}
     rows, notes = [], []
     for method in one.methods:

@@ -174,14 +174,14 @@ class Scores:
         names = zip(bad["image"], bad["method"], bad["scale"], bad["metric"], strict=True)
         return {(str(i), str(m), int(s), str(k)): str(r) for (i, m, s, k), r in zip(names, bad["reason"], strict=True)}
 
-    def cells(self, draws: int = 10_000, level: float = 0.95) -> list[Cell]:
-        """A cell for every method, scale and metric in view: mean, bootstrap interval over faces, n, failures with reasons."""
+    def cells(self, level: float = 0.95) -> list[Cell]:
+        """A cell for every method, scale and metric in view: mean, interval over faces, n, failures with reasons."""
         from facesr.bench.stats.many import mean_intervals
 
         position, values, status = self._grid
         good = status == 0
         shares = [self.metrics[key.metric].share for key in position]
-        intervals = mean_intervals(np.where(good, values, np.nan), level, draws, shares=shares) if position else []
+        intervals = mean_intervals(np.where(good, values, np.nan), level, shares=shares) if position else []
         made = []
         for key, i in position.items():
             if self.is_set_metric(key.metric):

@@ -13,13 +13,10 @@ from facesr.reports.cells import Cell, Column, Row
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
-DRAWS = 2_000
-"""Bootstrap draws for a group of faces: there may be a dozen groups, and their intervals are wide."""
 
-
-def attribute_table(scores: Scores, attribute: str, metric: str, scale: int | None = None, draws: int = 10_000) -> Table:
+def attribute_table(scores: Scores, attribute: str, metric: str, scale: int | None = None) -> Table:
     """Values of an attribute x methods: the mean with its interval; each method's worst group is named beneath."""
-    found = attribute_frame(scores, attribute, metric, scale, draws)
+    found = attribute_frame(scores, attribute, metric, scale)
     column = scores.column(metric)
     columns = tuple(Column(m, m) for m in scores.methods)
     by_key = {(str(r.value), str(r.method)): r for r in found.itertuples(index=False)}
@@ -68,7 +65,7 @@ def duel_by(scores: Scores, a: str, b: str, metric: str, attributes: Sequence[st
             (
                 attribute,
                 value,
-                duel(part, a, b, metric, scale, DRAWS if attribute else 10_000) if len(values) > 1 else None,
+                duel(part, a, b, metric, scale) if len(values) > 1 else None,
                 len(values),
             )
         )
@@ -88,7 +85,7 @@ def duel_by(scores: Scores, a: str, b: str, metric: str, attributes: Sequence[st
     notes = (
         f"{column.label} {column.arrow}; paired over the faces that both methods have; a tie counts half a win. "
         "p: paired Wilcoxon; Holm over the groups shown. "
-        f"Intervals: over faces; t widened for lopsided values up to 40 faces, BCa bootstrap above, 10,000 draws, {DRAWS:,} in groups.",
+        "Intervals: over faces; t, wider for few faces and on the side of the longer tail.",
     )
     return Table(
         f"{a}-against-{b}-{metric}", f"Where {a} beats {b}, by {column.label}", columns, tuple(rows), notes, corner="", show_n=False

@@ -55,7 +55,7 @@ def with_letters(scores: Scores, cells: Sequence[Cell], alpha: float = 0.05) -> 
                 continue
             table = scores.values(metric, scale)
             rated = [m for m in scores.methods if table[m].notna().sum() > 1]
-            pairs = compare_methods(table[rated], rated, draws=2, alpha=alpha) if len(rated) > 1 else []
+            pairs = compare_methods(table[rated], rated, alpha=alpha) if len(rated) > 1 else []
             better = bool(scores.column(metric).higher_is_better)
             means = {m: float(table[m].mean()) for m in rated}
             found = significance_letters(pairs, means, higher_is_better=better) if pairs else {}
@@ -63,10 +63,10 @@ def with_letters(scores: Scores, cells: Sequence[Cell], alpha: float = 0.05) -> 
     return [replace(c, letters=letters.get((c.method, c.scale, c.metric), "")) for c in cells]
 
 
-def leaderboard(scores: Scores, *, letters: bool = False, draws: int = 10_000, caption: str = "") -> Table:
-    """Methods x metrics: mean, 95 % bootstrap interval over faces, n and failures; best and second best marked within a scale."""
+def leaderboard(scores: Scores, *, letters: bool = False, caption: str = "") -> Table:
+    """Methods x metrics: mean, 95 % interval over faces, n and failures; best and second best marked within a scale."""
     columns = tuple(scores.column(metric) for metric in scores.metrics)
-    cells = scores.cells(draws)
+    cells = scores.cells()
     cells = with_letters(scores, cells) if letters else cells
     by_key = {(c.method, c.scale, c.metric): c for c in cells}
     group = {s: f"×{s}" if len(scores.scales) > 1 else "" for s in scores.scales}
@@ -79,13 +79,13 @@ def leaderboard(scores: Scores, *, letters: bool = False, draws: int = 10_000, c
     return Table("scores", caption, columns, rank_columns(rows, columns))
 
 
-def score_table(scores: Scores, *, full: bool = False, draws: int = 10_000, mos: MosResult | None = None) -> Table:
+def score_table(scores: Scores, *, full: bool = False, mos: MosResult | None = None) -> Table:
     """The table of a run with caption and footnotes; with MOS where a study is given, with letters where ``full``."""
-    table = leaderboard(scores, letters=full, draws=draws, caption=notes.caption(scores))
+    table = leaderboard(scores, letters=full, caption=notes.caption(scores))
     shown = table.alive().cells
     table = replace(
         table,
-        spread=notes.spread(draws),
+        spread=notes.SPREAD,
         notes=tuple(notes.notes(scores, shown, letters=full)),
         brief=tuple(notes.brief(scores, shown, letters=full)),
     )
@@ -106,13 +106,12 @@ def table_of(
     metrics: Sequence[str] | None = None,
     scales: Sequence[int] | None = None,
     attributes: Sequence[str] = (),
-    draws: int = 10_000,
     peek: bool = False,
     simulated: bool = False,
     preset: str | None = None,
 ) -> Table:
     """The table that ``facesr table`` prints: of runs, of runs with a study, or of a study alone (``preset``: in a layout by name)."""
-    problems = [f"--draws {draws}: an interval needs at least 100 draws"] if draws < 100 else []
+    problems = []
     if preset is not None and preset not in PRESETS:
         problems.append(f"no preset {preset!r}: {suggest(preset, PRESETS)}")
     elif preset is not None and (study or not all(is_study(p) for p in paths)):
@@ -145,4 +144,4 @@ def table_of(
         if unused := [name for name, given in (("--metrics", metrics), ("--scale", scales), ("--where", attributes)) if given]:
             raise FaceSRError(f"{', '.join(unused)} chooses scores of a run; {rated} is a study alone")
         return table_one(mos, methods) if preset is None else seed_table(mos, methods)
-    return score_table(narrowed(open_runs(runs), methods, metrics, scales, attributes), full=full, draws=draws, mos=mos)
+    return score_table(narrowed(open_runs(runs), methods, metrics, scales, attributes), full=full, mos=mos)

@@ -30,7 +30,7 @@ class Written:
 def write(
     runs: Sequence[Path], out: Path, *, study: Path | None = None, methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None, where: Sequence[str] = (), faces: Sequence[str] = (),
-    count: int = 4, seed: int = 0, metric: str | None = None, zooms: Sequence[tuple[int, int, int]] = (), draws: int = 10_000,
+    count: int = 4, seed: int = 0, metric: str | None = None, zooms: Sequence[tuple[int, int, int]] = (),
     peek: bool = False, simulated: bool = False,
 ) -> Written:  # fmt: skip
     """Write the report of ``runs`` (of one digest) into ``out``.
@@ -39,8 +39,8 @@ def write(
     ``seed``: of the random choice. ``metric``: chooses faces and compares attributes. ``zooms``: squares (left, top, side) of HR to enlarge.
     ``peek``: show a study's means before its stopping rule is met, which is logged. ``simulated``: of a study's simulated raters.
     """
-    if count < 1 or draws < 100:
-        raise FaceSRError(f"--count {count} and --draws {draws}: show at least one face and draw at least 100 times")
+    if count < 1:
+        raise FaceSRError(f"--count {count}: show at least one face")
     scores = narrowed(open_runs(runs), methods, metrics, scales, where)
     mos: MosResult | None = None
     paired: PairedAnalysis | None = None
@@ -48,7 +48,7 @@ def write(
         paired = open_paired(study, peek=peek, simulated=simulated)
     elif study is not None:
         mos = open_study(study, peek=peek, simulated=simulated)
-    report = gather(scores, mos, faces=faces, count=count, seed=seed, metric=metric, zooms=zooms, draws=draws, paired=paired)
+    report = gather(scores, mos, faces=faces, count=count, seed=seed, metric=metric, zooms=zooms, paired=paired)
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "report.html", page(report))
     return Written(out / "report.html", out / "paper", len(write_paper(report, out / "paper")))

@@ -1,4 +1,4 @@
-"""Intervals of many means at once: a whole table from one set of resamples (numpy alone)."""
+"""Intervals of many means at once, and of shares."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.stats.intervals import F64, FEW, Interval, _chunks, _tail, _weights, bca_ends, constant, few_ends
+from facesr.bench.stats.intervals import Interval, _tail, constant, mean_ends
 
 
-def mean_intervals(
-    table: ArrayLike, level: float = 0.95, draws: int = 10_000, seed: int = 0, shares: Sequence[bool] | None = None
-) -> list[Interval]:
+def mean_intervals(table: ArrayLike, level: float = 0.95, shares: Sequence[bool] | None = None) -> list[Interval]:
     """Mean of every column of ``table`` (n, columns) and its interval over rows; NaN marks a missing value.
 
-    The same as ``mean_interval`` column by column, up to the draws, but all columns with more than ``FEW`` values share each resample
-    of rows: matrix products in place of a loop. Infinite values give an infinite mean without interval, values all alike an interval
+    The same as ``mean_interval`` column by column. Infinite values give an infinite mean without interval, values all alike an interval
     of no width. ``shares`` (columns,): which columns are rates of 0 and 1 by declaration; they get Wilson's interval, which has a
     width even for a perfect rate. Raises ``FaceSRError`` on a bad level or a declared rate that holds other values.
     """
@@ -35,11 +32,8 @@ def mean_intervals(
     alike = usable.copy()
     alike[usable] = constant(x[:, usable]) if usable.any() else False
     ends[:, alike], usable = means[alike], usable & ~alike
-    few, many = usable & (n <= FEW), usable & (n > FEW)
-    if few.any():
-        ends[:, few] = few_ends(x[:, few], level)
-    if many.any():
-        ends[:, many] = bca_ends(_drawn(sums[:, many], seen[:, many], draws, seed), x[:, many], level)
+    if usable.any():
+        ends[:, usable] = mean_ends(x[:, usable], level)
     for i in np.flatnonzero(rates & (n > 0)):
         if not np.isin(sums[:, i], (0.0, 1.0)).all():
             odd = sums[~np.isin(sums[:, i], (0.0, 1.0)), i][0]
@@ -56,16 +50,3 @@ def share_interval(good: int, n: int, level: float = 0.95) -> tuple[float, float
     p, shrink = good / n, 1 + z**2 / n
     middle, half = (p + z**2 / (2 * n)) / shrink, z / shrink * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
     return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
-def _drawn(sums: F64, seen: NDArray[np.bool_], draws: int, seed: int) -> F64:
-    """Resampled means, (draws, columns); columns that miss the same rows share their divisor."""
-    rows = len(sums)
-    patterns, which = np.unique(seen, axis=1, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    parts = []
-    for k in _chunks(draws, rows):
-        weights = _weights(rng, k, rows)
-        divisors = (weights @ patterns.astype(np.float64))[:, which.ravel()]
-        parts.append(np.divide(weights @ sums, divisors, out=np.full((k, sums.shape[1]), np.nan), where=divisors > 0))
-    return np.concatenate(parts)

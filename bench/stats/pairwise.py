@@ -205,8 +205,7 @@ def compare_conditions(
 
 
 def compare_methods(
-    scores: ArrayLike, names: Sequence[str], level: float = 0.95, draws: int = 10_000, seed: int = 0, *, alpha: float = 0.05,
-    correction: str = "holm",
+    scores: ArrayLike, names: Sequence[str], level: float = 0.95, *, alpha: float = 0.05, correction: str = "holm"
 ) -> list[PairComparison]:  # fmt: skip
     """All pairs of methods by a metric: ``scores`` (faces, methods), NaN where a face has no score, paired by face.
 
@@ -216,12 +215,12 @@ def compare_methods(
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] != len(names):
         raise FaceSRError(f"scores of shape {table.shape} do not fit {len(names)} methods: give (faces, methods)")
-    pairs = [_compare_scores(table[:, i], table[:, j], names[i], names[j], level, draws, seed)
+    pairs = [_compare_scores(table[:, i], table[:, j], names[i], names[j], level)
              for i, j in combinations(range(len(names)), 2)]  # fmt: skip
     return decide(pairs, alpha, correction)
 
 
-def _compare_scores(x: F64, y: F64, a: str, b: str, level: float, draws: int, seed: int) -> PairComparison:
+def _compare_scores(x: F64, y: F64, a: str, b: str, level: float) -> PairComparison:
     both = ~(np.isnan(x) | np.isnan(y))
     x, y = x[both], y[both]
     same = x == y  # two perfect images have infinite PSNR and no difference
@@ -230,7 +229,7 @@ def _compare_scores(x: F64, y: F64, a: str, b: str, level: float, draws: int, se
     test = signed_rank(d)
     low, high, se = np.nan, np.nan, np.nan
     if n > 1 and np.isfinite(d).all():
-        found = mean_interval(d, level, draws, seed)
+        found = mean_interval(d, level)
         low, high, se = found.low, found.high, float(d.std(ddof=1) / np.sqrt(n))
     return PairComparison(
         a=a, b=b, n=n, difference=float(d.mean()) if n else np.nan, low=low, high=high, se=se, df=n - 1.0, p=test.p, test=SIGNED,

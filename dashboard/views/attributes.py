@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
+from facesr.dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
 from facesr.reports import build
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import attributes
@@ -40,13 +40,13 @@ def grouping(scene: Scene) -> list[str]:
 
 def drawing(scene: Scene, attribute: str, metric: str, scale: int) -> Drawing:
     """Bars or points by the attribute's values."""
-    frame = build.attribute_frame(scene.scores, attribute, metric, scale, DRAWS)
+    frame = build.attribute_frame(scene.scores, attribute, metric, scale)
     return attributes({attribute: frame}, scene.scores.column(metric), scene.look)
 
 
 def table_of(scene: Scene, attribute: str, metric: str, scale: int) -> Table:
     """Values of the attribute x methods."""
-    return scene.kept(("served", attribute, metric, scale), lambda: attribute_table(scene.scores, attribute, metric, scale, DRAWS))
+    return scene.kept(("served", attribute, metric, scale), lambda: attribute_table(scene.scores, attribute, metric, scale))
 
 
 def warm(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, DRAWS, Scene, scale_control
+from facesr.dashboard.scene import CONTROL, Scene, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.reports import build, notes
 from facesr.reports.figures.scores import epsilon
@@ -38,7 +38,7 @@ def table_of(scene: Scene) -> Table:
     """ε and the pass rate of every method."""
     scores = scene.scores
     metrics = [m for m in scores.metrics if m.startswith("consistency")]
-    return scene.kept("consistency table", lambda: score_table(scores.only(metrics=metrics), full=True, draws=DRAWS))
+    return scene.kept("consistency table", lambda: score_table(scores.only(metrics=metrics), full=True))
 
 
 def _unconverged(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, DRAWS, Scene, filters, metric_control, scale_control
+from facesr.dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.dashboard.views import leaderboard
 from facesr.reports import build
@@ -49,7 +49,7 @@ def page(scene: Scene) -> None:
 def table_of(scene: Scene) -> Table:
     """The leaderboard of identity metrics."""
     scores = scene.scores
-    return scene.kept("identity table", lambda: score_table(scores.only(metrics=identity_metrics(scores)), full=True, draws=DRAWS))
+    return scene.kept("identity table", lambda: score_table(scores.only(metrics=identity_metrics(scores)), full=True))
 
 
 def drawing(scene: Scene, metrics: list[str], scale: int) -> Drawing:
@@ -61,7 +61,7 @@ def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: int) 
     """Whose identity is kept worse."""
     scores = scene.scores
     shown = [a for a in names if len(build.bands(scores, a)) > 1] or list(names)[:1]
-    frames = {a: build.attribute_frame(scores, a, metric, scale, draws=DRAWS) for a in shown}
+    frames = {a: build.attribute_frame(scores, a, metric, scale) for a in shown}
     return attributes(frames, scores.column(metric), scene.look)
 
 

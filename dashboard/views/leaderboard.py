@@ -10,7 +10,7 @@ from functools import partial
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, DRAWS, Scene
+from facesr.dashboard.scene import CONTROL, Scene
 from facesr.reports.cells import Column, Row
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import means
@@ -74,7 +74,7 @@ def ordered(made: Table, by: str, words: str = "") -> Table:
 
 def table_of(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Table:
     """The leaderboard of these metrics, computed once."""
-    return scene.kept(("leaderboard", chosen), lambda: score_table(scores, full=True, draws=DRAWS))
+    return scene.kept(("leaderboard", chosen), lambda: score_table(scores, full=True))
 
 
 def drawing(scene: Scene, made: Table, scale: int, columns: Sequence[Column] | None = None) -> Drawing:

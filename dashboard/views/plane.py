@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, DRAWS, Scene, scale_control
+from facesr.dashboard.scene import CONTROL, Scene, scale_control
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.plane import plane
 from facesr.reports.gather import plane_axes
@@ -55,7 +55,7 @@ def axes(scores: Scores) -> tuple[str, str]:
 def drawing(scene: Scene, x: str, y: str, scale: int) -> Drawing:
     """The plane of two metrics at a factor."""
     chosen = scene.scores.only(metrics=[x, y], scales=[scale])
-    table = scene.kept(("plane cells", x, y, scale), lambda: leaderboard(chosen, draws=DRAWS))
+    table = scene.kept(("plane cells", x, y, scale), lambda: leaderboard(chosen))
     return plane(table.cells, chosen.column(x), chosen.column(y), scene.look)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import DRAWS, Scene
+from facesr.dashboard.scene import Scene
 from facesr.dashboard.views.leaderboard import table_of
 from facesr.reports import build
 from facesr.reports.figures import Drawing
@@ -31,7 +31,7 @@ def page(scene: Scene) -> None:
 def drawing(scene: Scene, metrics: list[str]) -> Drawing:
     """A panel a metric."""
     scores = scene.scores
-    return sweep({m: build.sweep_frame(scores, m, DRAWS) for m in metrics}, {m: scores.column(m) for m in metrics}, scene.look)
+    return sweep({m: build.sweep_frame(scores, m) for m in metrics}, {m: scores.column(m) for m in metrics}, scene.look)
 
 
 def warm(scene: Scene) -> None:

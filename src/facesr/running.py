@@ -46,19 +46,19 @@ class Run:
 
     def table(
         self, *, methods: Sequence[str] | None = None, metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None,
-        where: Sequence[str] = (), study: Path | str | None = None, full: bool = False, draws: int = 10_000,
+        where: Sequence[str] = (), study: Path | str | None = None, full: bool = False,
     ) -> Table:  # fmt: skip
         """Means with 95 % intervals over faces, n, and failures: methods x metrics.
 
         ``methods``, ``metrics``, ``scales``: only these, in this order. ``where``: only faces with these attributes (``gender=female``).
-        ``study``: a MOS study of these methods; adds MOS. ``full``: with letters of methods that cannot be told apart. ``draws``:
-        bootstrap draws. The table has ``.latex()``, ``.markdown()``, ``.csv()``, ``.html()`` and ``.frame()``, and shows itself in a notebook.
+        ``study``: a MOS study of these methods; adds MOS. ``full``: with letters of methods that cannot be told apart.
+        The table has ``.latex()``, ``.markdown()``, ``.csv()``, ``.html()`` and ``.frame()``, and shows itself in a notebook.
         """
         from facesr.reports.tables import table_of
 
         return table_of(
             [self.path], study=None if study is None else Path(study), full=full, methods=methods, metrics=metrics, scales=scales,
-            attributes=where, draws=draws,
+            attributes=where,
         )  # fmt: skip
 
     def report(self, out: Path | str | None = None, *, study: Path | str | None = None, **options: Any) -> Path:

@@ -121,7 +121,7 @@ def test_a_face_is_found_by_its_name_or_a_part_of_it(opened: Open, runs: Path) -
 
 
 def test_the_leaderboard_sorts_ranks_and_searches(opened: Open, runs: Path) -> None:
-    table = score_table(open_runs([runs / "one"]), draws=200)
+    table = score_table(open_runs([runs / "one"]))
     by = next(c.key for c in table.columns if c.higher_is_better is False and table.rows[0].cells[0] is not None)
     made = ordered(table, by)
     means = [made.cell(row.key, by).mean for row in made.rows]  # type: ignore[union-attr]

@@ -37,8 +37,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> list[Table]:
     }
     wide = make_run(folder / "wide", faces=12, metrics=many, images=False)
     study = make_study(folder / "study", raters=8, faces=6)
-    made = [table_of([run], full=True, draws=200), table_of([wide], full=True, draws=200), table_of([study])]
-    return [*made, table_of([study], preset="seed-table1"), table_of([run], study=study, draws=200)]
+    made = [table_of([run], full=True), table_of([wide], full=True), table_of([study])]
+    return [*made, table_of([study], preset="seed-table1"), table_of([run], study=study)]
 
 
 @pytest.mark.parametrize("name", CLASSES)

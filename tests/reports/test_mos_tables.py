@@ -103,9 +103,9 @@ def test_means_stay_hidden_until_the_stopping_rule_and_a_peek_is_logged(tmp_path
     opened.close()
     table = table_of([study], simulated=True)
     assert table.caption.startswith("SIMULATED RATERS") and [c.label for c in table.columns] == ["HR", "Bicubic", "PULSE", "pSp"]
-    both = table_of([run], study=study, simulated=True, draws=100)
+    both = table_of([run], study=study, simulated=True)
     assert both.caption.startswith("SIMULATED RATERS") and [r.label for r in both.rows] == ["bicubic", "PULSE", "pSp", "HR"]
-    text = page(gather(open_runs([run]).only(metrics=["psnr"]), open_study(study, simulated=True), count=1, draws=100))
+    text = page(gather(open_runs([run]).only(metrics=["psnr"]), open_study(study, simulated=True), count=1))
     assert "SIMULATED RATERS: no person gave these ratings." in text and len(re.findall("SIMULATED", text)) > 8
 
 
@@ -135,8 +135,6 @@ def test_a_paired_comparison_has_its_own_table(tmp_path: Path, capsys: pytest.Ca
                 "1",
                 "--metrics",
                 "psnr",
-                "--draws",
-                "100",
             ]
         )
         == 0
@@ -181,7 +179,7 @@ def test_a_study_of_other_methods_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", faces=4, images=False)
     study = make_study(tmp_path / "s", raters=3, faces=3, means={"a": 2.0, "b": 3.0})
     with pytest.raises(FaceSRError, match="none is a method of"):
-        table_of([run], study=study, draws=100)
+        table_of([run], study=study)
     with pytest.raises(FaceSRError, match="one study at a time"):
         table_of([study], study=study)
     info = json.loads((study / "study.json").read_text())

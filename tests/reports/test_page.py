@@ -48,7 +48,7 @@ def report(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
         means={"hr": 4.2, "bicubic": 1.5, "pulse": 3.3, EVIL: 3.4},
         repeats=4,
     )
-    return gather(open_runs([run]), open_study(study), count=2, zooms=[(40, 48, 32)], draws=200)
+    return gather(open_runs([run]), open_study(study), count=2, zooms=[(40, 48, 32)])
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_the_page_says_all_of_it(report: Report, text: str) -> None:
 
 
 def test_numbers_of_the_page_are_those_of_the_table(run: Path, text: str) -> None:
-    table = table_of([run], draws=200)
+    table = table_of([run])
     for cell in table.cells:
         assert f"mean {cell.mean:.6g}" in text  # the title of its cell
 
@@ -203,7 +203,7 @@ def test_a_missing_image_leaves_its_place_and_says_why(run: Path, tmp_path: Path
     png = decode(grid.qualitative(scores, ["000004"], metric="psnr", cell=128), tmp_path)
     square = tile(png, 0, 2, 128 + grid.STRIP + grid.GAP, 128)
     assert (square == 236).mean() > 0.9  # grey, but for the words
-    assert '<div class="none">' in page(gather(scores, faces=["000004"], count=1, draws=100))
+    assert '<div class="none">' in page(gather(scores, faces=["000004"], count=1))
 
 
 def test_faces_are_chosen_by_rule(run: Path) -> None:
@@ -229,7 +229,7 @@ def test_frames_for_the_dashboard_agree_with_pandas(run: Path) -> None:
     assert len(duel.faces) == 7 and duel.wins == int((values["pulse"] < values["bicubic"]).sum())  # lower is better
     assert duel.test.difference == pytest.approx((values["pulse"] - values["bicubic"]).mean())
     assert duel.win_rate == duel.wins / 7
-    female = build.attribute_frame(scores, "gender", "psnr", draws=100)
+    female = build.attribute_frame(scores, "gender", "psnr")
     names = [f for f in scores.faces if scores.attributes[f]["gender"] == "female"]
     row = female[(female["value"] == "female") & (female["method"] == "bicubic")].iloc[0]
     assert row["mean"] == pytest.approx(scores.values("psnr").loc[names, "bicubic"].mean()) and row["n"] == len(names)
@@ -246,7 +246,7 @@ def test_frames_for_the_dashboard_agree_with_pandas(run: Path) -> None:
 
 
 def test_figures_are_the_same_bytes_every_time_and_in_safe_colours(report: Report, run: Path) -> None:
-    again = gather(open_runs([run]), None, count=2, draws=200)
+    again = gather(open_runs([run]), None, count=2)
     first = {d.name: d for d in report.drawings}
     for drawing in again.drawings:
         if drawing.name in ("means", "epsilon"):
@@ -301,7 +301,7 @@ def test_the_significance_matrix_frames_pairs_on_which_analyses_disagree(report:
 def test_bars_start_at_zero_or_become_points(run: Path) -> None:
     scores = open_runs([run])
     for metric in ("psnr", "identity-sface"):
-        frame = build.attribute_frame(scores, "gender", metric, draws=100)
+        frame = build.attribute_frame(scores, "gender", metric)
         ax = score_figures.attributes({"gender": frame}, scores.column(metric), Look(scores.methods)).figure.axes[0]
         assert not ax.patches or ax.get_ylim()[0] == 0
 
@@ -337,8 +337,6 @@ def test_the_command_writes_page_and_paper(run: Path, tmp_path: Path, capsys: py
         str(tmp_path),
         "--count",
         "1",
-        "--draws",
-        "100",
         "--methods",
         "bicubic,pulse",
         "--metrics",
@@ -360,7 +358,7 @@ def test_a_sweep_is_drawn_over_its_factors(tmp_path: Path) -> None:
         scales=(4, 8, 16),
         metrics={"psnr": {"label": "PSNR", "higher_is_better": True}},
     )
-    found = gather(open_runs([folder]), count=1, draws=100)
+    found = gather(open_runs([folder]), count=1)
     names = [d.name for d in found.drawings]
     assert "sweep" in names and "means" not in names and {"grid-random-x4", "grid-random-x8", "grid-random-x16"} <= set(names)
     ticks = [t.get_text() for t in found.drawings[names.index("sweep")].figure.axes[0].get_xticklabels()]
@@ -377,5 +375,5 @@ def test_a_running_run_and_lost_weights_are_warned_of(tmp_path: Path) -> None:
     info = json.loads((folder / "run.json").read_text())
     info["state"], info["metrics"]["lpips"] = "running", {"label": "LPIPS", "higher_is_better": False}
     (folder / "run.json").write_text(json.dumps(info))
-    warnings = " ".join(gather(open_runs([folder]), count=1, draws=100).warnings)
+    warnings = " ".join(gather(open_runs([folder]), count=1).warnings)
     assert "is not finished" in warnings and "No value of any method for LPIPS: no alexnet.pth." in warnings

@@ -72,23 +72,24 @@ def test_failures_are_left_out_of_the_mean_and_counted(run: Path) -> None:
     assert f"pulse PSNR {everyone:.2f} (n = 30)" in kept
 
 
-def test_intervals_are_those_of_scipys_bootstrap() -> None:
+def test_intervals_hold_scipys_bootstrap() -> None:
+    """BCa of 60 skewed values covers .90 to .94 in simulations: ours contains it, and is at most a third longer."""
     x = np.random.default_rng(3).gamma(2.0, 1.0, (60, 4))
     x[:5, 2] = np.nan
     for column, found in zip(x.T, mean_intervals(x), strict=True):
         values = column[~np.isnan(column)]
         peer = scipy_stats.bootstrap((values,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(1))
         low, high = peer.confidence_interval
-        width = high - low  # both ends are medians of noise: 10,000 draws put an end within about 3 % of the width
         assert found.mean == pytest.approx(values.mean()) and found.n == len(values)
-        assert found.low == pytest.approx(low, abs=0.04 * width) and found.high == pytest.approx(high, abs=0.04 * width)
+        assert found.low <= low + 0.02 * (high - low) and found.high >= high
+        assert found.high - found.low < 4 / 3 * (high - low)
         one = mean_interval(values)
-        assert found.low == pytest.approx(one.low, abs=0.04 * width) and found.high == pytest.approx(one.high, abs=0.04 * width)
+        assert (found.low, found.high) == (pytest.approx(one.low), pytest.approx(one.high))
 
 
 def test_intervals_of_one_value_none_and_infinity() -> None:
     table = np.array([[1.0, np.nan, math.inf], [np.nan, np.nan, 30.0]])
-    one, none, infinite = mean_intervals(table, draws=200)
+    one, none, infinite = mean_intervals(table)
     assert (one.mean, one.n) == (1.0, 1) and math.isnan(one.low)
     assert math.isnan(none.mean) and none.n == 0
     assert infinite.mean == math.inf and math.isnan(infinite.high) and fixed(infinite.mean, 2) == "∞"
@@ -114,7 +115,7 @@ def test_best_and_second_follow_the_direction_and_what_is_printed() -> None:
 
 def test_letters_are_shared_exactly_by_pairs_that_do_not_differ(run: Path) -> None:
     scores = open_runs([run]).only(metrics=["psnr"])
-    letters = {c.method: c.letters for c in with_letters(scores, scores.cells(200))}
+    letters = {c.method: c.letters for c in with_letters(scores, scores.cells())}
     values = scores.values("psnr")
     names = list(scores.methods)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
@@ -160,7 +161,7 @@ def test_a_cell_without_a_row_is_missing_not_forgotten(tmp_path: Path) -> None:
     frame = pd.read_parquet(folder / "scores.parquet")
     gone = (frame["method"] == "psp") & (frame["metric"] == "ssim") & (frame["image"] == "000005")
     frame[~gone].to_parquet(folder / "scores.parquet")
-    cell = leaderboard(open_runs([folder]), draws=100).cell("psp", "ssim")
+    cell = leaderboard(open_runs([folder])).cell("psp", "ssim")
     assert cell is not None and cell.n == 5 and [(f.image, f.status) for f in cell.failures] == [("000005", "missing")]
     assert "000005" not in cell.images
 
@@ -181,19 +182,19 @@ def test_scores_of_a_whole_set_keep_their_own_interval(tmp_path: Path) -> None:
     own = frame.iloc[[0]].assign(image="*", metric="kid", value=0.25, low=0.2, high=0.4, n=6)
     refused = own.assign(method="nearest", value=np.nan, status="skipped", reason="too few images")
     pd.concat([frame, own, refused], ignore_index=True).to_parquet(folder / "scores.parquet")
-    table = leaderboard(open_runs([folder]), letters=True, draws=100)
+    table = leaderboard(open_runs([folder]), letters=True)
     cell = table.cell("bicubic", "kid")
     assert cell is not None and (cell.mean, cell.low, cell.high, cell.n, cell.failed) == (0.25, 0.2, 0.4, 6, 0)
     lost = table.cell("nearest", "kid")
     assert lost is not None and lost.failed == 1 and lost.failures[0].reason == "too few images"
     part = build.where(open_runs([folder]), gender="female")
-    half = leaderboard(part, draws=100).cell("bicubic", "kid")
+    half = leaderboard(part).cell("bicubic", "kid")
     assert half is not None and math.isnan(half.mean) and half.failures[0].status == "skipped"
 
 
 def test_scales_are_groups_and_the_csv_says_which(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "sweep", faces=4, scales=(4, 8), images=False)
-    table = table_of([folder], draws=100)
+    table = table_of([folder])
     assert [name for name, _ in table.groups] == ["×4", "×8"]
     rows = rows_of(table.csv())
     assert list(rows[0]) == ["method", "metric", "n", "failed", "mean", "low", "high", "scale"] and {r["scale"] for r in rows} == {
@@ -201,7 +202,7 @@ def test_scales_are_groups_and_the_csv_says_which(tmp_path: Path) -> None:
         "8",
     }
     assert "| *×8* |" in table.markdown() and r"\textit{$\times$8}" in table.latex()
-    only = table_of([folder], scales=[8], draws=100)
+    only = table_of([folder], scales=[8])
     assert only.csv().splitlines()[0] == "method,metric,n,failed,mean,low,high"
 
 
@@ -275,7 +276,7 @@ def test_a_wide_table_continues_in_panels_of_one_tabular(run: Path) -> None:
 
 
 def test_methods_carry_their_printed_names_and_citations(run: Path) -> None:
-    table = table_of([run], draws=100)
+    table = table_of([run])
     assert [row.label for row in table.rows] == [
         "bicubic",
         "Nearest",
@@ -320,7 +321,7 @@ def test_an_interval_stays_on_its_scale() -> None:
 
 
 def test_decimals_are_chosen_for_all_or_by_metric(run: Path) -> None:
-    table = table_of([run], draws=100)
+    table = table_of([run])
     assert re.search(r"\| \d\d\.\d \[?± \d\.\d \|", table.with_digits(1).markdown())
     one = table.with_digits({"psnr": 0})
     assert number(one.rows[0].cells[0]).isdigit() and number(one.rows[0].cells[1]) == number(table.rows[0].cells[1])  # type: ignore[arg-type]
@@ -329,7 +330,7 @@ def test_decimals_are_chosen_for_all_or_by_metric(run: Path) -> None:
 
 
 def test_text_for_a_terminal_is_as_wide_as_it_and_holds_no_tags(run: Path) -> None:
-    table = table_of([run], full=True, draws=100)
+    table = table_of([run], full=True)
     for width in (60, 80, 132):
         text = table.text(width=width)
         assert max(map(len, text.splitlines())) <= width and "<" not in text and text.count("pSp") >= 1
@@ -359,11 +360,11 @@ def test_the_preset_is_the_published_layout(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_cells_know_their_run_and_images(run: Path) -> None:
-    cell = leaderboard(open_runs([run]), draws=100).cell("pulse", "psnr")
+    cell = leaderboard(open_runs([run])).cell("pulse", "psnr")
     assert cell is not None and str(run) in cell.run and "dddddddddddd" in cell.run
     assert cell.images == tuple(f"{i:06d}" for i in range(2, 30))
     assert [f.image for f in cell.failures] == ["000000", "000001"] and cell.failures[0].reason.startswith("ε = 2.1e-3")
-    assert "000000, 000001" in failures_html(leaderboard(open_runs([run]), draws=100))
+    assert "000000, 000001" in failures_html(leaderboard(open_runs([run])))
 
 
 def test_intervals_print_three_ways_and_small_numbers_keep_digits() -> None:
@@ -377,7 +378,7 @@ def test_intervals_print_three_ways_and_small_numbers_keep_digits() -> None:
 
 def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for form, head in (("md", "**celebahq"), ("latex", "% needs"), ("csv", "method,metric"), ("html", "<table"), ("json", "{")):
-        assert main(["table", str(run), "--format", form, "--draws", "200"]) == 0
+        assert main(["table", str(run), "--format", form]) == 0
         assert capsys.readouterr().out.startswith(head)
     assert main(["table", str(run), "--methods", "ps", "--metrics", "psn,ssim", "--scale", "4"]) == 2
     error = capsys.readouterr().err
@@ -393,7 +394,7 @@ def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pyt
     error = capsys.readouterr().err
     assert "--columns: for --format latex" in error and "--digits" in error
     files = {kind: tmp_path / f"x.{kind}" for kind in ("tex", "bib", "macros")}
-    options = ["--label", "tab:mine", "--caption", "50 % & more", "--notes", "none", "--intervals", "none", "--draws", "100"]
+    options = ["--label", "tab:mine", "--caption", "50 % & more", "--notes", "none", "--intervals", "none"]
     made = ["--out", str(files["tex"]), "--macros", str(files["macros"]), "--bib", str(files["bib"])]
     assert main(["table", str(run), *options, *made]) == 0
     text = files["tex"].read_text()
@@ -419,18 +420,18 @@ def test_the_papers_table_one_has_one_mos_a_condition_hr_first(tmp_path: Path) -
 
 def test_a_study_joins_the_scores_of_its_own_run_only(run: Path, tmp_path: Path) -> None:
     study = make_study(tmp_path / "s", raters=6, faces=6)
-    table = table_of([run], study=study, full=True, draws=100)
+    table = table_of([run], study=study, full=True)
     assert table.columns[-1].key == "mos" and table.rows[-1].label == "HR"
     assert table.csv().startswith("method,metric,n,failed,mean,low,high\n")
     assert [c for c in table.rows[-1].cells if c is not None] == [table.cell("hr", "mos")]
     info = json.loads((study / "study.json").read_text())
     (study / "study.json").write_text(json.dumps({**info, "run": {"digest": "a" * 64, "scale": 8}}))
     with pytest.raises(FaceSRError, match=r"made from a run of digest aaaaaaaaaaaa.*never meet"):
-        table_of([run], study=study, draws=100)
+        table_of([run], study=study)
 
 
 def test_a_paper_sized_table_takes_a_couple_of_seconds(tmp_path: Path) -> None:
-    """2,824 faces x 7 methods x 10 metrics: read, 70 bootstrap intervals of 10,000 draws, LaTeX. About 1.5 s of CPU time."""
+    """2,824 faces x 7 methods x 10 metrics: read, 70 intervals, LaTeX. About 1.5 s of CPU time."""
     metrics = {f"m{i}": {"label": f"M{i}", "higher_is_better": True, "digits": 3} for i in range(10)}
     folder = make_run(tmp_path / "big", faces=2824, methods=(*METHODS, "fsrgan"), metrics=metrics, images=False)
     start = time.process_time()

@@ -41,7 +41,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", help="only these, comma-separated, in this order")
     parser.add_argument("--scale", type=int, action="append", help="only this downscaling factor; may be repeated")
     parser.add_argument("--where", action="append", default=[], metavar="NAME=VALUE", help="only faces with this attribute")
-    parser.add_argument("--draws", type=int, default=10_000, help="bootstrap draws (default: %(default)s)")
     parser.add_argument("--peek", action="store_true", help="show a study's means before its stopping rule is met; this is logged")
     parser.add_argument("--simulated", action="store_true", help="of a study's simulated raters, for rehearsal; the table says so")
     look = parser.add_argument_group("how it looks")
@@ -78,7 +77,6 @@ def main(args: argparse.Namespace) -> int:
         metrics=_split(args.metrics),
         scales=args.scale,
         attributes=args.where,
-        draws=args.draws,
         peek=args.peek,
         simulated=args.simulated,
         preset=args.preset,

@@ -84,11 +84,11 @@ def test_large_rank_sums_are_not_counted_out() -> None:
 def test_letters_only_where_a_test_can_reach_the_level() -> None:
     rng = np.random.default_rng(2)
     scores = rng.normal(size=(8, 5)) + 10 * np.arange(5)
-    pairs = compare_methods(scores, list("abcde"), draws=10)
+    pairs = compare_methods(scores, list("abcde"))
     assert min(p.p_holm for p in pairs) == pytest.approx(10 * 2**-7)  # .078: even the clearest data cannot reach .05
     assert set(significance_letters(pairs, dict(zip("abcde", range(5), strict=True))).values()) == {""}
     assert "9 faces would do" in letters_refused(pairs)
-    enough = compare_methods(np.vstack([scores, scores[:1]]), list("abcde"), draws=10)
+    enough = compare_methods(np.vstack([scores, scores[:1]]), list("abcde"))
     assert letters_refused(enough) == ""
     alone = compare_conditions(_cube(_study(raters=1)))
     assert set(significance_letters(alone, {"a": 1.0, "b": 2.0, "c": 3.0}).values()) == {""}
