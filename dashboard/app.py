@@ -10,8 +10,7 @@ from typing import Any
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.results import progress
-from facesr.dashboard import shell
+from facesr.dashboard import live, shell
 from facesr.dashboard.scene import Scene, choose
 from facesr.dashboard.sources import Catalogue, catalogue
 from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, plane, provenance, sweep
@@ -62,26 +61,6 @@ def _no_runs(shown: Catalogue) -> None:
     st.title("FaceSR-Bench")
     if not shown.problems:
         st.info("No run is shown: `facesr run demo-x8-128 --out runs/demo` makes one, `facesr dashboard runs/demo` opens it.")
-
-
-@st.fragment(run_every=3)
-def _in_progress(scene: Scene, stamp: object) -> None:
-    """How far a run has come; when its files have changed, the whole page is drawn anew."""
-    for run in scene.group.runs:
-        if not run.running:
-            continue
-        try:
-            done = progress(run)
-        except FaceSRError as error:
-            st.warning(str(error))
-            continue
-        st.progress(
-            min(done.share, 1.0),
-            f"{run.path.name} is in progress or was stopped: {done.restored:,} of {done.images:,} images, {done.scored:,} of {done.scores:,} scores",
-        )
-    now = catalogue().group(scene.group.key)
-    if now is not None and now.stamp != stamp:
-        st.rerun()
 
 
 def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
@@ -139,7 +118,7 @@ def main() -> None:
         return
     _problems(shown)
     if scene is not None and scene.group.running:
-        _in_progress(scene, scene.group.stamp)
+        live.in_progress(scene, scene.group.stamp)
     page.run()
 
 

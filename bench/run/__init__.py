@@ -42,12 +42,6 @@ def start(
     answers are looked up before they are computed, and left for others.
     """
     workers = workers or Here()
-    notes = Notes(plan.out, workers.doing, lambda: workers.deaths)
-
-    def told(stage: str, done: int, total: int) -> None:
-        progress(stage, done, total)
-        notes(stage, done, total)
-
     with locked(plan.out):
         previous = _previous(plan)
         plan = _with_earlier_methods(plan, previous)
@@ -58,6 +52,12 @@ def start(
             _forget_changed(plan, cells, previous)
             info = _info(plan, restorers)
             write_info(plan.out, replace(info, state="running"), previous, started)
+            notes = Notes(plan.out, workers.doing, lambda: workers.deaths)
+
+            def told(stage: str, done: int, total: int) -> None:
+                progress(stage, done, total)
+                notes(stage, done, total)
+
             try:
                 _restore_and_score(plan, cells, restorers, workers, told, store)
             finally:

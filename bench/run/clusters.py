@@ -13,14 +13,14 @@ from typing import Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.run.restoring import Loaded
-from facesr.bench.run.workers import LIVES, Result, Task, lost, perform
+from facesr.bench.run.workers import LIVES, Result, Task, at, lost, on_own_gpu, perform
 
 _loaded = Loaded()
 
 
 def _do(tasks: Sequence[Task]) -> list[Result]:
-    """What a worker of a cluster does."""
-    return [perform(task, _loaded) for task in tasks]
+    """What a worker of a cluster does; the scheduler decides which GPU it sees."""
+    return [perform(on_own_gpu(task), _loaded) for task in tasks]
 
 
 class OnRay:
@@ -64,9 +64,9 @@ class OnRay:
                 result = lost(task, f"the Ray worker ended {LIVES} times while at it ({type(error).__name__})")
             yield task, result
 
-    def doing(self) -> dict[int, str]:
+    def doing(self) -> dict[str, str]:
         """See ``Workers``; Ray's own dashboard knows more."""
-        return {i: f"{task.title}, {task.faces} faces" for i, (task, _) in enumerate(self._running.values())}
+        return {f"Ray task {reference.hex()[:8]}": at([task]) for reference, (task, _) in list(self._running.items())}
 
     def close(self) -> None:
         """See ``Workers``."""
@@ -91,6 +91,8 @@ class OnSlurm:
 
     EVERY = 0.5
     """Seconds between two looks at the jobs."""
+    MOST = 64
+    """Tasks of one job: what is lost when a node is, and what the driver holds in memory per job."""
 
     def __init__(self, count: int, folder: Path, options: Mapping[str, Any] | None = None) -> None:
         try:
@@ -107,11 +109,14 @@ class OnSlurm:
 
     def do(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """See ``Workers``."""
-        every = list(tasks)
-        share = -(-len(every) // self.count) or 1
-        for start in range(0, len(every), share):
-            self._submit(every[start : start + share], 0)
-        while self._jobs:
+        coming = iter(tasks)
+        while True:
+            if idle := self.count - len(self._jobs):
+                ahead = list(itertools.islice(coming, max(0, idle) * self.MOST))
+                for start in range(0, len(ahead), share := -(-len(ahead) // max(1, idle)) or 1):
+                    self._submit(ahead[start : start + share], 0)
+            if not self._jobs:
+                return
             ended = [job for job in self._jobs if job.done()]
             for job in ended:
                 yield from self._take(job)
@@ -138,9 +143,9 @@ class OnSlurm:
             results = [lost(task, f"its SLURM job ended {LIVES} times before it was done ({job.paths.stderr})") for task in tasks]
         yield from zip(tasks, results, strict=True)
 
-    def doing(self) -> dict[int, str]:
+    def doing(self) -> dict[str, str]:
         """See ``Workers``."""
-        return {i: f"{tasks[0].title}, {sum(t.faces for t in tasks)} faces" for i, (tasks, _) in enumerate(self._jobs.values())}
+        return {f"job {job.job_id}": at(tasks) for job, (tasks, _) in list(self._jobs.items())}
 
     def close(self) -> None:
         """See ``Workers``."""

@@ -45,8 +45,8 @@ class Workers(Protocol):
     def close(self) -> None:
         """Stop at once."""
 
-    def doing(self) -> dict[int, str]:
-        """What each worker is at, by process id."""
+    def doing(self) -> dict[str, str]:
+        """What each worker is at, by its name (a process's number, a job's)."""
 
     @property
     def deaths(self) -> int:
@@ -71,7 +71,7 @@ class Here:
         """See ``Workers``."""
         self.loaded.forget()
 
-    def doing(self) -> dict[int, str]:
+    def doing(self) -> dict[str, str]:
         """See ``Workers``."""
         return {}
 
@@ -95,6 +95,16 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def on_own_gpu(task: Task) -> Task:
+    """A task for a worker that sees one GPU only: there ``cuda:1`` is ``cuda``."""
+    return replace(task, setting=replace(task.setting, device="cuda")) if task.setting.device.startswith("cuda") else task
+
+
+def at(tasks: Sequence[Task]) -> str:
+    """What a worker is at, for people; '' for nothing."""
+    return f"{tasks[0].title}, {sum(t.faces for t in tasks)} faces" if tasks else ""
 
 
 def lost(task: Task, reason: str) -> Result:
@@ -160,7 +170,7 @@ class Processes:
             worker = idle or self._start()
             worker.task = task
             with suppress(OSError):  # it died idle: its sentinel tells
-                worker.pipe.send(replace(task, setting=replace(task.setting, device="cuda")) if self.gpus else task)
+                worker.pipe.send(on_own_gpu(task) if self.gpus else task)
 
     def _take(self, worker: _Worker, again: deque[Task]) -> Iterator[tuple[Task, Result]]:
         task = worker.task
@@ -210,9 +220,9 @@ class Processes:
         held = [w.gpu for w in self._workers]
         return min(self.gpus, key=held.count) if self.gpus else None
 
-    def doing(self) -> dict[int, str]:
+    def doing(self) -> dict[str, str]:
         """See ``Workers``."""
-        return {w.process.pid: f"{w.task.title}, {w.task.faces} faces" if w.task else "" for w in self._workers}
+        return {f"process {w.process.pid}": at([w.task] if w.task else []) for w in list(self._workers)}
 
     def close(self) -> None:
         """See ``Workers``."""

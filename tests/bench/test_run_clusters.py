@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from facesr.bench import protocol, registry
 from facesr.bench.errors import FaceSRError
 from facesr.bench.run import make_plan, start
 from facesr.bench.run.clusters import OnRay, OnSlurm
-from facesr.bench.run.workers import Workers
+from facesr.bench.run.restoring import RestoreTask, Setting
+from facesr.bench.run.workers import Workers, on_own_gpu
 from helpers import TINY, faces
 
 DEADLY = '''
@@ -42,6 +48,54 @@ def test_slurm_jobs(tmp_path: Path) -> None:
     assert _bytes(tmp_path, "jobs", OnSlurm(2, tmp_path / "jobs/.slurm")) == _bytes(tmp_path, "alone")
     with pytest.raises(FaceSRError, match="--slurm"):
         OnSlurm(1, tmp_path / "x", {"no_such_setting": 3})
+
+
+class AtOnce:
+    """Stands in for submitit's executor: a job is done when it is looked at."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def submit(self, call: Callable[..., Any], tasks: list[Any]) -> SimpleNamespace:
+        self.sizes.append(len(tasks))
+        return SimpleNamespace(job_id=len(self.sizes), done=lambda: True, result=lambda: call(tasks))
+
+
+@dataclass(frozen=True)
+class Number:
+    """Stands in for a task."""
+
+    n: int
+    title: str = "numbers"
+    faces: int = 1
+
+
+def test_jobs_are_handed_out_in_shares_and_drawn_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setattr("facesr.bench.run.clusters._do", lambda tasks: [t.n**2 for t in tasks])
+    workers, drawn = OnSlurm(2, tmp_path), list[int]()
+    workers._executor, workers.MOST = AtOnce(), 3  # type: ignore[misc]
+
+    def coming(count: int) -> Iterator[Any]:
+        for n in range(count):
+            drawn.append(n)
+            yield Number(n)
+
+    ahead = [(len(drawn), task.n, result) for task, result in workers.do(coming(20))]  # type: ignore[attr-defined]
+    assert sorted(n for _, n, _ in ahead) == list(range(20))
+    assert all(result == n**2 for _, n, result in ahead)
+    assert all(drawn <= done + 2 * 2 * 3 for done, (drawn, _, _) in enumerate(ahead))
+    assert workers._executor.sizes[:2] == [3, 3]
+    workers._executor = AtOnce()
+    assert len(list(workers.do(coming(5)))) == 5
+    assert workers._executor.sizes == [3, 2]  # few tasks: each job has its share
+
+
+def test_a_scheduler_chooses_the_gpu() -> None:
+    lr = np.zeros((1, 2, 2, 3), np.uint8)
+    spec = registry.method_specs(["bicubic"])[0]
+    for asked, seen in (("cuda:3", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")):
+        assert on_own_gpu(RestoreTask(Setting(8, "box", 0, asked), spec, 4, ("a",), lr)).setting.device == seen
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from facesr.bench.imaging.files import read_bytes
 from facesr.bench.metrics.consistency import Consistency
 from facesr.bench.registry import method_specs
 from facesr.bench.results import load, progress
+from facesr.bench.run.live import Notes
 from facesr.bench.study.simulate import simulate
 from facesr.cli import run as cli_run
 from facesr.dashboard.images import face_png, figure_url, find_run
@@ -219,7 +220,15 @@ def test_a_run_in_progress_shows_what_there_is(opened: Open, copy: Path) -> None
         left = db.execute("SELECT count(*) FROM restored").fetchone()[0]
     found = progress(open_run(copy))
     assert (found.restored, found.images, found.scored, found.scores) == (left, 16, 32, 64)
-    assert "in progress" in str(opened(copy).get("progress")[0].proto)
+    assert "stopped half-way" in str(opened(copy).get("progress")[0].proto)  # nobody notes anything there
+    notes = Notes(copy, lambda: {"process 4711": "psp, 8 faces", "process 12": ""}, lambda: 3)
+    notes("psp", 2, 8)
+    script = opened(copy)
+    assert "is in progress" in str(script.get("progress")[0].proto)
+    assert "psp: 2 of 8 faces, 1 of 2 workers busy, 3 workers ended and were replaced" in words(script)
+    assert list(script.dataframe[0].value["worker"]) == ["process 4711", "process 12"]
+    assert list(script.dataframe[0].value["at"]) == ["psp, 8 faces", "idle"]
+    notes.remove()
     scores = catalogue([copy]).groups[0].scores()
     assert scores.values("psnr")["bicubic"].notna().all()
     assert (scores.statuses("psnr")["nearest"] == "missing").all()

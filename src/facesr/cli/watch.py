@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-STALE = 120.0
-"""Seconds without a note after which a run is said to be silent (a face at 1024 px may take a minute)."""
+if TYPE_CHECKING:
+    from facesr.bench.results import Run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +32,7 @@ def main(args: argparse.Namespace) -> int:
     last = ""
     while True:
         run = load(args.run)
-        line = (
-            _line(args.run) if run.running else f"{run.info.title} is finished: {len(run.faces)} faces, {len(run.methods)} methods"
-        )
+        line = _line(run) if run.running else f"{run.info.title} is finished: {len(run.faces)} faces, {len(run.methods)} methods"
         if line != last:
             print(line, flush=True)
             last = line
@@ -42,12 +41,18 @@ def main(args: argparse.Namespace) -> int:
         time.sleep(args.every)
 
 
-def _line(folder: Path) -> str:
+def _line(run: Run) -> str:
     from facesr.bench.numbers import span
+    from facesr.bench.results import progress
     from facesr.bench.run.live import read_live
 
-    live = read_live(folder)
+    live = read_live(run.path)
     if live is None:
         return "starting, or stopped half-way: the same 'facesr run' goes on"
-    silent = time.time() - live.at
-    return live.line + (f" (no news for {span(silent)}: it may have been stopped)" if silent > STALE else "")
+    if live.stopped:
+        return f"{live.line} (no news for {span(live.silent)}: it was stopped; the same 'facesr run' goes on)"
+    whole = progress(run)
+    lines = [
+        f"{live.line}; {whole.restored:,} of {whole.images:,} images and {whole.scored:,} of {whole.scores:,} scores are there"
+    ]
+    return "\n".join([*lines, *(f"  {w.worker}: {w.task or 'idle'}" for w in live.workers)])
