@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,15 +49,30 @@ def test_slurm_jobs(tmp_path: Path) -> None:
         OnSlurm(1, tmp_path / "x", {"no_such_setting": 3})
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Of ``AtOnce``."""
+
+    job_id: int
+    call: Callable[..., Any]
+    tasks: list[Any]
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Any:
+        return self.call(self.tasks)
+
+
 class AtOnce:
     """Stands in for submitit's executor: a job is done when it is looked at."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def submit(self, call: Callable[..., Any], tasks: list[Any]) -> SimpleNamespace:
+    def submit(self, call: Callable[..., Any], tasks: list[Any]) -> Job:
         self.sizes.append(len(tasks))
-        return SimpleNamespace(job_id=len(self.sizes), done=lambda: True, result=lambda: call(tasks))
+        return Job(len(self.sizes), call, tasks)
 
 
 @dataclass(frozen=True)
