@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from facesr.bench.config import from_table
 from facesr.bench.method import Outcome, Restored
 from facesr.methods.network import NetworkMethod, Precision
 from facesr.methods.pulse.settings import Settings
@@ -91,7 +92,7 @@ class PULSE(NetworkMethod["PULSENet"]):
             "kernel": kernel,
             "bf16": precision == "bf16",
         }
-        self.settings = Settings(**given)
+        self.settings = from_table(Settings, given, "PULSE's settings")
 
     def files(self) -> dict[str, Path]:
         from facesr.bench.weights import find

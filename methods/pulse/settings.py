@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from facesr.bench.config import BadValue, Count, Natural, Positive
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.protocol import Kernel
 
-OPTIMISERS = ("sgd", "adam", "sgdm", "adamax")
-SCHEDULES = ("fixed", "linear1cycle", "linear1cycledrop")
+Schedule = Literal["fixed", "linear1cycle", "linear1cycledrop"]
 TERMS = ("L1", "L2", "GEOCROSS")
 
 
@@ -27,7 +28,6 @@ def parse(text: str) -> list[tuple[float, str]]:
 
 
 NoiseType = Literal["zero", "fixed", "trainable", "stored"]
-NOISE_TYPES = ("zero", "fixed", "trainable", "stored")
 
 
 @dataclass(frozen=True)
@@ -40,40 +40,25 @@ class Settings:
     """
 
     loss_str: str = "100*L2+0.05*GEOCROSS"
-    eps: float = 1e-3
+    eps: Positive = 1e-3
     noise_type: NoiseType = "trainable"
-    num_trainable_noise_layers: int = 5
+    num_trainable_noise_layers: Natural = 5
     tile_latent: bool = False
     bad_noise_layers: str = "17"
-    opt_name: str = "adam"
-    learning_rate: float = 0.4
-    steps: int = 100
-    lr_schedule: str = "linear1cycledrop"
-    kernel: str = "bicubic-pulse"
+    opt_name: Literal["sgd", "adam", "sgdm", "adamax"] = "adam"
+    learning_rate: Positive = 0.4
+    steps: Count = 100
+    lr_schedule: Schedule = "linear1cycledrop"
+    kernel: Kernel = "bicubic-pulse"
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        problems = []
-        for name, choices in (("noise_type", NOISE_TYPES), ("opt_name", OPTIMISERS), ("lr_schedule", SCHEDULES)):
-            if (value := getattr(self, name)) not in choices:
-                problems.append(f"{name} {value!r} is unknown, {suggest(str(value), choices)}")
-        for name in ("eps", "learning_rate"):
-            if not getattr(self, name) > 0:
-                problems.append(f"{name} {getattr(self, name)} is not positive")
-        if self.steps < 1:
-            problems.append(f"steps {self.steps} is not at least 1")
-        if self.num_trainable_noise_layers < 0:
-            problems.append(f"num_trainable_noise_layers {self.num_trainable_noise_layers} is negative")
-        try:
-            self.bad_layers  # noqa: B018
-        except ValueError:
-            problems.append(f"bad_noise_layers {self.bad_noise_layers!r} is not numbers joined by dots")
+        if not re.fullmatch(r"(\d+(\.\d+)*)?", self.bad_noise_layers):
+            raise BadValue(f"bad_noise_layers {self.bad_noise_layers!r} is not numbers joined by dots")
         try:
             parse(self.loss_str)
         except FaceSRError as error:
-            problems.append(str(error).rstrip("."))
-        if problems:
-            raise FaceSRError(f"Wrong PULSE settings: {'; '.join(problems)}.")
+            raise BadValue(str(error).rstrip(".")) from None
 
     @property
     def bad_layers(self) -> frozenset[int]:

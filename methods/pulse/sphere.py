@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from facesr.bench.errors import FaceSRError, suggest
-from facesr.methods.pulse.settings import SCHEDULES
+from facesr.methods.pulse.settings import Schedule
 
 OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -46,11 +45,9 @@ class SphericalOptimizer:
             p.div_(radius(p)).mul_(self.radii[p])
 
 
-def lr_factor(schedule: str, steps: int) -> Callable[[int], float]:
+def lr_factor(schedule: Schedule, steps: int) -> Callable[[int], float]:
     """The learning rate's factor at step 0, 1, ...: ``fixed``, ``linear1cycle`` (.1, 1, .1) or ``linear1cycledrop`` (that in 9/10 of
     the steps, then down towards .001)."""
-    if schedule not in SCHEDULES:
-        raise FaceSRError(f"No PULSE schedule {schedule!r}; {suggest(schedule, SCHEDULES)}")
 
     def cycle(x: float, n: float) -> float:
         return (9 * (1 - abs(x / n - 1 / 2) * 2) + 1) / 10

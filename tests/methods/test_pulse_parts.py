@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from conformance import agrees
 from facesr.bench.errors import FaceSRError
+from facesr.methods.pulse import PULSE
 from facesr.methods.pulse.fit import GaussianFit
 from facesr.methods.pulse.loss import Loss, geocross
-from facesr.methods.pulse.settings import Settings, parse
+from facesr.methods.pulse.settings import parse
 from facesr.methods.pulse.sphere import SphericalOptimizer, lr_factor, radius
 
 Oracle = Callable[[str], dict[str, Any]]
@@ -98,9 +99,20 @@ def test_a_fit_file_is_read_and_another_is_told(tmp_path: Path) -> None:
 
 def test_settings_gather_every_problem() -> None:
     assert parse("100*L2 + 5e-2*GEOCROSS") == [(100.0, "L2"), (0.05, "GEOCROSS")]
-    with pytest.raises(FaceSRError, match=r"did you mean 'trainable'.*steps 0.*eps|eps.*steps 0") as caught:
-        Settings(noise_type="trainabel", steps=0, eps=-1, loss_str="L2", opt_name="adan")  # type: ignore[arg-type]
-    for said in ("trainable", "did you mean 'adam'", "steps 0", "eps -1", "not a sum of weight*TERM"):
+    with pytest.raises(FaceSRError) as caught:
+        PULSE(noise_type="trainabel", steps=0, eps=-1, opt_name="adan", kernel="bicubik", tile_latent=1)  # type: ignore[arg-type]
+    for said in (
+        "did you mean 'trainable'",
+        "did you mean 'adam'",
+        "'steps' is 0: must be at least 1",
+        "'eps'",
+        "'kernel'",
+        "'tile_latent'",
+    ):
         assert said in str(caught.value)
+    with pytest.raises(FaceSRError, match=r"not a sum of weight\*TERM"):
+        PULSE(loss_str="L2")
+    with pytest.raises(FaceSRError, match="not numbers joined by dots"):
+        PULSE(bad_noise_layers="1.x")
     with pytest.raises(FaceSRError, match="did you mean 'GEOCROSS'"):
         parse("1*GEOCROS")
