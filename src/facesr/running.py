@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from facesr.bench.protocol import Protocol
     from facesr.reports.table import Table
+    from facesr.reports.writing import Written
 
 COMPARED = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp", "psp-refined")
 """The methods that a comparison takes unless told otherwise."""
@@ -54,23 +55,14 @@ class Run:
         ``study``: a MOS study of these methods; adds MOS. ``full``: with letters of methods that cannot be told apart.
         The table has ``.latex()``, ``.markdown()``, ``.csv()``, ``.html()`` and ``.frame()``, and shows itself in a notebook.
         """
-        from facesr.reports.tables import table_of
-
-        return table_of(
-            [self.path], study=None if study is None else Path(study), full=full, methods=methods, metrics=metrics, scales=scales,
-            attributes=where,
-        )  # fmt: skip
+        return table(self.path, study=study, full=full, methods=methods, metrics=metrics, scales=scales, where=where)
 
     def report(self, out: Path | str | None = None, *, study: Path | str | None = None, **options: Any) -> Path:
         """Write ``report.html``, one self-contained page, and ``paper/``, LaTeX tables and PDF figures, into ``out`` (the run folder).
 
-        ``options``: those of ``facesr.reports.writing.write``. Returns the page's path.
+        ``options``: those of ``facesr.report``. Returns the page's path.
         """
-        from facesr.reports.writing import write
-
-        return write(
-            [self.path], Path(out) if out is not None else self.path, study=None if study is None else Path(study), **options
-        ).page
+        return report(self.path, out, study=study, **options).page
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -79,6 +71,44 @@ class Run:
 def load(path: Path | str) -> Run:
     """Open a run folder. Raises ``FaceSRError`` for a folder that is none, or is damaged."""
     return Run(results.load(Path(path)))
+
+
+Paths = Path | str | Sequence[Path | str]
+"""One folder, or several."""
+
+
+def table(
+    of: Paths, *, study: Path | str | None = None, full: bool = False, methods: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None, where: Sequence[str] = (),
+    peek: bool = False, simulated: bool = False, preset: str | None = None,
+) -> Table:  # fmt: skip
+    """The table of a run, of several runs of one protocol digest, or of a study.
+
+    As ``Run.table``; besides: ``peek``: show a study's means before its stopping rule is met, which is logged. ``simulated``: of a study's
+    simulated raters; the table says so. ``preset``: a layout by name, such as ``seed-table1``.
+    """
+    from facesr.reports.tables import table_of
+
+    return table_of(
+        _paths(of), study=None if study is None else Path(study), full=full, methods=methods, metrics=metrics, scales=scales,
+        attributes=where, peek=peek, simulated=simulated, preset=preset,
+    )  # fmt: skip
+
+
+def report(of: Paths, out: Path | str | None = None, *, study: Path | str | None = None, **options: Any) -> Written:
+    """Write the report of a run, or of several of one protocol digest: ``report.html`` and ``paper/`` in ``out`` (the first run's folder).
+
+    ``options``: those of ``facesr.reports.writing.write`` (methods, metrics, scales, where, faces, count, seed, metric, zooms, peek,
+    simulated). Returns what was written: ``page``, ``paper`` and the number of ``files`` in it.
+    """
+    from facesr.reports.writing import write
+
+    paths = _paths(of)
+    return write(paths, Path(out or paths[0]), study=None if study is None else Path(study), **options)
+
+
+def _paths(of: Paths) -> list[Path]:
+    return [Path(of)] if isinstance(of, Path | str) else [Path(p) for p in of]
 
 
 def run(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from facesr.cli.options import names
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
@@ -38,12 +40,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Gather, write, and say where."""
+    import facesr
     from facesr.reports.paper import compile_paper
-    from facesr.reports.writing import write
 
-    made = write(
-        args.runs, args.out or args.runs[0], study=args.study, methods=_split(args.methods), metrics=_split(args.metrics), scales=args.scale,
-        where=args.where, faces=_split(args.faces) or (), count=args.count, seed=args.seed, metric=args.metric,
+    made = facesr.report(
+        args.runs, args.out or args.runs[0], study=args.study, methods=names(args.methods), metrics=names(args.metrics), scales=args.scale,
+        where=args.where, faces=names(args.faces) or (), count=args.count, seed=args.seed, metric=args.metric,
         zooms=[_zoom(text) for text in args.zoom], peek=args.peek, simulated=args.simulated,
     )  # fmt: skip
     print(made.page)
@@ -51,10 +53,6 @@ def main(args: argparse.Namespace) -> int:
     if args.pdf:
         print(compile_paper(made.paper))
     return 0
-
-
-def _split(names: str | None) -> list[str] | None:
-    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _zoom(text: str) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import shown
+from facesr.cli.options import names
 
 if TYPE_CHECKING:
     from facesr.bench.run import Plan
@@ -119,7 +120,7 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
         registry.method_specs(methods, settings),
         args.out,
         data=args.data,
-        metrics=[m for m in args.metrics.split(",") if m.strip()],
+        metrics=names(args.metrics) or (),
         limit=args.limit,
         seed=args.seed,
         device=args.device,

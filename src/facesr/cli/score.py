@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from facesr.bench.errors import FaceSRError
+from facesr.cli.options import names
 from facesr.cli.run import carry_out, common
 
 OF_A_RUN: dict[str, object] = {
@@ -52,10 +53,13 @@ def _against_folder(args: argparse.Namespace) -> int:
 
     if given := [f"--{name}" for name, default in OF_A_RUN.items() if getattr(args, name) != default]:
         raise FaceSRError(f"{', '.join(given)} cannot be used with --hr: give --protocol in its place")
-    names = [name.strip() for name in args.metrics.split(",") if name.strip()]
     with Bar() as bar:
         found = facesr.score(
-            args.folder, args.hr, names or DEFAULT, lr=args.lr, progress=lambda done, total: bar("images", done, total)
+            args.folder,
+            args.hr,
+            names(args.metrics) or DEFAULT,
+            lr=args.lr,
+            progress=lambda done, total: bar("images", done, total),
         )
     print(found.table().to_string(float_format="{:.4f}".format))
     causes = found.frame[found.frame["status"] != "ok"].groupby("reason")["image"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.cli.options import names
 
 if TYPE_CHECKING:
     from facesr.bench.ratings import Options
@@ -32,8 +33,8 @@ def create(args: argparse.Namespace) -> int:
 
     run = load_run(args.run)
     options: dict[str, Any] = {name: getattr(args, name) for name in OPTIONS}
-    options["conditions"] = _names(args.conditions)
-    options["languages"] = _names(args.languages)
+    options["conditions"] = names(args.conditions)
+    options["languages"] = names(args.languages)
     if args.faces:
         options["face_names"] = [line.strip() for line in _text(args.faces).splitlines() if line.strip()]
     if args.analysis:
@@ -124,15 +125,15 @@ def _set(args: argparse.Namespace, status: str, reason: str) -> int:
     from facesr.bench.study import reading, store
 
     study = _study(args)
-    names = [args.rater]
+    chosen = [args.rater]
     if args.rater == "all":
         people = reading.raters(study)
         wanted = ["invited", "active"] if status == "paused" else ["paused"]
-        names = list(people.loc[people["status"].isin(wanted), "name"])
+        chosen = list(people.loc[people["status"].isin(wanted), "name"])
         store.set_joining(study.engine, paused=status == "paused", reason=reason)
-    for name in names:
+    for name in chosen:
         store.set_status(study.engine, name, status, reason)
-    print(f"{status}: {', '.join(names) or 'nobody'}")
+    print(f"{status}: {', '.join(chosen) or 'nobody'}")
     return 0
 
 
@@ -200,7 +201,7 @@ def simulate(args: argparse.Namespace) -> int:
 
     study = _study(args)
     means = {}
-    for part in _names(args.mos) or []:
+    for part in names(args.mos) or []:
         name, equals, value = part.partition("=")
         try:
             means[name] = float(value)
@@ -208,8 +209,8 @@ def simulate(args: argparse.Namespace) -> int:
             raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7") from None
         if not equals:
             raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7")
-    names = add(study, args.raters or study.design.raters, means or None, seed=args.seed)
-    print(f"{len(names)} simulated raters added: {names[0]} to {names[-1]}; they are labelled, and never counted with people")
+    added = add(study, args.raters or study.design.raters, means or None, seed=args.seed)
+    print(f"{len(added)} simulated raters added: {added[0]} to {added[-1]}; they are labelled, and never counted with people")
     return 0
 
 
@@ -296,10 +297,6 @@ def _study(args: argparse.Namespace) -> Study:
     if study.imported and args.act not in {"export", "check", "analyse", "exclude"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study
-
-
-def _names(text: str | None) -> list[str] | None:
-    return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
 def _text(file: Path) -> str:

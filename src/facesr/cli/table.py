@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from facesr.bench.errors import FaceSRError
+from facesr.cli.options import names
 
 if TYPE_CHECKING:
     from facesr.reports.table import Format, Table
@@ -66,17 +67,17 @@ def main(args: argparse.Namespace) -> int:
     """Build the table and print it; 1 where the table has no number at all."""
     form = _form(args)
     digits = _digits(args.digits)
+    import facesr
     from facesr.bench.imaging import write_whole
-    from facesr.reports.tables import table_of
 
-    table = table_of(
+    table = facesr.table(
         args.paths,
         study=args.study,
         full=args.full,
-        methods=_split(args.methods),
-        metrics=_split(args.metrics),
+        methods=names(args.methods),
+        metrics=names(args.metrics),
         scales=args.scale,
-        attributes=args.where,
+        where=args.where,
         peek=args.peek,
         simulated=args.simulated,
         preset=args.preset,
@@ -137,7 +138,3 @@ def _digits(text: str | None) -> int | dict[str, int] | None:
     if bad := ["".join(pair) for pair in pairs if not (pair[0].strip() and pair[2].strip().isdigit())]:
         raise FaceSRError(f"--digits {bad[0]!r}: give a number of decimals, or NAME=N as in psnr=2,ssim=3")
     return {name.strip(): int(n) for name, _, n in pairs}
-
-
-def _split(names: str | None) -> list[str] | None:
-    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
