@@ -52,6 +52,11 @@ class OnnxNet:
             return [np.concatenate(column) for column in zip(*rows, strict=True)]
         return self._run(np.ascontiguousarray(x))
 
+    @property
+    def session(self) -> Any:
+        """onnxruntime's session, for code that brings its own pre- and post-processing."""
+        return self._session
+
     def _run(self, x: F32) -> list[F32]:
         try:
             outputs: list[F32] = self._session.run(None, {self.input_name: x})

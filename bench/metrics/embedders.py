@@ -17,6 +17,7 @@ import numpy as np
 from facesr.bench.align import Fit
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.faces import U8
+from facesr.bench.metrics import insight
 from facesr.bench.metrics.network import exactly, parts, ready, to_network
 from facesr.bench.onnxnet import F32, OnnxNet
 
@@ -181,7 +182,10 @@ def arcface_file(wanted: str = "") -> Path:
 
 
 class ArcFace(OnnxEmbedder):
-    """An ArcFace network of insightface: the user's ``buffalo_l``, ``antelopev2`` ..., or any recognition ONNX or iresnet file."""
+    """An ArcFace network of insightface: the user's ``buffalo_l``, ``antelopev2`` ..., or any recognition ONNX or iresnet file.
+
+    Where insightface is installed its own code runs the ONNX files; the numbers are equal.
+    """
 
     def __init__(self, weights: str = "") -> None:
         super().__init__("arcface", weights, label="ArcFace", terms="insightface's models: non-commercial research")
@@ -192,7 +196,9 @@ class ArcFace(OnnxEmbedder):
 
     def run(self, crops: Pixels) -> F32:
         file = self.files()["arcface"]
-        return super().run(crops) if file.suffix == ".onnx" else _through(_iresnet(file), crops)
+        if file.suffix != ".onnx":
+            return _through(_iresnet(file), crops)
+        return insight.embeddings(file, crops) if insight.installed() else super().run(crops)
 
 
 class IRSE50(Embedder):

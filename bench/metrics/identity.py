@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.faces import F64, U8, Batch
+from facesr.bench.metrics import insight
 from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.embedders import Embedder, OnnxEmbedder, embedder
 from facesr.bench.metrics.faces import Crops, aligned, check_align, five_points, hr_points, psp_crop
@@ -45,9 +47,12 @@ class Recogniser:
     @property
     def conventions(self) -> str:
         """A footnote."""
+        where = ALIGNMENTS[self.align]
+        if self.align == "detected" and self._insight():
+            where = where.replace("YuNet", "SCRFD (insightface)")
         fit = "" if self.align == "psp-crop" else f"; 112 x 112, least squares as {self.network.fit}"
         terms = f"; {self.network.terms}" if self.network.terms else ""
-        return f"{self.network.label}, {self.network.input}; {ALIGNMENTS[self.align]}{fit}{terms}"
+        return f"{self.network.label}, {self.network.input}; {where}{fit}{terms}"
 
     @property
     def weights(self) -> dict[str, str]:
@@ -55,6 +60,8 @@ class Recogniser:
         from facesr.bench.weights import find, sha256
 
         held = {name: sha256(path) for name, path in self.network.files().items()}
+        if self.align == "detected" and (detector := self._insight()):
+            return held | {"scrfd": sha256(detector)}
         if self.align != "psp-crop":
             try:
                 held["yunet"] = sha256(find("yunet"))
@@ -63,11 +70,18 @@ class Recogniser:
                     raise
         return held
 
+    def _insight(self) -> Path | None:
+        """insightface's own detector, for its own networks, where the package and the file are there."""
+        return insight.detector_file() if self.network.name == "arcface" else None
+
+    def _found(self, images: U8, what: str) -> list[F64 | NoScore]:
+        return insight.five_points(images, what) if self._insight() else five_points(images, what)
+
     def hr(self, batch: Batch) -> HrFaces:
         """Landmarks and embeddings of HR."""
         if self.align == "psp-crop":
             return HrFaces([NoScore("skipped", "")] * len(batch), self._vectors(psp_crop(batch.hr), len(batch)))
-        points = hr_points(batch) if self.align == "hr-landmarks" else five_points(batch.hr, "HR")
+        points = hr_points(batch) if self.align == "hr-landmarks" else self._found(batch.hr, "HR")
         return HrFaces(points, self._vectors(aligned(batch.hr, points, self.network.fit), len(batch)))
 
     def sr(self, sr: U8, batch: Batch, points: Sequence[F64 | NoScore]) -> list[F32 | NoScore]:
@@ -75,7 +89,7 @@ class Recogniser:
         if self.align == "psp-crop":
             return list(self._vectors(psp_crop(sr), len(sr)))
         if self.align == "detected":
-            points = [hr if isinstance(hr, NoScore) else own for hr, own in zip(points, five_points(sr, "SR"), strict=True)]
+            points = [hr if isinstance(hr, NoScore) else own for hr, own in zip(points, self._found(sr, "SR"), strict=True)]
         crops = aligned(sr, points, self.network.fit)
         vectors = self._vectors(crops, len(sr))
         return [crops.missing.get(i, vectors[i]) for i in range(len(sr))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from facesr.bench import weights
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Batch, Face
 from facesr.bench.metrics.base import NoScore
-from facesr.bench.metrics.embedders import ArcFace, Embedder, OnnxEmbedder, SFace, arcface_file, embedder
+from facesr.bench.metrics.embedders import ArcFace, Embedder, OnnxEmbedder, SFace, embedder
 from facesr.bench.metrics.faces import aligned, five_points, psp_crop
 from facesr.bench.metrics.identity import Identity, LandmarkDistance
 from facesr.bench.onnxnet import OnnxNet
 from facesr.bench.registry import build_metric
+from small_networks import recogniser
 
 MOBILEFACENET = """
 from facesr.bench.metrics.embedders import OnnxEmbedder
@@ -117,71 +117,6 @@ def test_iresnet_files_serve_as_arcface(oracle: Callable[[str], dict[str, Any]],
     crops = ((known["inputs"]["x"] + 1) * 127.5).permute(0, 2, 3, 1).numpy()
     theirs = torch.nn.functional.normalize(known["outputs"]["y"]).numpy()
     assert np.abs(ArcFace(str(tmp_path / "backbone.pth")).embed(crops) - theirs).max() < 1e-4
-
-
-def recogniser(path: Path, *, first: str = "Conv", nodes: int = 1) -> Path:
-    """A tiny recognition network: a strided convolution to 8 numbers, in ONNX."""
-    from onnx import TensorProto, helper, numpy_helper, save_model
-
-    rng = np.random.default_rng(0)
-    kernel = numpy_helper.from_array(rng.normal(size=(8, 3, 112, 112)).astype(np.float32) * 1e-2, "kernel")
-    one = numpy_helper.from_array(np.array(127.5, np.float32), "half")
-    small = numpy_helper.from_array(np.array(1 / 128, np.float32), "small")
-    scaling = [
-        helper.make_node("Sub", ["data", "half"], ["shifted"], name="_minusscalar0"),
-        helper.make_node("Mul", ["shifted", "small"], ["scaled"], name="_mulscalar0"),
-    ]
-    body = [
-        helper.make_node("Conv", ["scaled" if first == "Sub" else "data", "kernel"], ["maps"], name="conv0"),
-        helper.make_node("Flatten", ["maps"], ["fc1"], name="flatten0"),
-    ]
-    graph = helper.make_graph(
-        (scaling if first == "Sub" else []) + body,
-        "tiny",
-        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [nodes, 3, 112, 112])],
-        [helper.make_tensor_value_info("fc1", TensorProto.FLOAT, [nodes, 8])],
-        [kernel, one, small],
-    )
-    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
-    return path
-
-
-@pytest.mark.parametrize("first", ["Conv", "Sub"])
-def test_arcface_equals_insightface(tmp_path: Path, first: str) -> None:
-    """insightface's ArcFaceONNX.get_feat on the same crops: it tells the input scaling from the file's first nodes, so do we."""
-    insightface = pytest.importorskip("insightface", exc_type=ImportError)
-    assert insightface
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from insightface.model_zoo.arcface_onnx import ArcFaceONNX
-    file = recogniser(tmp_path / "w600k_r50.onnx", first=first)
-    crops = np.random.default_rng(1).integers(0, 256, (3, 112, 112, 3), np.uint8)
-    theirs = ArcFaceONNX(str(file))
-    known = np.concatenate([theirs.get_feat(np.ascontiguousarray(crop[..., ::-1])) for crop in crops])
-    assert theirs.input_mean == (0.0 if first == "Sub" else 127.5)
-    found = ArcFace(str(file)).run(crops)
-    assert found == pytest.approx(known, rel=1e-4, abs=1e-4)
-    assert ArcFace(str(file)).embed(crops) == pytest.approx(known / np.linalg.norm(known, axis=1, keepdims=True), abs=1e-5)
-
-
-def test_insightface_packs_are_found_where_users_keep_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("FACESR_WEIGHTS", raising=False)
-    with pytest.raises(WeightsMissing, match=r"w600k_r50\.onnx .*FACESR_WEIGHTS.*insightface/models"):
-        arcface_file()
-    with pytest.raises(WeightsMissing, match="did you mean 'buffalo_l'"):
-        arcface_file("bufalo_l")
-    pack = tmp_path / ".insightface/models/antelopev2"
-    pack.mkdir(parents=True)
-    (pack / "glintr100.onnx").write_bytes(b"x")
-    assert arcface_file() == arcface_file("antelopev2") == pack / "glintr100.onnx"
-    with pytest.raises(WeightsMissing, match="buffalo_l"):
-        arcface_file("buffalo_l")
-    own = tmp_path / "mine"
-    own.mkdir()
-    (own / "w600k_r50.onnx").write_bytes(b"x")
-    monkeypatch.setenv("FACESR_WEIGHTS", str(own))
-    assert arcface_file() == own / "w600k_r50.onnx"
 
 
 def test_a_file_that_is_no_recogniser_is_told(tmp_path: Path) -> None:
