@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class FaceSRError(Exception):
@@ -32,6 +32,11 @@ def same_name(name: str, choices: Iterable[str]) -> str | None:
 def shown(text: str) -> str:
     """``text`` for a terminal: control characters and bytes that are not UTF-8 as escapes, so that a name cannot act on the screen."""
     return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def some(names: Sequence[str], count: int = 5) -> str:
+    """The first few of many names, as in ``a, b, c, ...``."""
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

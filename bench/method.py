@@ -81,6 +81,13 @@ class Method:
         """Names of the metrics that the weights in use were trained on: a table that shows one says so."""
         return ()
 
+    def check(self, names: Sequence[str]) -> Sequence[str]:
+        """What can be known before any face is restored; called once, before ``load``, with the names of the whole data set.
+
+        Raises ``FaceSRError`` where nothing can come of it, which refuses the run. Returns sentences for whoever started it.
+        """
+        return ()
+
     def inputs(self, name: str) -> Sequence[Path]:
         """Files beside LR that this face's answer depends on (a finished image, say); part of the cache key. Called before ``load``."""
         return ()

@@ -76,11 +76,15 @@ def parse_metric(text: str) -> tuple[str, dict[str, Any]]:
 def split_specs(text: str) -> list[str]:
     """Specifications from a comma-separated list; a comma inside a path (``folder:a,b``) belongs to the path.
 
-    A piece begins a new specification if it is an installed name, has a label (``mine=``), or names a kind or a file's class.
+    Pieces that together name what is there are one specification. Else a piece begins a new one if it is an installed name, has a label
+    (``mine=``), or names a kind or a file's class.
     """
     known, kinds = installed("facesr.methods"), installed("facesr.method_kinds")
     found: list[str] = []
-    for piece in text.split(","):
+    pieces, at = text.split(","), 0
+    while at < len(pieces):
+        end = next((e for e in range(len(pieces), at + 1, -1) if _is_there(",".join(pieces[at:e]), kinds)), at + 1)
+        piece, at = ",".join(pieces[at:end]), end
         what = piece.strip().rpartition("=")[2]
         begins = what in known or "=" in piece or what.partition(":")[0] in kinds or ".py:" in what
         in_path = found and found[-1].rpartition("=")[2].partition(":")[0] in kinds
@@ -89,6 +93,18 @@ def split_specs(text: str) -> list[str]:
         elif piece.strip():
             found.append(piece)
     return found
+
+
+def _is_there(text: str, kinds: Iterable[str]) -> bool:
+    """Whether ``[label=]kind:PATH`` or ``[label=]FILE.py:Class`` names something that exists."""
+    label, equals, what = text.strip().partition("=")
+    for spec in (text.strip(), *([what] if equals and not label_problem(label) else [])):
+        kind, colon, rest = spec.partition(":")
+        file, _, name = spec.rpartition(":")
+        place = rest if colon and kind in kinds else file if file.endswith(".py") and name.isidentifier() else ""
+        if place and "\0" not in place and os.path.exists(place):  # noqa: PTH110 (a name too long is no path, not an error)
+            return True
+    return False
 
 
 def method_specs(wanted: Iterable[str], settings: Iterable[str] = ()) -> list[MethodSpec]:
@@ -120,10 +136,12 @@ def method_specs(wanted: Iterable[str], settings: Iterable[str] = ()) -> list[Me
 
 
 def _method_spec(text: str) -> MethodSpec:
-    label, _, what = text.strip().rpartition("=")
+    known, kinds = installed("facesr.methods"), installed("facesr.method_kinds")
+    label, equals, what = text.strip().partition("=")
+    if not equals or "/" in label or label.partition(":")[0] in kinds:  # no label: the equals sign is in a path
+        label, what = "", text.strip()
     kind, colon, rest = what.partition(":")
     params: dict[str, Any] = {}
-    known, kinds = installed("facesr.methods"), installed("facesr.method_kinds")
     what = what if what in known else same_name(what, known) or what  # PULSE is pulse
     if colon and kind in kinds:
         target, params = kinds[kind], {"path": rest}

@@ -237,6 +237,7 @@ def warnings(scores: Scores, mos: MosResult | None) -> list[str]:
     for run in scores.runs:
         if run.running:
             found.append(f"{run.path.name} is not finished; cells it has not come to are counted as missing.")
+    found += notes.suspected(scores)
     nothing: dict[str, list[str]] = {}
     lost: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells():

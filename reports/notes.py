@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from facesr.bench.diagnosis import counted
 from facesr.bench.results import Run
 from facesr.reports.build import kept_means
 from facesr.reports.cells import Cell, number
@@ -109,6 +110,11 @@ def declared(scores: Scores) -> list[str]:
     return lines + [f"{label} was a training loss of {', '.join(who)}." for label, who in losses.items()]
 
 
+def suspected(scores: Scores) -> list[str]:
+    """What the images of methods far below bicubic look like, as measured by the run: a mistake in their files, most likely."""
+    return [f"{printed(name, scores.cite(name))}: {line}." for name in scores.methods for line in scores.entry(name).diagnosis]
+
+
 LETTERS = "Methods that share a letter are not distinguishable (paired Wilcoxon over faces, Holm, .05)."
 
 
@@ -122,7 +128,7 @@ def brief(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
             )
     parts = [f"{who} {n:,} ({', '.join(dict.fromkeys(labels))})" for (who, n), labels in lost.items()]
     out = f"† Images without a value, left out of the mean: {'; '.join(parts)}." if parts else ""
-    return [line for line in (LETTERS if letters else "", out, *declared(scores), unfinished(scores)) if line]
+    return [line for line in (LETTERS if letters else "", out, *declared(scores), *suspected(scores), unfinished(scores)) if line]
 
 
 def unfinished(scores: Scores) -> str:
@@ -141,6 +147,8 @@ def notes(scores: Scores, cells: Sequence[Cell], *, letters: bool) -> list[str]:
     every = [
         LETTERS if letters else "",
         *declared(scores),
+        *suspected(scores),
+        *(f"HR: {line}." for line in counted(f.note for f in run.faces)),
         f"LR = {degradation.get('kernel', '?')} of HR, 8-bit LR; scores read the saved 8-bit images.",
         *(f"{line}." for line in conventions),
         weights_line(method_weights(scores), "Weights of methods"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facesr.bench import reading
@@ -25,7 +26,8 @@ UNREADABLE = "unreadable"
 class Dataset:
     """``total``: faces in the whole split, so that a table can say "2,790 of 2,824"; ``note``: what a table must say of the data.
 
-    ``unused``: files of the folder that are no faces, by name; who starts a run is shown them.
+    ``unused``: files of the folder that are no faces, by name; who starts a run is shown them. ``left_out``: names of faces of the split
+    that this run does not take (``--limit``, another shard).
     """
 
     name: str
@@ -33,6 +35,13 @@ class Dataset:
     total: int
     note: str = ""
     unused: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def only(self, faces: Sequence[Face]) -> Dataset:
+        """Some of the faces; the others are noted as left out."""
+        taken = {f.name for f in faces}
+        rest = tuple(f.name for f in self.faces if f.name not in taken)
+        return replace(self, faces=tuple(faces), left_out=(*self.left_out, *rest))
 
 
 def sha256(path: Path) -> str:
@@ -68,28 +77,39 @@ def find(dataset: str, split: str, size: int) -> Dataset:
     )
 
 
-def image_files(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """The images of a folder by name (its stem), and the names of what else lies there. Two of one name are an error: pairing is by name."""
+def listing(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The images of a folder in order of name, by their endings, and the names of what else lies there."""
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:
         raise FaceSRError(f"no folder {folder}") from None
-    except OSError as error:
-        raise FaceSRError(f"{folder} cannot be listed ({error.strerror})") from None
-    found: dict[str, Path] = {}
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise FaceSRError(f"{folder} cannot be listed ({getattr(error, 'strerror', None) or error})") from None
+    images = [
+        file for file in entries if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and not _is_folder(file)
+    ]
+    known = set(images)
+    return images, tuple(entry.name for entry in entries if entry not in known)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a loop of links
+        return False
+
+
+def image_files(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The images of a folder by name (its stem), and the names of what else lies there. Two of one name are an error: pairing is by name."""
+    images, other = listing(folder)
     alike: dict[str, list[str]] = defaultdict(list)
-    other = []
-    for file in entries:
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and not file.is_dir():
-            found[file.stem] = file
-            alike[same(file.stem)].append(file.name)
-        else:
-            other.append(file.name)
+    for file in images:
+        alike[same(file.stem)].append(file.name)
     if twice := [names for names in alike.values() if len(names) > 1]:
         raise FaceSRError(
             f"{folder} has several images named {Path(twice[0][0]).stem!r} ({', '.join(twice[0])}): faces are told apart by name"
         )
-    return found, tuple(other)
+    return {file.stem: file for file in images}, other
 
 
 def from_folder(folder: Path, split: str = "all") -> Dataset:

@@ -20,20 +20,26 @@ REMEDY = "call the run again to rewrite it"
 
 @dataclass(frozen=True, kw_only=True)
 class FaceInfo:
-    """A face of the run. ``path``: its HR file as seen from the run folder when it was measured, a hint only."""
+    """A face of the run. ``path``: its HR file as seen from the run folder when it was measured, a hint only.
+
+    ``note``: what was done to it as it was read (turned upright, colours converted), or ''.
+    """
 
     name: str
     path: str = ""
     sha256: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     landmarks: tuple[tuple[float, float], ...] | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodInfo:
     """A method of the run: where its class was, its parameters, digests of code and weights, and what it says of itself.
 
-    ``notes``, ``training_losses``: as ``facesr.bench.method.Method`` declares them.
+    ``notes``, ``training_losses``: as ``facesr.bench.method.Method`` declares them. ``remarks``: what came up about its files (left over,
+    changed as they were read). ``diagnosis``: why its images score far below bicubic's, where that could be measured
+    (``facesr.bench.diagnosis``).
     """
 
     label: str
@@ -45,6 +51,8 @@ class MethodInfo:
     cite: str = ""
     notes: tuple[str, ...] = ()
     training_losses: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    diagnosis: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

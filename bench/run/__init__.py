@@ -15,6 +15,7 @@ from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, Status, load
 from facesr.bench.results.cells import Cells, SrCell
 from facesr.bench.run.environment import environment
+from facesr.bench.run.findings import as_before, with_findings
 from facesr.bench.run.folder import finish, locked, log, now, seen_from, write_info
 from facesr.bench.run.live import Notes
 from facesr.bench.run.lr import LrImages, Progress, make_folder, make_lr
@@ -48,9 +49,9 @@ def start(
         started = now()
         _move_scales(plan, previous)
         with Cells(plan.out, write=True) as cells:
-            restorers = [Restorer(plan, cells, spec, scale, store) for spec in plan.methods for scale in plan.scales]
+            restorers = _restorers(plan, cells, store)
             _forget_changed(plan, cells, previous)
-            info = _info(plan, restorers)
+            info = as_before(_info(plan, restorers), previous)
             write_info(plan.out, replace(info, state="running"), previous, started)
             notes = Notes(plan.out, workers.doing, lambda: workers.deaths)
 
@@ -59,7 +60,8 @@ def start(
                 notes(stage, done, total)
 
             try:
-                _restore_and_score(plan, cells, restorers, workers, told, store)
+                decoded = _restore_and_score(plan, cells, restorers, workers, told, store)
+                info = with_findings(info, plan, cells, restorers, previous, decoded)
             finally:
                 workers.close()
                 notes.remove()
@@ -70,7 +72,8 @@ def start(
 
 def _restore_and_score(
     plan: Plan, cells: Cells, restorers: list[Restorer], workers: Workers, progress: Progress, store: SharedStore | None
-) -> None:
+) -> dict[str, str]:
+    """Compute what is due. Returns what decoding the HR images took, of those that were read."""
     needs_lr = any(m.metric.needs_lr for m in plan.metrics) or any(r.facts.needs_lr for r in restorers)
     lr = make_lr(plan, cells, progress) if needs_lr else LrImages()
     owners = {(r.spec.label, r.scale): r for r in restorers}
@@ -102,6 +105,21 @@ def _restore_and_score(
         progress(task.title, scored, total)
     scorer.finish()
     log(plan.out, [*scorer.traces, *(store.sentences if store and store.wrong else [])])
+    return lr.notes | scorer.notes
+
+
+def _restorers(plan: Plan, cells: Cells, store: SharedStore | None) -> list[Restorer]:
+    """One for each method and scale; what refuses the run is reported of all methods together."""
+    made, problems = [], dict[str, None]()
+    for spec in plan.methods:
+        for scale in plan.scales:
+            try:
+                made.append(Restorer(plan, cells, spec, scale, store))
+            except FaceSRError as error:
+                problems[str(error)] = None
+    if problems:
+        raise FaceSRError("; ".join(problems))
+    return made
 
 
 def _previous(plan: Plan) -> Run | None:

@@ -12,7 +12,8 @@ from typing import TypeVar
 from facesr.bench.data.dataset import sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Face
-from facesr.bench.imaging.files import read_bytes, read_rgb, write_png
+from facesr.bench.imaging.decode import Picture, decode
+from facesr.bench.imaging.files import read_picture, write_png
 from facesr.bench.imaging.resample import resize8
 from facesr.bench.results.cells import Cells, LrCell
 from facesr.bench.run.plan import Plan
@@ -41,9 +42,10 @@ def fit_hr(image: U8, size: int, reduce: str, name: str) -> U8:
     return resize8(image, size, reduce)
 
 
-def decode_hr(data: bytes, size: int, reduce: str, name: str) -> U8:
-    """As ``fit_hr``, from a file's bytes."""
-    return fit_hr(read_bytes(data, name), size, reduce, name)
+def decode_hr(data: bytes, size: int, reduce: str, name: str) -> Picture:
+    """As ``fit_hr``, from a file's bytes, with the notes of what decoding it took."""
+    picture = decode(data, name)
+    return Picture(fit_hr(picture.pixels, size, reduce, name), picture.notes)
 
 
 def pixels_digest(image: U8) -> str:
@@ -53,10 +55,14 @@ def pixels_digest(image: U8) -> str:
 
 @dataclass
 class LrImages:
-    """``pixels``: the digest of each LR image's pixels by (scale, face); ``broken``: why a face has none: its HR cannot be read."""
+    """``pixels``: the digest of each LR image's pixels by (scale, face); ``broken``: why a face has none: its HR cannot be read.
+
+    ``notes``: what decoding took, of the faces whose HR was read now.
+    """
 
     pixels: dict[tuple[int, str], str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
@@ -77,7 +83,7 @@ def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
     done = 0
     with ThreadPoolExecutor(4) as pool:
         for part in chunks(due, CHUNK):
-            made = list(pool.map(lambda f: _lr_files(plan, f), part))
+            made = list(pool.map(lambda f: _lr_files(plan, f, found.notes), part))
             found.broken |= {face.name: rows for face, rows in zip(part, made, strict=True) if isinstance(rows, str)}
             rows = [row for rows in made if not isinstance(rows, str) for row in rows]
             cells.put(rows)
@@ -87,11 +93,13 @@ def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
     return found
 
 
-def _lr_files(plan: Plan, face: Face) -> list[LrCell] | str:
+def _lr_files(plan: Plan, face: Face, notes: dict[str, str]) -> list[LrCell] | str:
     try:
-        hr = fit_hr(read_rgb(face.path), plan.size, plan.protocol.data.reduce, str(face.path))
+        picture = read_picture(face.path)
+        hr = fit_hr(picture.pixels, plan.size, plan.protocol.data.reduce, str(face.path))
     except FaceSRError as error:
         return f"HR: {error}"
+    notes[face.name] = "; ".join(picture.notes)
     made = []
     for scale in plan.scales:
         lr = resize8(hr, plan.size // scale, plan.protocol.degradation.kernel)

@@ -129,7 +129,7 @@ def make_plan(
     if limit is not None:
         if limit < 1:
             raise FaceSRError(f"--limit {limit}: give at least one face")
-        found = replace(found, faces=found.faces[:limit])
+        found = found.only(found.faces[:limit])
     if not methods:
         raise FaceSRError("no methods: name some with --methods, as in --methods bicubic,nearest")
     specs = tuple(protocol.metrics) if not metrics else tuple(_metric_spec(text, protocol) for text in metrics)
@@ -148,7 +148,7 @@ def _part(plan: Plan, shard: str) -> Plan:
     if not faces:
         raise FaceSRError(f"--shard {shard}: there are only {len(plan.data.faces)} faces; use at most as many shards")
     name = f"{int(first)}/{int(count)}"
-    return replace(plan, data=replace(plan.data, faces=faces), shard=name, whole=plan.digest)
+    return replace(plan, data=plan.data.only(faces), shard=name, whole=plan.digest)
 
 
 def _metric_spec(text: str, protocol: Protocol) -> MetricSpec:

@@ -52,8 +52,12 @@ class Restorer:
         self.folder = plan.folder(f"sr/{spec.label}", scale)
         self.code = code_digest(spec.target)
         self.traces: list[str] = []
+        self.wrote = False
+        """Whether this call wrote an answer."""
         self.trouble = ""
         """Why no face of this method can be restored (its own code raised), or ''."""
+        self.remarks: tuple[str, ...] = ()
+        """What the method says of its own files before any work (``Method.check``)."""
         self._method: Method | None = None
         self.facts = self._facts()
 
@@ -94,6 +98,7 @@ class Restorer:
     def write(self, answers: Sequence[Restoration]) -> None:
         """Images and rows of answers; the rows last, so that a row always has its image."""
         rows = []
+        self.wrote |= bool(answers)
         for answer in answers:
             file, known = self.folder / f"{answer.name}.png", ""
             if answer.png is not None:
@@ -172,7 +177,8 @@ class Restorer:
         """As noted when nothing about the method was different on this machine, else asked of the method itself.
 
         Only methods that come with the bench keep all their files where the note's stamp looks; others are always asked.
-        A wrong parameter (the constructor's ``FaceSRError``) refuses the run; any other error costs this method its cells.
+        A wrong parameter, or files of which nothing can come (a ``FaceSRError`` of the constructor or ``check``) refuse the run; any other
+        error costs this method its cells.
         """
         label, stamp = f"{self.spec.label}@x{self.scale}", self._stamp()
         ours = self.spec.target.startswith(f"{OWN}.") and self.spec.target in installed("facesr.methods").values()
@@ -180,6 +186,8 @@ class Restorer:
             return Facts(**json.loads(memo.facts))
         try:
             method = self._build()
+            names = (*(f.name for f in self.plan.data.faces), *self.plan.data.left_out)
+            self.remarks = tuple(method.check(names))
         except FaceSRError:
             raise
         except Exception as error:  # a user's class may raise anything

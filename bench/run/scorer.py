@@ -37,6 +37,8 @@ class Scorer:
         for cell in cells.rows(SrCell):
             self.sr[cell.method, cell.scale][cell.image] = cell
         self.traces: list[str] = []
+        self.notes: dict[str, str] = {}
+        """What decoding HR took, by face."""
         serving = [m for m in plan.metrics if not m.missing and not m.metric.skip(plan.size)]
         self.metrics = {m.name: m for m in serving}
         known = self._known()
@@ -88,6 +90,7 @@ class Scorer:
     def accept(self, task: ScoreTask, result: ScoreResult) -> None:
         """Write a task's scores; keep its features."""
         self.traces += result.traces
+        self.notes |= result.notes
         rows = []
         for (name, column), values in result.values.items():
             metric = self.metrics[name]

@@ -65,11 +65,15 @@ class ScoreTask:
 
 @dataclass
 class ScoreResult:
-    """``values``: for each metric and column, one per face. ``features``: of SR, and under the column ('', 0) of HR."""
+    """``values``: for each metric and column, one per face. ``features``: of SR, and under the column ('', 0) of HR.
+
+    ``notes``: what decoding HR took, by face.
+    """
 
     values: dict[tuple[str, Column], list[float | NoScore]] = field(default_factory=dict)
     features: dict[tuple[str, Column], list[Any]] = field(default_factory=dict)
     traces: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 HR: Column = ("", 0)
@@ -87,6 +91,7 @@ def score(task: ScoreTask) -> ScoreResult:
     """Values and features of everything that a task wants; a fault of a metric is the ``NoScore`` of its cells."""
     result = ScoreResult()
     images = _Images(task)
+    result.notes = images.notes
     for name, wanted in task.wanted.items():
         try:
             metric = _metric(wanted)
@@ -117,6 +122,7 @@ class _Images:
         self.faces = (*task.of, *([task.of[-1]] * (self.full - self.count)))
         self.broken: dict[int, str] = {}
         """Places of faces whose HR cannot be read, and why: black stands in, so that batches stay whole."""
+        self.notes: dict[str, str] = {}
         self.hr = self._whole([self._hr(i) for i in range(self.count)])
 
     def _hr(self, i: int) -> U8:
@@ -124,10 +130,12 @@ class _Images:
         try:
             if isinstance(data, str):
                 raise FaceSRError(data)
-            return decode_hr(data, setting.size, setting.reduce, self.task.of[i].name)
+            picture = decode_hr(data, setting.size, setting.reduce, self.task.of[i].name)
         except FaceSRError as error:
             self.broken[i] = str(error)
             return np.zeros((setting.size, setting.size, 3), np.uint8)
+        self.notes[self.task.of[i].name] = "; ".join(picture.notes)
+        return picture.pixels
 
     def _whole(self, images: Sequence[U8]) -> U8:
         return np.stack([*images, *([images[-1]] * (self.full - self.count))])

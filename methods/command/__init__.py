@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Interval
 
 from facesr.bench.config import OneOf, Text, from_table
+from facesr.bench.data.names import same
+from facesr.bench.data.pairing import Partners
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_uint8, write_png
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.reading import read_toml
 from facesr.bench.weights import sha256
 from facesr.methods.command.program import run
-from facesr.methods.folder import gather, index_folder
+from facesr.methods.folder import gather
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,23 +128,24 @@ class Command(Method):
             trouble = run(
                 [self._filled(part, inside, outside) for part in self.parts], self.folder, self.spec.env, self.spec.timeout
             )
-            files, links = {}, {}
+            written, links = Partners(outside), set[Path]()
             try:
                 if outside.is_symlink():
                     raise FaceSRError("it put a link in place of its output folder")
-                found = index_folder(outside)
                 # A link could pass off any file of this machine as the program's answer.
-                links = {name: file for name, file in found.items() if file.is_symlink()}
-                files = {name: file for name, file in found.items() if name not in links}
+                links = {file for file in written.images if file.is_symlink()}
+                extra = written.unused(names)
             except FaceSRError as error:
-                trouble = f"{trouble}; {error}".lstrip("; ")
-            restored = gather(files, names, self.size, self.spec.reduce)
+                trouble, extra = f"{trouble}; {error}".lstrip("; "), ()
+                written.images = []
+            linked = {same(file.stem) for file in links}
+            written.images = [file for file in written.images if file not in links]
+            restored = gather(written, names, self.size, self.spec.reduce)
         finally:
             shutil.rmtree(place, ignore_errors=True)  # a program may leave what cannot be removed
-        extra = sorted({*files, *links} - set(names))
         note = f" (it wrote {len(extra)} other files, such as {extra[0]})" if extra else ""
         restored.outcomes = [
-            self._outcome(outcome, name in links, trouble, note)
+            self._outcome(outcome, same(name) in linked, trouble, note)
             for name, outcome in zip(names, restored.outcomes or [], strict=True)
         ]
         return restored

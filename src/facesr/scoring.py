@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesr.bench.diagnosis import counted, diagnose, examined
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
 from facesr.bench.metrics.measure import measure
+from facesr.bench.results.status import Status
 from facesr.images import pixels
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from facesr.bench.data.pairing import Rule
     from facesr.images import AnyImages
 
 DEFAULT = ("psnr", "psnr-y", "ssim", "st-lpips-alex", "identity-sface")
@@ -93,13 +96,15 @@ class Scores:
     """What ``score`` found.
 
     ``frame``: one row per image and metric (``*`` for a metric of the whole set): image, metric, value (NaN without one), status
-    (``ok``, ``no_face``, ``failed``, ``weights_missing``, ``skipped``), reason. ``metrics``: by the names asked for.
-    ``unused``: images of either side without a partner.
+    (``ok``, ``missing``, ``no_face``, ``failed``, ``weights_missing``, ``skipped``), reason. ``metrics``: by the names asked for.
+    ``unused``: images of SR and LR that belong to no face. ``remarks``: what decoding took (turned upright, colours converted), each cause
+    once, and what the images look like where they score far below bicubic's (``facesr.bench.diagnosis``).
     """
 
     frame: pd.DataFrame
     metrics: dict[str, Metric]
     unused: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = field(default=())
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """One row per metric: mean, low and high of its interval over images, n, and how many images have no value."""
@@ -120,17 +125,19 @@ class Scores:
 
 
 def score(
-    sr: AnyImages, hr: AnyImages, metrics: Sequence[str] = DEFAULT, *, lr: AnyImages | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    sr: AnyImages, hr: AnyImages, metrics: Sequence[str] = DEFAULT, *, lr: AnyImages | None = None, suffix: str = "", pattern: str = "",
+    pairs: str | PathLike[str] = "", progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scores:  # fmt: skip
     """Score finished images against HR: two folders (paired by file name), or two batches of images of any square size.
 
     ``sr`` and ``hr`` are folders, or images as ``facesr.metric`` takes them. ``metrics``: names, with conventions as in
     ``psnr?border=4``. ``lr``: LR images, for metrics that ask for them. Raises ``FaceSRError`` where nothing can be scored; what one
-    image costs is a row with its reason.
+    image costs is a row with its reason; an HR image without its SR is ``missing``. ``suffix``, ``pattern``, ``pairs``: how SR files are
+    named, where not as HR's are (``suffix="_sr"``, ``pattern="{name}_*.png"``, a CSV of HR name and SR file).
     """
     import pandas as pd
 
+    from facesr.bench.data.pairing import Rule
     from facesr.bench.registry import build_metric, parse_metric
 
     made = {text: build_metric(*parse_metric(text)) for text in metrics}  # by name and conventions: psnr and psnr?border=4 are two
@@ -138,16 +145,20 @@ def score(
         raise FaceSRError(f"no metrics: name some, such as {', '.join(DEFAULT)}")
     if problems := [f"{name} compares with LR: give lr as well" for name, m in made.items() if m.needs_lr and lr is None]:
         raise FaceSRError("; ".join(problems))
-    source = _Folders(sr, hr, lr) if _is_folder(sr) else _Arrays(sr, hr, lr)
+    rule = Rule(suffix, pattern, str(pairs))
+    if rule != Rule() and not _is_folder(sr):
+        raise FaceSRError("suffix, pattern and pairs are for folders: images in memory are paired by their order")
+    source = _Folders(sr, hr, lr, rule) if _is_folder(sr) else _Arrays(sr, hr, lr)
     rows: dict[str, list[tuple[str, str, float, str, str]]] = {name: [] for name in made}
     kept: dict[str, list[tuple[Any, Any, Face]]] = {name: [] for name, m in made.items() if isinstance(m, SetMetric)}
-    done = 0
+    done, look = 0, _Look(source)
     for batch, images, broken in source.chunks():
+        look.at(batch, images)
         for name, m in made.items():
             if isinstance(m, SetMetric):
                 kept[name] += _features(m, images, batch) if len(batch) else []
                 continue
-            rows[name] += [(image, name, np.nan, "failed", why) for image, why in broken.items()]
+            rows[name] += [(image, name, *_cell(why)) for image, why in broken.items()]
             rows[name] += [(face.name, name, *_cell(v)) for face, v in zip(batch.faces, _values(m, images, batch), strict=True)]
         done += len(batch) + len(broken)
         progress(done, source.total)
@@ -155,7 +166,7 @@ def score(
         if isinstance(m, SetMetric):
             rows[name].append(("*", name, *_whole_set(m, kept[name])))
     frame = pd.DataFrame([row for part in rows.values() for row in part], columns=["image", "metric", "value", "status", "reason"])
-    return Scores(frame, made, source.unused)
+    return Scores(frame, made, source.unused, look.remarks())
 
 
 def _cell(value: float | NoScore) -> tuple[float, str, str]:
@@ -190,19 +201,48 @@ def _is_folder(images: AnyImages) -> bool:
     return isinstance(images, str | PathLike) and Path(images).is_dir()
 
 
-Chunk = tuple[Batch, U8, dict[str, str]]
-"""Images that can be scored together, SR beside them, and the names of those that cannot be read, with the reason."""
+Chunk = tuple[Batch, U8, Mapping[str, NoScore]]
+"""Images that can be scored together, SR beside them, and the names of those that have no image or none that can be read, with the reason."""
+
+
+class _Look:
+    """What there is to say of the images beside their scores; a few of one size are kept for it."""
+
+    def __init__(self, source: _Arrays | _Folders) -> None:
+        self.source, self.asked = source, set(examined(source.names))
+        self.kept: dict[str, tuple[U8, U8, int]] = {}
+
+    def at(self, batch: Batch, sr: U8) -> None:
+        for i, face in enumerate(batch.faces):
+            if face.name in self.asked and batch.hr.shape[1] == batch.hr.shape[2]:
+                self.kept[face.name] = sr[i], batch.hr[i], USUAL if batch.lr is None else batch.hr.shape[1] // batch.lr.shape[1]
+
+    def remarks(self) -> tuple[str, ...]:
+        found = {what: counted(note for notes in faces.values() for note in notes) for what, faces in self.source.notes.items()}
+        said = [f"{what}: {line}" for what, lines in found.items() for line in lines]
+        kinds = {(hr.shape, scale) for _, hr, scale in self.kept.values()}
+        if len(kinds) == 1:  # of one size, as all of a method's are
+            scale = next(iter(kinds))[1]
+            sr, hr = (np.stack([k[side] for k in self.kept.values()]) for side in (0, 1))
+            said += [str(f)] if (f := diagnose(sr, hr, max(2, scale), list(self.kept))) else []
+        return tuple(said)
+
+
+USUAL = 8
+"""The factor whose bicubic images are the yardstick where no LR says another."""
 
 
 class _Arrays:
     """Two batches of images that the caller holds."""
 
     unused: tuple[str, ...] = ()
+    notes: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None) -> None:
         self.sr, self.hr = pixels(sr, "sr").values, pixels(hr, "hr").values
         self.lr = None if lr is None else pixels(lr, "lr").values
         self.total = len(self.sr)
+        self.names = [str(i) for i in range(self.total)]
         counts = [len(x) for x in (self.sr, self.hr, self.lr) if x is not None]
         if self.sr.shape != self.hr.shape or len(set(counts)) > 1:
             raise FaceSRError(f"sr {self.sr.shape[:3]}, hr {self.hr.shape[:3]}: give as many images of the same size on each side")
@@ -215,44 +255,58 @@ class _Arrays:
 
 
 class _Folders:
-    """Two folders, paired by file name, and a third of LR images where metrics ask for it; decoded a few at a time."""
+    """HR images of a folder, their SR images in another, and LR images in a third where metrics ask for them; decoded a few at a time."""
 
-    def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None) -> None:
+    def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None, rule: Rule) -> None:
         from facesr.bench.data.dataset import from_folder
+        from facesr.bench.data.pairing import Partners
 
-        folders = {"sr": sr, "hr": hr} if lr is None else {"sr": sr, "hr": hr, "lr": lr}
-        for what, folder in folders.items():
+        for what, folder in (("sr", sr), ("hr", hr), *([("lr", lr)] if lr is not None else [])):
             if not _is_folder(folder):
                 raise FaceSRError(f"{what} is not a folder: give folders on each side, or images on each side")
-        self.files = {what: {f.name: f for f in from_folder(Path(str(folder))).faces} for what, folder in folders.items()}
-        everywhere = set.intersection(*(set(found) for found in self.files.values()))
-        self.names = sorted(everywhere)
-        self.total = len(self.names)
-        self.unused = tuple(f"{what}/{name}" for what, found in self.files.items() for name in sorted(set(found) - everywhere))
-        if not self.names:
-            examples = ", ".join(f"{what}/{min(found)}" for what, found in self.files.items())
-            raise FaceSRError(f"no image of {sr} and {hr} has the same name (such as {examples}): images are paired by file name")
+        data = from_folder(Path(str(hr)))
+        self.faces = {f.name: f for f in data.faces}
+        names = sorted(self.faces)
+        sides = {"sr": Partners(Path(str(sr)), rule)} | ({} if lr is None else {"lr": Partners(Path(str(lr)))})
+        self.found = {what: partners.match(names) for what, partners in sides.items()}
+        self.notes: dict[str, dict[str, tuple[str, ...]]] = {what: {} for what in ("hr", *self.found)}
+        self.names, self.total = names, len(names)
+        self.unused = tuple(
+            f"{what}/{name}"
+            for what, pairs in self.found.items()
+            for name in (PurePosixPath(file).with_suffix("").as_posix() for file in pairs.unused)
+        )
 
     def chunks(self) -> Iterator[Chunk]:
         for start in range(0, self.total, CHUNK):
-            broken: dict[str, str] = {}
+            broken: dict[str, NoScore] = {}
             groups: dict[tuple[tuple[int, ...], ...], list[tuple[Face, list[U8]]]] = {}
             for name in self.names[start : start + CHUNK]:
+                if absent := [what for what, pairs in self.found.items() if name not in pairs.files]:
+                    broken[name] = NoScore(Status.MISSING, f"no {' and no '.join(absent)} image of this face")
+                    continue
                 try:
                     images = self._read(name)
                 except FaceSRError as error:
-                    broken[name] = str(error)
+                    broken[name] = NoScore(Status.FAILED, str(error))
                 else:
-                    groups.setdefault(tuple(i.shape for i in images), []).append((self.files["hr"][name], images))
+                    groups.setdefault(tuple(i.shape for i in images), []).append((self.faces[name], images))
             for group in groups.values():
                 sr, hr, *lr = (np.stack(side) for side in zip(*(images for _, images in group), strict=True))
                 yield Batch(tuple(face for face, _ in group), hr, *lr), sr, {}
             yield Batch((), np.zeros((0, 1, 1, 3), np.uint8)), np.zeros((0, 1, 1, 3), np.uint8), broken
 
     def _read(self, name: str) -> list[U8]:
-        from facesr.bench.imaging import read_rgb
+        """SR, HR and, where there is one, LR."""
+        from facesr.bench.imaging.files import read_picture
 
-        images = [read_rgb(found[name].path) for found in self.files.values()]
+        places = {"sr": self.found["sr"].files[name], "hr": self.faces[name].path}
+        places |= {"lr": self.found["lr"].files[name]} if "lr" in self.found else {}
+        images = []
+        for what, path in places.items():
+            picture = read_picture(path)
+            self.notes[what][name] = picture.notes
+            images.append(picture.pixels)
         if images[0].shape != images[1].shape:
             sizes = " and ".join(f"{i.shape[1]} x {i.shape[0]}" for i in images[:2])
             raise FaceSRError(f"{name}: sr and hr are {sizes} pixels; they must be of one size")

@@ -65,7 +65,8 @@ def _list(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> int:
     from facesr.bench.data.prepare import Request, prepare
-    from facesr.bench.errors import FaceSRError
+    from facesr.bench.diagnosis import counted
+    from facesr.bench.errors import FaceSRError, shown
     from facesr.bench.imaging.resample import matrix
     from facesr.cli.progress import Bar
 
@@ -90,15 +91,13 @@ def _prepare(args: argparse.Namespace) -> int:
     print(f"{len(mine)} of {made.count(args.split)} faces of {args.dataset} in {request.folder}")
     for note in made.notes:
         print(f"  note: {note}")
-    noted = [row for row in mine if row.note]
-    for row in noted[:SHOWN]:
-        print(f"  {row.file}: {row.note}")
+    for note in counted(row.note for row in mine)[:SHOWN]:
+        print(f"  {shown(note)}")
     for lost in made.rejected[:SHOWN]:
-        print(f"  rejected {lost.source}: {lost.reason}")
-    if max(len(noted), len(made.rejected)) > SHOWN:
-        print(
-            f"  ... {len(made.rejected)} rejected, {len(noted)} with a note; all are listed in {request.folder / 'manifest.json'}"
-        )
+        print(f"  rejected {shown(lost.source)}: {shown(lost.reason)}")
+    noted = sum(bool(row.note) for row in mine)
+    if noted or len(made.rejected) > SHOWN:
+        print(f"  {len(made.rejected)} rejected, {noted} with a note; all are listed in {request.folder / 'manifest.json'}")
     for split, count in made.not_asked.items():
         print(f"  {count} images of the {split} split were not asked for")
     return 0

@@ -10,14 +10,16 @@ A run can be stopped at any moment; the same command goes on where it was. A lat
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesr.bench.errors import shown
+from facesr.bench.errors import shown, some
 from facesr.cli.options import names
 
 if TYPE_CHECKING:
+    from facesr.bench.results import Run
     from facesr.bench.run import Plan
     from facesr.bench.run.workers import Workers
 
@@ -107,8 +109,10 @@ def workers_for(args: argparse.Namespace, out: Path) -> Workers:
     return OnSlurm(count, out / ".slurm", options)
 
 
-def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str]) -> int:
-    """Plan, run, and print one line per method."""
+def carry_out(
+    args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str] | None = None
+) -> int:
+    """Plan, run, and print one line per method. ``params``: further parameters of every method, taken as they are."""
     from facesr.bench import protocol, registry
     from facesr.bench.run import make_plan, start
     from facesr.bench.run.shared import SharedStore
@@ -117,7 +121,7 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
 
     request = make_plan(
         protocol.load(args.protocol, registry.installed("facesr.metrics")),
-        registry.method_specs(methods, settings),
+        [replace(spec, params={**spec.params, **(params or {})}) for spec in registry.method_specs(methods, settings)],
         args.out,
         data=args.data,
         metrics=names(args.metrics) or (),
@@ -131,7 +135,7 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
         run = start(request, bar, workers_for(args, request.out), store)
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
     failures = run.failures()
-    for line in [*notes_of(request), *(store.sentences if store else []), *failures]:
+    for line in [*notes_of(request), *remarks_of(run), *(store.sentences if store else []), *failures]:
         print(f"  {shown(line)}")
     tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 1 if failures else 0
@@ -140,8 +144,12 @@ def carry_out(args: argparse.Namespace, methods: Sequence[str], settings: Sequen
 def notes_of(request: Plan) -> list[str]:
     """What of the data was not used."""
     unused = request.data.unused
-    return (
-        [f"{len(unused)} files of the data folder are no faces: {', '.join(unused[:5])}{', …' if len(unused) > 5 else ''}"]
-        if unused
-        else []
-    )
+    return [f"{len(unused)} files of the data folder are no faces: {some(unused)}"] if unused else []
+
+
+def remarks_of(run: Run) -> list[str]:
+    """What came up about images as they were read, each cause once, and what methods far below bicubic look like."""
+    from facesr.bench.diagnosis import counted
+
+    said = [f"HR: {line}" for line in counted(f.note for f in run.faces)]
+    return said + [f"{m.label}: {line}" for m in run.info.methods for line in (*m.remarks, *m.diagnosis)]

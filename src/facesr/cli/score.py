@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, shown, some
 from facesr.cli.options import names
 from facesr.cli.run import carry_out, common
 
@@ -26,6 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     against.add_argument("--hr", metavar="FOLDER", help="HR images of the same names and sizes")
     against.add_argument("--protocol", help="name of a protocol, or a TOML file")
     parser.add_argument("--lr", metavar="FOLDER", help="LR images of the same names, for metrics that need them; with --hr only")
+    parser.add_argument("--suffix", default="", help="what the images' names have after the face's: _sr for 000123_sr.png")
+    parser.add_argument(
+        "--pattern", default="", help="how the images are named, with {name} for the face and * for what varies: {name}_*.png"
+    )
+    parser.add_argument(
+        "--pairs", default="", metavar="CSV", help="a table of two columns: the face's name, its image in the folder"
+    )
     parser.add_argument("--label", help="name of the method in tables; default: the folder's name; with --protocol only")
     common(parser)
     for action in parser._actions:
@@ -35,17 +42,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Score the folder."""
+    rule = {name: value for name in ("suffix", "pattern", "pairs") if (value := getattr(args, name))}
     if args.hr:
-        return _against_folder(args)
+        return _against_folder(args, rule)
     if not args.out:
         raise FaceSRError("--out is missing: name the run folder")
     if args.lr:
         raise FaceSRError("--lr goes with --hr: a protocol makes its own LR images")
     label = f"{args.label}=" if args.label else ""
-    return carry_out(args, [f"{label}folder:{args.folder}"], [])
+    return carry_out(args, [f"{label}folder:{args.folder}"], [], rule)
 
 
-def _against_folder(args: argparse.Namespace) -> int:
+def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:
     import facesr
     from facesr.bench.imaging import write_whole
     from facesr.cli.progress import Bar
@@ -59,16 +67,17 @@ def _against_folder(args: argparse.Namespace) -> int:
             args.hr,
             names(args.metrics) or DEFAULT,
             lr=args.lr,
+            **rule,
             progress=lambda done, total: bar("images", done, total),
         )
     print(found.table().to_string(float_format="{:.4f}".format))
     causes = found.frame[found.frame["status"] != "ok"].groupby("reason")["image"]
     for reason, images in causes:
-        print(f"{images.nunique()} without a score: {reason}")
+        print(f"{images.nunique()} without a score: {shown(str(reason))} ({shown(some(sorted(set(images))))})")
     if found.unused:
-        print(
-            f"{len(found.unused)} images without a partner: {', '.join(found.unused[:5])}{', …' if len(found.unused) > 5 else ''}"
-        )
+        print(f"{len(found.unused)} images belong to no face: {shown(some(found.unused))}")
+    for remark in found.remarks:
+        print(shown(remark))
     if args.out:
         from pathlib import Path
 
