@@ -18,6 +18,7 @@ from facesr.bench.study import Study
 from facesr.dashboard.rating.api import Limits, rating_api
 from facesr.dashboard.rating.limits import Bounded
 from facesr.dashboard.rating.login import Login
+from facesr.dashboard.rating.notices import front, lost, welcome
 from facesr.dashboard.rating.pages import rating_routes
 
 if TYPE_CHECKING:
@@ -44,11 +45,18 @@ def study_app(
 
     ``address``: the host name by which organisers reach the pages through a proxy; Streamlit opens its WebSocket to pages from there.
     """
-    routes = [Route("/api/alive", _alive), *rating_routes(study.design.join), Mount("/api", rating_api(study, limits))]
+    nowhere = lost(study)
+    routes = [Route("/api/alive", _alive), *rating_routes(study.design.join, nowhere), Mount("/api", rating_api(study, limits))]
     if not streamlit:
         from starlette.applications import Starlette
 
-        return Bounded(Starlette(routes=routes))
+        async def missing(request: Request, _error: Exception) -> Response:
+            return nowhere(request)
+
+        async def root(request: Request) -> Response:
+            return front(study)(request)
+
+        return Bounded(Starlette(routes=[*routes, Route("/", root)], exception_handlers={404: missing}))
     os.environ["FACESR_STUDIES"] = str(study.path.resolve())
     os.environ["FACESR_RUNS"] = os.pathsep.join(str(Path(r).resolve()) for r in runs)
     import streamlit as st
@@ -60,7 +68,7 @@ def study_app(
     app = st.App(SCRIPT, routes=[*routes, *pictures()])
     settle({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})
     warm.start()
-    return Bounded(Login(app, password, study.secret))
+    return Bounded(Login(app, password, study.secret, lambda request: welcome(study, request)))
 
 
 def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> None:

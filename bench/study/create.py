@@ -25,6 +25,7 @@ from facesr.bench.study.design import Design, PastStudy, Stimulus, plan_digest, 
 from facesr.bench.study.order import Trial
 from facesr.bench.study.past import past_json, past_study
 from facesr.bench.study.plan import Plan, read_plan
+from facesr.bench.study.questions import Question, askable, read_questionnaire
 from facesr.bench.study.study import Study, load
 from facesr.bench.study.wording import freeze
 
@@ -33,12 +34,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MADE = frozenset(
-    {"faces", "stimuli", "run", "low_faces", "high_faces", "gold_faces", "created", "name", "texts", "past", "analysis"}
+    {
+        "faces",
+        "stimuli",
+        "run",
+        "low_faces",
+        "high_faces",
+        "gold_faces",
+        "practice_faces",
+        "created",
+        "name",
+        "texts",
+        "past",
+        "analysis",
+    }
+    | {"questionnaire"}
 )
 DIRECT = frozenset(f.name for f in fields(Design)) - MADE
 """Options handed straight to the design; the others are made from options."""
 
-ELSE = frozenset({"images", "anchors", "face_names", "scale_factor", "analysis", "texts", "languages", "past"})
+ELSE = frozenset({"images", "anchors", "face_names", "practice_faces", "scale_factor"}) | frozenset(
+    {"analysis", "texts", "languages", "past", "questionnaire"}
+)
 """Options that decide what the design holds."""
 
 
@@ -50,13 +67,15 @@ class Drawing:
     anchors: Annotated[int, Interval(ge=0, le=1000)] = 20
     scale_factor: Natural = 0
     face_names: list[str] = field(default_factory=list)
+    practice_faces: list[str] = field(default_factory=list)
 
 
 def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str | None = None) -> Study:
     """Make a study of ``run`` in ``folder`` and return it, frozen.
 
     ``options``: fields of ``Design``, and ``images`` (faces in the main set), ``anchors`` (of each kind), ``face_names`` (the main set by
-    name), ``scale_factor`` (which downscaling of a run with several), ``analysis`` (entries of the plan), ``texts`` (a folder of own wording),
+    name), ``practice_faces`` (by name; two images of each unless ``practice`` says how many), ``questionnaire`` (a TOML file, or ``standard``),
+    ``scale_factor`` (which downscaling of a run with several), ``analysis`` (entries of the plan), ``texts`` (a folder of own wording),
     ``languages`` (those to offer), ``past`` (folders of studies whose raters are sent away). What is not given comes from the protocol's
     [study] section. Raises one ``FaceSRError`` naming every problem; then nothing is left on disk.
     """
@@ -127,7 +146,11 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
         lambda: read_plan(dict(asked.get("analysis") or {}), "analysis plan", method=method, join=join, adaptive=adaptive), plain
     )
     texts = tried(lambda: freeze(Path(asked["texts"]) if asked.get("texts") else None, asked.get("languages")), {"en": {"": ""}})
+    questions: list[Question] = tried(lambda: read_questionnaire(asked["questionnaire"]) if asked.get("questionnaire") else [], [])
+    spoken = tried(lambda: askable(questions, texts, demanded=asked.get("languages") is not None), list(texts))
+    texts = {language: words for language, words in texts.items() if language in spoken}
     values |= {
+        "questionnaire": [asdict(q) for q in questions],
         "name": name, "created": now(), "texts": texts, "past": [asdict(p) for p in past], "analysis": asdict(analysis),
         "run": {"digest": run.digest, "protocol": run.protocol.get("name", ""), "version": run.protocol.get("version"), "scale": scale_factor},
     }  # fmt: skip
@@ -138,13 +161,18 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     per_rater = values.get("faces_per_rater")
     values.setdefault("gap", max(0, min(12, (per_rater if isinstance(per_rater, int) and per_rater > 0 else few) - 1)))
     stand_in = [str(k) for k in range(few)]
+    if drawing.practice_faces:
+        values.setdefault("practice", 2 * len(drawing.practice_faces))
     problems += [f"no option {k!r}: {suggest(k, DIRECT | ELSE)}" for k in given if k not in DIRECT | ELSE]
     problems += _plan_problems(analysis, values)
-    faces = {"faces": stand_in, "low_faces": [], "high_faces": [], "gold_faces": stand_in[:1]}
+    faces = {"faces": stand_in, "low_faces": [], "high_faces": [], "gold_faces": stand_in[:1], "practice_faces": ["another"]}
     design = from_table(Design, {**values, **faces}, "the study", problems)
     main, rest = _choose_faces(run, choice, drawing, scale_factor, design.seed)
     low, high, gold = _outside(rest, 0 if design.method == "pair" else drawing.anchors, design.gold)
-    return scale_factor, replace(design, faces=main, low_faces=low, high_faces=high, gold_faces=gold)
+    practised = _practice_faces(
+        run, drawing.practice_faces, design.practice, [f for f in rest if f not in {*low, *high, *gold}] or rest
+    )
+    return scale_factor, replace(design, faces=main, low_faces=low, high_faces=high, gold_faces=gold, practice_faces=practised)
 
 
 def _plan_problems(plan: Plan, values: Mapping[str, Any]) -> list[str]:
@@ -220,6 +248,14 @@ def _outside(rest: list[str], anchors: int, gold: int) -> tuple[list[str], list[
     high = rest[anchors : 2 * anchors] if len(rest) >= 2 * anchors else low
     after = rest[2 * anchors :]
     return low, high, ((after or rest)[:gold] if gold else [])
+
+
+def _practice_faces(run: Run, wanted: list[str], practice: int, rest: list[str]) -> list[str]:
+    """Faces to practise on: those given by name, else of ``rest``, which has no anchors where there are enough faces."""
+    names = [f.name for f in run.faces]
+    if strange := [n for n in wanted if n not in names]:
+        raise FaceSRError(f"the run has no face {strange[0]!r} to practise on: {suggest(strange[0], names)}")
+    return (wanted or rest[: -(-practice // 2)]) if practice else []
 
 
 def _source(run: Run, condition: str, face: str, scale: int) -> Path:

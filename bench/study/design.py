@@ -18,6 +18,7 @@ from facesr.bench.config import BadValue, Natural, Text, from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study.order import Carry, Trial, condition_sequences, insert_repeats, pair_sequences, scatter, subsets, weave
 from facesr.bench.study.plan import Plan, read_frozen
+from facesr.bench.study.questions import Question
 from facesr.bench.study.wording import Texts
 
 FORMAT = 2
@@ -62,6 +63,10 @@ class Design:
     should cover; on the screen it becomes the nearest whole number of device pixels. ``session_minutes``: work without a rest, 0 for no limit.
     ``reserve_minutes``: how long a crowd worker's place is kept without an answer. ``spares``: how many finished raters, left out by the
     plan's rules, may be replaced by new ones. ``texts``: everything raters read, by language. ``past``: studies whose raters are sent away.
+
+    Before rating: ``questionnaire``; ``screen``: checks of display and sight; ``screen_failed``: what becomes of someone who fails colour
+    plates or acuity; ``distance_cm``: how far the rater is asked to sit; ``practice``: images of ``practice_faces`` (HR and nearest neighbour)
+    that are graded with feedback and never stored as ratings. After rating: ``comment``, a field for remarks.
     """
 
     name: Text
@@ -99,6 +104,13 @@ class Design:
     already_url: Address = ""
     completion_code: Annotated[str, Len(0, 64)] = ""
     contact: Annotated[str, Len(0, 300)] = ""
+    questionnaire: list[Question] = field(default_factory=list)
+    screen: list[Literal["card", "brightness", "colour", "acuity"]] = field(default_factory=list)
+    screen_failed: Literal["record", "refuse"] = "record"
+    distance_cm: Annotated[float, Interval(ge=15, le=500)] = 60.0
+    practice: Few = 0
+    practice_faces: list[str] = field(default_factory=list)
+    comment: bool = False
     stop_raters: Natural = 0
     run: dict[str, Any] = field(default_factory=dict)
     analysis: Plan = field(default_factory=Plan)
@@ -161,7 +173,23 @@ class Design:
             found.append("spares are for crowds (--join prolific, mturk or open): invited raters are replaced by hand")
         if len(self.texts) != len({k for k, v in self.texts.items() if v}):
             found.append("a language without texts cannot be offered")
+        found += self._bad_steps()
         return found + [p for name in URLS if (p := _bad_address(name, getattr(self, name)))] + self._bad_words()
+
+    def _bad_steps(self) -> list[str]:
+        """What is wrong with the steps before rating."""
+        found = []
+        if len(set(self.screen)) < len(self.screen):
+            found.append(f"--screen names a check twice: {', '.join(self.screen)}")
+        if "acuity" in self.screen and "card" not in self.screen:
+            found.append("rings for acuity need the size of the screen: give --screen card,acuity")
+        if self.screen_failed == "refuse" and not {"colour", "acuity"} & set(self.screen):
+            found.append("--screen-failed refuse needs a check of sight to fail: give --screen with colour, or with card,acuity")
+        if self.practice and not self.practice_faces:
+            found.append("practice needs faces outside the main set, and there are none left")
+        if met := sorted(set(self.practice_faces) & set(self.faces)):
+            found.append(f"face {met[0]} is in the main set, so it cannot be practised on: choose other --practice-faces")
+        return found
 
     def _bad_words(self) -> list[str]:
         found = []
@@ -225,6 +253,24 @@ class Design:
             checks.append(Trial("attention", low=wanted, high=wanted))
         return checks
 
+    def practised(self) -> list[Trial]:
+        """The practice images, the same for everyone, with the grades that fit."""
+        low, high = self.scale
+        rng = np.random.default_rng([self.seed, 5])
+        found = []
+        for k in range(self.practice):
+            face = self.practice_faces[(k // 2) % len(self.practice_faces)]
+            best = k % 2 == 1
+            if self.method == "pair":
+                best = bool(rng.integers(2))
+                left, right = ("hr", "nearest") if best else ("nearest", "hr")
+                found.append(Trial("practice", face, left, right, low=1 if best else 2, high=1 if best else 2))
+            elif best:
+                found.append(Trial("practice", face, "hr", low=high - 1, high=high))
+            else:
+                found.append(Trial("practice", face, "nearest", low=low, high=low + 1))
+        return [found[i] for i in rng.permutation(len(found))]
+
     def stimulus(self, face: str, condition: str) -> Stimulus | None:
         """The stimulus of a face in a condition, or None."""
         return self._index.get((face, condition))
@@ -243,6 +289,7 @@ class Design:
         wanted += [(f, "nearest") for f in self.low_faces] + [(f, "hr") for f in self.high_faces]
         if self.gold:
             wanted += [(f, c) for f in self.gold_faces for c in ("nearest", "hr")]
+        wanted += [(trial.face, c) for trial in self.practised() for c in (trial.condition, trial.other) if c]
         return list(dict.fromkeys(wanted))
 
 

@@ -12,6 +12,7 @@ from facesr.bench.ratings import COLUMNS, UNUSED
 from facesr.bench.study import reading
 from facesr.bench.study.closing import seal_of
 from facesr.bench.study.database import now
+from facesr.bench.study.given import PRACTICE, SCREEN, calibrations, given, with_degrees
 from facesr.bench.study.imports import unused
 from facesr.bench.study.study import Study
 from facesr.bench.study.wording import digest
@@ -31,7 +32,8 @@ RATER_COLUMNS = {
     "consent": "when, ISO 8601, UTC",
     "agreed": "sha256 of the texts the rater agreed to; study.json holds them by language",
     "finished": "when, ISO 8601, UTC",
-    "departed": "why a crowd worker's place was given up: returned | timed_out | screened",
+    "departed": "why a place was given up: returned (withdrawn) | timed_out | screened",
+    "px_per_degree": "device pixels in one degree of visual angle, by the rater's latest measurement with a bank card; empty without one",
     "done": "positions answered, anchors included",
     "of": "positions of the row",
     "last": "when the last answer arrived",
@@ -50,6 +52,8 @@ PRESENTATION_COLUMNS = {
     "pinch": "pinch zoom; 1 is none",
     "loaded_ms": "milliseconds to load and decode the image (it was loaded ahead)",
     "hidden_ms": "milliseconds the page was hidden while the item was shown",
+    "layout": "of a pair: row (side by side) | column (one above the other)",
+    "degrees": "width of the image in degrees of visual angle, by the measurement before it; empty where the screen was not measured",
     "verified": "true where the browser checked the image's sha256; empty where it could not",
     "at": "when the server stored it",
 }
@@ -63,6 +67,13 @@ STIMULUS_COLUMNS = {
     "consistency": "mean squared error of the degraded image against LR, RGB in [0, 1]",
     "flag": "why the image is marked, '' for an ordinary one",
 }
+GIVEN_COLUMNS = {
+    "rater": "the rater's name in this study",
+    "step": "questionnaire | screen | practice | comment",
+    "name": "the question's name in study.json, or the value's: see below",
+    "value": "what was given; several choices are joined by commas; of several answers to one question the latest counts",
+    "at": "when, ISO 8601, UTC",
+}
 EVENT_COLUMNS = {
     "at": "when, ISO 8601, UTC",
     "rater": "the rater's name; empty for the organisers' acts",
@@ -73,7 +84,7 @@ EVENT_COLUMNS = {
 
 
 def export(study: Study, folder: Path, *, simulated: bool = False) -> list[Path]:
-    """Write ratings (every rater, excluded ones too), raters, presentations, stimuli and events; returns the files.
+    """Write ratings (every rater, excluded ones too), raters, presentations, what raters gave besides, stimuli and events; returns the files.
 
     Means may not be computed before the stopping rule is met, so before that an export of people's ratings counts as a peek:
     the caller logs it. Refuses a folder that holds something else.
@@ -92,8 +103,11 @@ def export(study: Study, folder: Path, *, simulated: bool = False) -> list[Path]
         people = people[people["simulated"].astype(bool) == simulated]
         names = set(people["name"])
         shown, events = reading.presentations(study), reading.events(study)
+        measured, told = calibrations(study), given(study)
+        people = people.assign(px_per_degree=people["name"].map(measured.groupby("rater")["px_per_degree"].last()))
         tables["raters"] = (people, RATER_COLUMNS)
-        tables["presentations"] = (shown[shown["rater"].isin(names)], PRESENTATION_COLUMNS)
+        tables["presentations"] = (with_degrees(shown[shown["rater"].isin(names)], measured), PRESENTATION_COLUMNS)
+        tables["given"] = (told[told["rater"].isin(names)], GIVEN_COLUMNS)
         tables["stimuli"] = (_stimuli(study), STIMULUS_COLUMNS)
         tables["events"] = (events[events["rater"].isin(names) | events["rater"].isna()], EVENT_COLUMNS)
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +145,9 @@ def _dictionary(study: Study, folder: Path, tables: dict[str, dict[str, str]]) -
     for name, columns in tables.items():
         lines += [f"## {name}.csv, {name}.parquet", "", "| column | meaning |", "|---|---|"]
         lines += [f"| {column} | {meaning.replace('|', '/')} |" for column, meaning in columns.items()]
+        if name == "given":
+            lines += [f"| screen: {value} | {about} |" for value, (_, _, _, about) in SCREEN.items()]
+            lines += [f"| practice: {value} | {about} |" for value, about in PRACTICE.items()]
         lines.append("")
     file = folder / "dictionary.md"
     file.write_text("\n".join(lines), encoding="utf-8")

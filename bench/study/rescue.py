@@ -17,7 +17,7 @@ from facesr.bench.study.create import fill
 from facesr.bench.study.database import connect, sqlite_url
 from facesr.bench.study.study import load
 
-KEPT = (t.rater, t.token, t.rating, t.correction, t.presentation, t.event, t.exclusion, t.served, t.submission, t.closing)
+KEPT = (t.rater, t.token, t.rating, t.correction, t.presentation, t.event, t.exclusion, t.served, t.submission, t.given, t.closing)
 """Tables whose rows cannot be made again; stimuli and plan follow from the design."""
 
 
@@ -47,7 +47,7 @@ def rescue(folder: Path, out: Path, database: str | None = None) -> dict[str, tu
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: Table) -> tuple[int, int]:
     saved = lost = 0
-    names = [c.name for c in table.columns]
+    names = _columns(source, table)
     marks = ", ".join("?" * len(names))
     for values in _rows(source, table.name, names):
         try:
@@ -61,8 +61,20 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: Table) 
     return saved, lost
 
 
+def _columns(source: sqlite3.Connection, table: Table) -> list[str]:
+    """The table's columns that the damaged file has: one of an older layout lacks some, or the whole table."""
+    wanted = [c.name for c in table.columns]
+    try:
+        there = {str(row[1]) for row in source.execute(f'PRAGMA table_info("{table.name}")')}
+    except sqlite3.Error:
+        return wanted
+    return [name for name in wanted if name in there]
+
+
 def _rows(source: sqlite3.Connection, name: str, columns: list[str]) -> Iterator[tuple[Any, ...] | None]:
     """Row by row by its number, so that a damaged page costs its own rows only; None for a row that cannot be read."""
+    if not columns:
+        return
     chosen = ", ".join(f'"{c}"' for c in columns)
     try:
         rows = source.execute(f'SELECT {chosen} FROM "{name}"').fetchall()

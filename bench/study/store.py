@@ -203,7 +203,7 @@ def delete_rater(engine: Engine, name: str) -> int:
         removed = int(
             connection.execute(select(func.count()).select_from(t.rating).where(t.rating.c.rater == rater.id)).scalar_one()
         )
-        for table in (t.rating, t.correction, t.presentation, t.event, t.token, t.exclusion, t.served, t.submission):
+        for table in (t.rating, t.correction, t.presentation, t.event, t.token, t.exclusion, t.served, t.submission, t.given):
             connection.execute(delete(table).where(table.c.rater == rater.id))
         blank = {
             "status": "deleted",

@@ -152,10 +152,13 @@ presentation = Table(
     Column("loaded_ms", Float),
     Column("hidden_ms", Float),
     Column("verified", Boolean),
+    Column("layout", String(10)),
     Column("at", String(32), nullable=False),
     UniqueConstraint("rater", "position", "revision"),
 )
-"""How an item was shown when it was answered. ``device_pixels``: screen pixels an image pixel covered; ``verified``: sha256 checked."""
+"""How an item was shown when it was answered. ``device_pixels``: screen pixels an image pixel covered; ``verified``: sha256 checked;
+``layout`` of a pair: row (side by side) | column (one above the other).
+"""
 
 event = Table(
     "event",
@@ -199,6 +202,23 @@ submission = Table(
     Column("paid", String(32)),
 )
 """A crowd worker's id and submission, encrypted with the study's key until they are paid; then ``sealed`` is erased."""
+
+given = Table(
+    "given",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rater", Integer, ForeignKey("rater.id"), nullable=False),
+    Column("step", String(20), nullable=False),
+    Column("name", String(40), nullable=False),
+    Column("mark", String(64), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("at", String(32), nullable=False),
+    UniqueConstraint("rater", "step", "name", "mark"),
+    Index(None, "rater"),
+)
+"""What a rater gave beside ratings: questionnaire, screen, practice, comment. ``mark``: the page's mark of one sending, so that a repeated
+one is stored once. Never changed: of several answers the latest counts.
+"""
 
 closing = Table(
     "closing",

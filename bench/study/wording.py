@@ -17,7 +17,7 @@ LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 LONGEST = 20_000
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
-AGREED = re.compile(r"consent|instructions|example_|question|grade_|left$|right$|tie$|attention")
+AGREED = re.compile(r"consent|instructions|example_|question|grade_|left$|right$|upper$|lower$|tie$|attention")
 """Keys of what a rater agrees to and rates by. They are one wording in one language: never half a study's own, half built in."""
 
 Texts = dict[str, dict[str, str]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
@@ -23,10 +23,14 @@ from facesr.bench.study import Study, closing, crowd, store, wording
 from facesr.bench.study import tables as t
 from facesr.bench.study.adaptive import assign
 from facesr.bench.study.database import writing
+from facesr.bench.study.design import Design
+from facesr.bench.study.given import keep, steps_done
+from facesr.bench.study.order import Trial
 from facesr.bench.study.payments import completion_code
 from facesr.dashboard.rating.limits import Bounded, Limiter
 from facesr.dashboard.rating.messages import (
     Consent,
+    Given,
     Happenings,
     Join,
     Leaving,
@@ -35,7 +39,7 @@ from facesr.dashboard.rating.messages import (
     Rating,
     Stored,
     Unfit,
-    fractional,
+    interpolated,
 )
 
 MAX_EVENTS = 5000
@@ -143,6 +147,9 @@ def _entry(app: FastAPI, study: Study, limits: Limits) -> None:
 
 
 def _session(app: FastAPI, study: Study, identified: Any) -> None:
+    practice = [_practised(study.design, trial) for trial in study.design.practised()]
+    practised = {item[side] for item in practice for side in ("image", "other")}
+
     @app.get("/session", responses=_answers(401, 422))
     def session(rater: store.Rater = identified) -> dict[str, Any]:
         """Everything the page needs: the rater's own items in order, where to go on, and the design's rules."""
@@ -152,7 +159,18 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
             plan = connection.execute(select(t.plan).where(t.plan.c.row == rater.row).order_by(t.plan.c.position)).all()
             following = store.next_position(connection, rater.id)
             rest = store.rest_until(connection, rater.id, design.session_minutes, design.rest_minutes)
-        kept = ("method", "scale", "zoom", "fractional", "break_every", "contact")
+        kept = (
+            "method",
+            "scale",
+            "zoom",
+            "fractional",
+            "break_every",
+            "contact",
+            "screen",
+            "screen_failed",
+            "distance_cm",
+            "comment",
+        )
         rules = {k: getattr(design, k) for k in kept}
         return {
             **rules,
@@ -163,6 +181,10 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
             "consented": rater.consent is not None,
             "scores": list(study.scores),
             "items": [_item(row) for row in plan],
+            "practice": practice,
+            "questions": [asdict(question) for question in design.questionnaire],
+            "steps": steps_done(study.engine, rater.id),
+            "largest": [max(s.width for s in design.stimuli), max(s.height for s in design.stimuli)],
             "next": following,
             "rest": rest,
         }
@@ -193,14 +215,13 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
     def stimulus(
         request: Request, name: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")], rater: store.Rater = identified
     ) -> Response:
-        """The stored PNG, byte for byte, if it is one of the rater's own items."""
-        mine = or_(t.plan.c.stimulus == name, t.plan.c.other_stimulus == name)
+        """The stored PNG, byte for byte, if it is one of the rater's own items or is practised on."""
+        query = select(t.stimulus.c.sha256).where(t.stimulus.c.name == name)
+        if name not in practised:
+            mine = or_(t.plan.c.stimulus == name, t.plan.c.other_stimulus == name)
+            query = query.where(select(t.plan).where(t.plan.c.row == rater.row, mine).exists())
         with study.engine.connect() as connection:
-            known = connection.execute(
-                select(t.stimulus.c.sha256).where(
-                    t.stimulus.c.name == name, select(t.plan).where(t.plan.c.row == rater.row, mine).exists()
-                )
-            ).scalar_one_or_none()
+            known = connection.execute(query).scalar_one_or_none()
         if known is None:
             raise HTTPException(404, "no such image")
         store.note_sent(study.engine, rater, name)
@@ -234,6 +255,12 @@ def _depart(study: Study, rater: store.Rater, why: str, reason: str, *, erase: b
     return url
 
 
+def _practised(design: Design, trial: Trial) -> dict[str, Any]:
+    """A practice image, with the grades that fit: the page says after the answer whether it did."""
+    names = [found.name for c in (trial.condition, trial.other) if c and (found := design.stimulus(trial.face, c))]
+    return {"image": names[0], "other": names[1] if len(names) > 1 else None, "low": trial.low, "high": trial.high}
+
+
 def _item(row: Any) -> dict[str, Any]:
     """What a rater may know of an item. Main, repeat and gold items look the same; neither face nor condition is told."""
     task = row.kind if row.kind.startswith("anchor") or row.kind == "attention" else "rate"
@@ -248,6 +275,19 @@ def _item(row: Any) -> dict[str, Any]:
 def _answering(app: FastAPI, study: Study, identified: Any) -> None:
     design = study.design
 
+    @app.post("/answers", responses=_answers(401, 403, 409, 410, 422))
+    def answers(sent: Given, rater: store.Rater = identified) -> dict[str, bool]:
+        """Keep what the rater gave beside ratings: questionnaire, screen, practice, comment. Sending it again changes nothing."""
+        if rater.consent is None:
+            raise HTTPException(403, "consent comes first")
+        try:
+            problem = keep(study.engine, design, rater, sent.step, sent.mark, sent.values)
+        except FaceSRError as error:
+            raise HTTPException(422, str(error)) from None
+        if problem:
+            raise HTTPException(_CODES.get(problem, 409), problem)
+        return {"kept": True}
+
     @app.put("/ratings/{position}", responses=_answers(401, 403, 404, 409, 410, 422, 423))
     def rate(position: Position, rating: Rating, rater: store.Rater = identified) -> Stored:
         """Store an answer. Sending it again, or late, changes nothing and says so."""
@@ -255,8 +295,8 @@ def _answering(app: FastAPI, study: Study, identified: Any) -> None:
             raise HTTPException(403, "consent comes first")
         if rating.score is not None and rating.score not in study.scores:
             raise HTTPException(422, f"the score must be one of {', '.join(map(str, study.scores))}")
-        if design.fractional == "refuse" and rating.shown and fractional(rating.shown):
-            raise HTTPException(409, "fractional zoom")
+        if design.fractional == "refuse" and rating.shown and interpolated(rating.shown):
+            raise HTTPException(409, "pixels are not whole")
         answer = store.rate(
             study.engine,
             rater,

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import html
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -29,22 +30,26 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name=
 body{{font:1.05rem/1.5 system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;margin:1rem;background:Canvas;color:CanvasText}}
 form{{width:min(22rem,100%);display:grid;gap:.8rem}}h1{{font-size:1.4rem;margin:0}}p{{margin:0}}
 input,button{{font:inherit;padding:.6rem .8rem;border-radius:.5rem;border:1px solid GrayText}}button{{cursor:pointer;font-weight:600}}
-</style></head><body><form method="post" action="login"><h1>Log in to watch the study</h1>
+section{{width:min(34rem,100%);margin-bottom:2.5rem}}section h1{{margin-bottom:.7rem}}h2{{font-size:1.15rem;margin:0}}
+main{{display:grid;place-items:center}}
+</style></head><body><main>{welcome}<form method="post" action="login"><h2>For the organisers: log in to watch the study</h2>
 <p role="alert">{problem}</p><input type="hidden" name="csrf" value="{csrf}">
-<label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
-<button>Log in</button></form></body></html>"""
+<label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required>
+<button>Log in</button></form></main></body></html>"""
 
 
 @dataclass
 class Login:
     """An ASGI app that lets raters through, and asks everyone else for the password first.
 
+    ``welcome``: HTML above the form for people who come without a link, most of them raters: what they do.
     The session cookie is signed with the study's key and the password's hash: it survives a restart and ends with the password.
     """
 
     app: ASGIApp
     password: str
     secret: bytes
+    welcome: Callable[[Request], str] | None = None
     tries: Limiter = field(default_factory=lambda: Limiter(0.1, 10))
 
     def __post_init__(self) -> None:
@@ -88,7 +93,7 @@ class Login:
 
     async def _login(self, request: Request) -> Response:
         if request.method in {"GET", "HEAD"}:
-            return self._form("", 200)
+            return self._form("", 200, self.welcome(request) if self.welcome else "")
         if request.method != "POST":
             return Response(status_code=405)
         address = request.client.host if request.client else ""
@@ -118,9 +123,9 @@ class Login:
         response.delete_cookie(COOKIE)
         return response
 
-    def _form(self, problem: str, status: int) -> Response:
+    def _form(self, problem: str, status: int, welcome: str = "") -> Response:
         csrf = secrets.token_urlsafe(24)
-        response = HTMLResponse(PAGE.format(problem=html.escape(problem), csrf=csrf), status)
+        response = HTMLResponse(PAGE.format(problem=html.escape(problem), csrf=csrf, welcome=welcome), status)
         response.headers["Content-Security-Policy"] = (
             "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         )

@@ -13,6 +13,10 @@ Position = Annotated[int, Path(ge=1, le=1_000_000)]
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 
 
+Words = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
+"""Text of a person: of several lines, without control characters."""
+
+
 class Shown(BaseModel):
     """How the item was on the screen when it was answered."""
 
@@ -27,6 +31,7 @@ class Shown(BaseModel):
     loaded_ms: Number | None = None
     hidden_ms: Number | None = None
     verified: bool | None = None
+    layout: Literal["row", "column"] | None = None
 
 
 class Rating(BaseModel):
@@ -61,7 +66,20 @@ class Happening(BaseModel):
     """Something the page saw: hidden, visible, zoom, resize, offline, online, break, resumed."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["hidden", "visible", "zoom", "resize", "offline", "online", "break", "rest", "resumed", "fractional"]
+    kind: Literal[
+        "hidden",
+        "visible",
+        "zoom",
+        "resize",
+        "offline",
+        "online",
+        "break",
+        "rest",
+        "resumed",
+        "fractional",
+        "left behind",
+        "taken over",
+    ]
     position: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     detail: Annotated[str, Field(max_length=200, pattern=PLAIN)] = ""
     at: Annotated[str, Field(max_length=32, pattern=r"^[0-9T:.Z+-]*$")] = ""
@@ -102,13 +120,25 @@ class Unfit(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)]
 
 
+class Given(BaseModel):
+    """What a rater gave in a step beside ratings. ``mark``: of this sending, so that a repeated one is stored once."""
+
+    model_config = ConfigDict(extra="forbid")
+    step: Literal["questionnaire", "screen", "practice", "comment"]
+    mark: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
+    values: dict[Annotated[str, Field(max_length=40)], float | Words | Annotated[list[Words], Field(max_length=50)] | None]
+
+
 class Problem(BaseModel):
     """Why a request was not taken."""
 
     detail: str
 
 
-def fractional(shown: Shown) -> bool:
-    """Whether the browser had to interpolate, or may have: a fractional device pixel ratio, or a pinch zoom."""
-    ratio = shown.dpr or 1.0
-    return abs(ratio - round(ratio)) > 0.01 or abs((shown.pinch or 1.0) - 1) > 0.01
+def interpolated(shown: Shown) -> bool:
+    """Whether the screen did not show each image pixel as a whole number of its own: after a pinch, or where the page says so.
+
+    A device pixel ratio of 1.25 or 1.5 (Windows at 125 % and 150 %) is no reason: the page sizes images in device pixels.
+    """
+    pixels = shown.device_pixels or 1.0
+    return abs(pixels - round(pixels)) > 0.01 or abs((shown.pinch or 1.0) - 1) > 0.01

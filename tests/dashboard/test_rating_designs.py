@@ -38,7 +38,7 @@ def test_prolific(tmp_path: Path) -> None:
 
 
 def test_fractional_zoom_is_refused_or_recorded(tmp_path: Path) -> None:
-    """As the study says; a whole ratio passes both."""
+    """As the study says; whole device pixels pass both, at any ratio."""
     for policy, status in (("refuse", 409), ("record", 200)):
         study = small_study(tmp_path / policy, fractional=policy)
         with TestClient(rating_api(study, generous())) as client:
@@ -47,7 +47,7 @@ def test_fractional_zoom_is_refused_or_recorded(tmp_path: Path) -> None:
             client.post("/consent", json={"agreed": True}, headers=headers)
             whole = {"score": None, "shown": {"dpr": 2.0, "pinch": 1.0}}
             assert client.put("/ratings/1", json=whole, headers=headers).status_code == 200
-            for shown in ({"dpr": 1.25}, {"dpr": 2, "pinch": 1.4}):
+            for shown in ({"dpr": 1.25, "device_pixels": 2.5}, {"dpr": 2, "pinch": 1.4}):
                 position = client.get("/session", headers=headers).json()["next"]
                 response = client.put(f"/ratings/{position}", json={"score": None, "shown": shown}, headers=headers)
                 assert response.status_code == status

@@ -23,6 +23,7 @@ export class Queue extends EventTarget {
     this.events = [];
     this.failures = 0;
     this.sending = false;
+    this.stopped = false; // another tab or device went on: nothing is sent from here any more
     addEventListener("online", () => this.flush());
     addEventListener("pagehide", () => this.farewell());
     addEventListener("storage", (e) => { if (e.key === this.key) this.dispatchEvent(new Event("change")); });
@@ -52,12 +53,13 @@ export class Queue extends EventTarget {
 
   // One after the other, in order: the server takes only the current item.
   async flush() {
+    if (this.stopped) return;
     if (this.sending) { this.again = true; return; }
     this.sending = true;
     try {
       do {
         this.again = false;
-        while (this.size) if (!(await this.sendFirst())) return;
+        while (this.size && !this.stopped) if (!(await this.sendFirst())) return;
         await this.sendEvents();
       } while (this.again);
     } finally {
@@ -85,7 +87,7 @@ export class Queue extends EventTarget {
     const at = list.findIndex((a) => JSON.stringify(a) === same);
     if (at >= 0) this.answers = [...list.slice(0, at), ...list.slice(at + 1)];
     const reply = await response.json().catch(() => ({}));
-    if (response.ok) this.dispatchEvent(new CustomEvent("stored", { detail: reply }));
+    if (response.ok) this.dispatchEvent(new CustomEvent("stored", { detail: { ...reply, position: first.position } }));
     else this.dispatchEvent(new CustomEvent("refused", { detail: { status: response.status, why: reply.detail, position: first.position } }));
     return true;
   }
@@ -107,6 +109,7 @@ export class Queue extends EventTarget {
 
   // A closing page may still send a little. What does not arrive waits in localStorage for the next visit.
   farewell() {
+    if (this.stopped) return;
     const [first] = this.answers;
     if (first && !this.sending) call(this.token, "PUT", `ratings/${first.position}`, first.answer, true).catch(() => {});
     if (this.events.length) call(this.token, "POST", "events", { events: this.events.splice(0, 200) }, true).catch(() => {});

@@ -3,6 +3,7 @@
 import { call, pause } from "./queue.js";
 
 const AHEAD = 12;
+const GAP = 8; // CSS pixels between the two images of a pair, at least
 
 async function digest(bytes) {
   if (!globalThis.crypto?.subtle) return null; // plain http on another machine than this one: the browser offers no sha256
@@ -13,6 +14,7 @@ async function digest(bytes) {
 export class Images {
   constructor(token) {
     this.token = token;
+    this.failing = false; // whether the latest try to load an image failed
     this.loaded = new Map(); // name -> Promise of {image, ms, verified}
   }
 
@@ -25,11 +27,13 @@ export class Images {
     return this.loaded.get(name);
   }
 
+  // Tried until it is there: the connection may be away for an hour. A link that is no longer valid ends it.
   async fetch(name) {
     const began = performance.now();
     for (let attempt = 0; ; attempt++) {
       try {
         const response = await call(this.token, "GET", `stimuli/${name}`);
+        if ([401, 404].includes(response.status)) throw new Error(`image ${response.status}`, { cause: "final" });
         if (!response.ok) throw new Error(`image ${response.status}`);
         const bytes = await response.arrayBuffer();
         const wanted = (response.headers.get("ETag") ?? "").replaceAll('"', "");
@@ -38,10 +42,13 @@ export class Images {
         const image = new Image();
         image.src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
         await image.decode();
+        this.failing = false;
         return { image, ms: performance.now() - began, verified: found === null ? null : true };
       } catch (error) {
-        if (attempt >= 60) throw error;
-        await pause(Math.min(8000, 300 * 2 ** attempt));
+        if (error.cause === "final") throw error;
+        this.failing = true;
+        const online = new Promise((resolve) => addEventListener("online", resolve, { once: true }));
+        await Promise.race([pause(Math.min(8000, 300 * 2 ** Math.min(attempt, 5))), online]);
       }
     }
   }
@@ -60,21 +67,30 @@ export class Images {
   }
 }
 
+export const wanted = (zoom) => Math.max(1, Math.round(zoom * (devicePixelRatio || 1)));
+
 // Every image pixel covers k x k device pixels, k a whole number: on a screen of ratio 1.25 that is 128 * k / 1.25 CSS pixels.
-// The corner needs no care: browsers put a box of whole device pixels on whole device pixels. A transform would undo that, and blur.
-export function place(image, zoom) {
+// k is what the study asks for, or the largest that fits into `room` (CSS pixels); 0 where not even 1 does. Two images stand side by side,
+// or one above the other where they are larger so.
+export function fit(images, zoom, room) {
   const ratio = devicePixelRatio || 1;
-  const k = Math.max(1, Math.round(zoom * ratio));
-  image.style.width = `${(image.naturalWidth * k) / ratio}px`;
-  image.style.height = `${(image.naturalHeight * k) / ratio}px`;
-  return k;
+  const widths = images.map((i) => i.naturalWidth / ratio);
+  const heights = images.map((i) => i.naturalHeight / ratio);
+  const sum = (list) => list.reduce((a, b) => a + b, 0);
+  const gaps = GAP * (images.length - 1);
+  const most = (width, height, across, down) => Math.floor(Math.min((room.width - across) / width, (room.height - down) / height) + 1e-6);
+  const row = most(sum(widths), Math.max(...heights), gaps, 0);
+  const column = most(Math.max(...widths), sum(heights), 0, gaps);
+  const want = wanted(zoom);
+  const upright = images.length > 1 && Math.min(row, want) < Math.min(column, want);
+  return { k: Math.max(0, Math.min(want, upright ? column : row)), layout: upright ? "column" : "row" };
 }
 
-export function fits(images, zoom) {
+// The corner needs no care: browsers put a box of whole device pixels on whole device pixels. A transform would undo that, and blur.
+export function place(image, k) {
   const ratio = devicePixelRatio || 1;
-  const k = Math.max(1, Math.round(zoom * ratio));
-  const wide = images.reduce((sum, i) => sum + (i.naturalWidth * k) / ratio, 8 * (images.length - 1));
-  return wide <= innerWidth;
+  image.style.width = `${(image.naturalWidth * k) / ratio}px`;
+  image.style.height = `${(image.naturalHeight * k) / ratio}px`;
 }
 
 export function screenFacts(images, k) {
@@ -88,10 +104,8 @@ export function screenFacts(images, k) {
   };
 }
 
-export function fractional() {
-  const ratio = devicePixelRatio || 1;
-  return Math.abs(ratio - Math.round(ratio)) > 0.01 || Math.abs((visualViewport?.scale ?? 1) - 1) > 0.01;
-}
+// A pinch zoom enlarges what was drawn already: pixels are no longer whole. (The browser's own zoom and a ratio of 1.25 or 1.5 do no harm.)
+export const pinched = () => Math.abs((visualViewport?.scale ?? 1) - 1) > 0.01;
 
 // Changes of zoom, of screen, or of pinch; a media query matches one ratio only, so a new one is made after each change.
 export function onZoom(callback) {

@@ -153,7 +153,11 @@ def _create(p: argparse.ArgumentParser) -> None:
     pace.add_argument("--rest-minutes", type=float, help="length of that rest; default 5")
     show = p.add_argument_group("showing")
     show.add_argument("--zoom", type=float, help="CSS pixels an image pixel covers; becomes whole device pixels; default 2")
-    show.add_argument("--fractional", choices=("record", "refuse"), help="what to do on a screen whose zoom is not whole")
+    show.add_argument(
+        "--fractional",
+        choices=("record", "refuse"),
+        help="what to do while image pixels are not whole screen pixels (a pinch zoom)",
+    )
     show.add_argument(
         "--outside-epsilon", choices=("refuse", "flag"), help="images that do not agree with their LR; default: the protocol's"
     )
@@ -174,6 +178,7 @@ def _create(p: argparse.ArgumentParser) -> None:
     entry.add_argument("--texts", type=Path, help="folder of own wording: en.toml, de.toml, ...; frozen with the study")
     entry.add_argument("--languages", metavar="A,B,...", help="languages to offer; default all that have the whole wording")
     entry.add_argument("--contact", help="whom raters can ask, shown on the consent page")
+    _steps(p)
     plan = p.add_argument_group("analysis plan")
     plan.add_argument("--analysis", type=Path, help="TOML file that replaces entries of the default plan")
     plan.add_argument("--stop-raters", type=int, help="means stay hidden until so many have finished; default: all")
@@ -181,6 +186,23 @@ def _create(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--database", metavar="URL", help="PostgreSQL, such as postgresql://user@host/name; default SQLite in the folder"
     )
+
+
+def _steps(p: argparse.ArgumentParser) -> None:
+    steps = p.add_argument_group("before and after rating")
+    steps.add_argument(
+        "--questionnaire", metavar="FILE", help="TOML file of questions, or 'standard': age band, sight, display, room"
+    )
+    steps.add_argument(
+        "--screen",
+        metavar="A,B,...",
+        help="checks: card (size, by a bank card), brightness, colour (plates), acuity (rings; needs card)",
+    )
+    steps.add_argument("--screen-failed", choices=("record", "refuse"), help="who fails colour plates or acuity; default record")
+    steps.add_argument("--distance-cm", type=float, help="how far raters are asked to sit; default 60")
+    steps.add_argument("--practice", type=int, help="images graded with feedback before the first rating, never stored as ratings")
+    steps.add_argument("--practice-faces", metavar="A,B,...", help="faces to practise on; default some outside the main set")
+    steps.add_argument("--comment", action="store_true", default=None, help="a field for remarks at the end")
 
 
 def _serve(p: argparse.ArgumentParser) -> None:

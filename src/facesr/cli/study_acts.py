@@ -22,6 +22,7 @@ OPTIONS = (
     *("anchors", "repeats", "gold", "attention", "gap", "break_every", "session_minutes", "rest_minutes"),
     *("zoom", "fractional", "outside_epsilon", "join", "completion_url", "completion_code", "contact", "stop_raters"),
     *("pairs", "reserve_minutes", "spares", "full_url", "screened_url", "already_url", "past", "texts"),
+    *("questionnaire", "screen_failed", "distance_cm", "practice", "comment"),
 )
 
 
@@ -34,7 +35,7 @@ def create(args: argparse.Namespace) -> int:
     run = load_run(args.run)
     options: dict[str, Any] = {name: getattr(args, name) for name in OPTIONS}
     options["conditions"] = names(args.conditions)
-    options["languages"] = names(args.languages)
+    options |= {option: names(getattr(args, option)) for option in ("languages", "screen", "practice_faces")}
     if args.faces:
         options["face_names"] = [line.strip() for line in _text(args.faces).splitlines() if line.strip()]
     if args.analysis:
