@@ -230,7 +230,9 @@ def main(argv: Sequence[str] = ()) -> int:
     arguments += ["--limit", str(args.limit)] if args.limit else []
     chosen = ways(args.kills, args.stops)
     if only := [name for name in args.only.split(",") if name]:
-        chosen = {k: w for k, w in chosen.items() if k == "1 worker" or any(k.startswith(o) for o in only)}
+        chosen = {
+            k: w for k, w in chosen.items() if k == "1 worker" or any(k == o or (o not in chosen and k.startswith(o)) for o in only)
+        }
     with tempfile.TemporaryDirectory() as folder:
         place = args.place or Path(folder)
         place.mkdir(parents=True, exist_ok=True)

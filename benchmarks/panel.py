@@ -197,7 +197,7 @@ def main(argv: Sequence[str] = ()) -> int:
     import torch
 
     cv2.setNumThreads(1)
-    good = [processor(3, 2.0), processor(5, 2.2)]
+    good = [processor(5, 3.0)]
     if torch.cuda.is_available():
         good.append(gpu())
     return 0 if all(good) else 1

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.method import Method
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Net = TypeVar("Net", bound="nn.Module")
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Of a network's arithmetic; sums, weights and images stay in float32 (torch's automatic mixed precision)."""
 
 
 class NetworkMethod(Method, Generic[Net]):
@@ -31,6 +32,7 @@ class NetworkMethod(Method, Generic[Net]):
     source: ClassVar[str] = "checkpoint"
     trained_on: ClassVar[tuple[str, ...]] = ()
     """Names of the metrics that were losses in the training of the project's own weights."""
+    precisions: ClassVar[tuple[Precision, ...]] = get_args(Precision)
 
     def __init__(
         self,
@@ -41,13 +43,14 @@ class NetworkMethod(Method, Generic[Net]):
         device: str = "cpu",
         checkpoint: str = "",
         precision: Precision = "fp32",
+        compile: bool = False,
     ) -> None:
         super().__init__(size=size, scale=scale, seed=seed, device=device)
-        self.checkpoint, self.precision = str(checkpoint), precision
+        self.checkpoint, self.precision, self.compile = str(checkpoint), precision, compile
         self._net: Net | None = None
-        self.fixed_batch = device.split(":", maxsplit=1)[0] != "cpu"  # there faces are worked one by one anyway
         self.fixed_batch = not device.startswith("cpu")  # there faces are computed one by one (facesr.bench.networks.exact)
-        self.require(precision=(precision, ("fp32", "bf16")))
+        problems: list[str] = [] if isinstance(compile, bool) else [f"compile {compile!r} is neither true nor false"]
+        self.require(*problems, precision=(precision, self.precisions))
 
     def require(self, *problems: str, **choices: tuple[object, Sequence[str]]) -> None:
         """Raise one ``FaceSRError`` with all ``problems`` and every value (``name=(value, allowed)``) that is not allowed."""
@@ -100,8 +103,15 @@ class NetworkMethod(Method, Generic[Net]):
     def net(self) -> Net:
         """The network, loaded when first asked for."""
         if self._net is None:
-            self._net = self.open().to(self.device).eval().requires_grad_(False)
+            net = self.open().to(self.device).eval().requires_grad_(False)
+            if self.compile:
+                self.compile_net(net)
+            self._net = net
         return self._net
+
+    def compile_net(self, net: Net) -> None:
+        """Have ``torch.compile`` translate what ``restore`` calls of the network; the first face of each batch size then takes a minute."""
+        net.compile(dynamic=False)
 
     def load(self) -> None:
         """Load the network. Raises ``WeightsMissing``, and ``FaceSRError`` for a file that is not what it should be."""
@@ -128,10 +138,12 @@ class NetworkMethod(Method, Generic[Net]):
         return f"the default weights are for x{scale} at {size}, not x{self.scale} at {self.size}: give a {self.source}"
 
     def autocast(self) -> AbstractContextManager[object]:
-        """bfloat16 where ``precision`` asks for it."""
+        """Half precision where ``precision`` asks for it."""
         import torch
 
-        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
     def checked(self, lr: Tensor, names: Sequence[str]) -> Tensor:
         """``lr`` as float32 on the method's device; raises ``FaceSRError`` for what is no batch of LR faces in [0, 1]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,18 +15,34 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_asked: ContextVar[str] = ContextVar("device of metric networks", default="")
+
+
+@contextmanager
+def on(name: str) -> Iterator[None]:
+    """Run metric networks on the device ``name``, as a run's ``--device`` asks; without it ``device`` chooses."""
+    token = _asked.set(name)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
 def device() -> torch.device:
-    """Where metric networks run: the first CUDA device, else the processor."""
+    """Where metric networks run: as ``on`` says, else on the first CUDA device, else on the processor."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(_asked.get() or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def to_network(images: NDArray[Any]) -> Tensor:
     """RGB pixels 0..255 (N, H, W, 3) as float32 (N, 3, H, W) in [-1, 1], channels last in memory, on the metrics' device."""
     import torch
 
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device())
+    pixels, where = torch.from_numpy(np.ascontiguousarray(images)), device()
+    if where.type == "cuda":  # pinned memory: the copy runs beside what the GPU still computes
+        pixels = pixels.pin_memory()
+    pixels = pixels.to(where, non_blocking=True)
     return pixels.permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(127.5).sub_(1.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,7 @@ def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: U8) -> l
     outcomes = list(restored.outcomes or [Outcome()] * len(all_names))
     if len(outcomes) != len(all_names):
         raise FaceSRError(f"{task.title} gave {len(outcomes)} outcomes for {len(all_names)} faces")
+    files = _encoded(pixels, task.setting.device)
     made = []
     for i, (name, outcome) in enumerate(zip(names, outcomes[: len(names)], strict=True)):
         if outcome.status in SERVED and not torch.isfinite(images[i]).all():
@@ -158,9 +160,19 @@ def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: U8) -> l
         elif outcome.status in SERVED and wrong[i]:
             outcome = Outcome(Status.FAILED, wrong[i])
         served = outcome.status in SERVED
-        png = encode_png(pixels[i]) if served else None
+        png = files[i] if served else None
         made.append(Restoration(name, outcome, png, seconds, tuple(encode_png(s[i]) for s in samples) if served else ()))
     return made
+
+
+def _encoded(pixels: U8, device: str) -> list[bytes]:
+    """PNG files of images; beside a GPU several at once, since it waits for them (a file of 1024 px takes as long as drawing it)."""
+    from facesr.bench.imaging.files import encode_png
+
+    if device.startswith("cpu"):
+        return [encode_png(image) for image in pixels]
+    with ThreadPoolExecutor(ENCODERS) as pool:
+        return list(pool.map(encode_png, pixels))
 
 
 def _filled(method: Method, lr: U8, names: Sequence[str]) -> tuple[U8, list[str]]:
@@ -183,6 +195,8 @@ def _range_problem(image: Tensor) -> str:
     return f"the method returned values from {low:.3g} to {high:.3g}{guess}, [0, 1] is expected"
 
 
+ENCODERS = 4
+"""Threads that write PNG files beside a GPU."""
 MAX_OVERSHOOT = 0.5
 """Bicubic kernels overshoot by up to .28 at an edge; faces in [-1, 1] reach below -.5 wherever they are dark."""
 

@@ -66,7 +66,7 @@ class Scorer:
         """Chunks of the faces that are due, each with its files' bytes."""
         setting = Setting(self.plan.size, self.plan.protocol.data.reduce, self.plan.seed, self.plan.device)
         with ThreadPoolExecutor(4) as pool:
-            for part in chunks(self.faces, batch_size(self.plan.size)):
+            for part in chunks(self.faces, batch_size(self.plan.size, self.plan.device)):
                 wanted = {name: w for name in (*self.due, *self.sets) if (w := self._wanted(name, part)).columns}
                 columns = dict.fromkeys(c for w in wanted.values() for c in w.columns)
                 scales = dict.fromkeys(s for name, w in wanted.items() if self.metrics[name].metric.needs_lr for _, s in w.columns)

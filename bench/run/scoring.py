@@ -16,6 +16,7 @@ from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.imaging.files import read_bytes
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric
 from facesr.bench.metrics.measure import measure
+from facesr.bench.metrics.network import on
 from facesr.bench.protocol import MetricSpec
 from facesr.bench.registry import build_metric
 from facesr.bench.results import Status
@@ -26,9 +27,11 @@ Column = tuple[str, int]
 """A method's label and a scale."""
 
 
-def batch_size(size: int) -> int:
-    """Faces per scoring task: about 16 of 256 px in memory, and no other number: a short batch is filled with copies of its last face."""
-    return max(1, min(16, 16 * 256**2 // size**2))
+def batch_size(size: int, device: str = "cpu") -> int:
+    """Faces per scoring task: about 16 of 256 px in memory (64 for a GPU), and no other number: a short batch is filled with copies of
+    its last face."""
+    most = 64 if device.startswith("cuda") else 16
+    return max(1, min(most, most * 256**2 // size**2))
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ def _metric(wanted: Wanted) -> Metric:
 
 def score(task: ScoreTask) -> ScoreResult:
     """Values and features of everything that a task wants; a fault of a metric is the ``NoScore`` of its cells."""
+    with on(task.setting.device):
+        return _score(task)
+
+
+def _score(task: ScoreTask) -> ScoreResult:
     result = ScoreResult()
     images = _Images(task)
     result.notes = images.notes
@@ -117,7 +125,7 @@ class _Images:
 
     def __init__(self, task: ScoreTask) -> None:
         setting = task.setting
-        self.count, self.full = task.faces, max(task.faces, batch_size(setting.size))
+        self.count, self.full = task.faces, max(task.faces, batch_size(setting.size, setting.device))
         self.task, self._sr, self._lr = task, dict[Column, U8](), dict[int, U8]()
         self.faces = (*task.of, *([task.of[-1]] * (self.full - self.count)))
         self.broken: dict[int, str] = {}

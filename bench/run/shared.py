@@ -55,7 +55,7 @@ class SharedStore:
         except ImportError:
             raise FaceSRError(f"--cache {self.place} needs obstore: pip install 'facesr-bench[store]'") from None
         parts = urlsplit(self.place)
-        if parts.username or parts.password:
+        if parts.username or parts.password or ("://" in self.place and (parts.query or parts.fragment)):
             raise FaceSRError("--cache holds credentials: take them out of the address, they come from the environment")
         if "://" in self.place and parts.scheme not in SCHEMES:
             raise FaceSRError(f"--cache {self.place}: give a folder, s3://, gs:// or az://")

@@ -15,7 +15,7 @@ from facesr.bench.networks.checkpoints import built
 from facesr.bench.networks.exact import each
 from facesr.methods.fsrnet.checkpoint import Checkpoint, read
 from facesr.methods.fsrnet.net import FSRNetwork
-from facesr.methods.network import NetworkMethod
+from facesr.methods.network import NetworkMethod, Precision
 
 if TYPE_CHECKING:
     from facesr.methods.fsrnet.nngraph import Torch7FSRNet
@@ -52,8 +52,12 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
         range: Literal["", "signed", "unit"] = "",
         residual: bool | None = None,
         kernel: str = "bicubic-matlab",
+        precision: Precision = "fp32",
+        compile: bool = False,
     ) -> None:
-        super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint)
+        super().__init__(
+            size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint, precision=precision, compile=compile
+        )
         self.require(range=(range, ("", "signed", "unit")))
         self.range, self.residual, self.kernel = range, residual, kernel
         self.used_range: str = range
@@ -97,7 +101,8 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
         return (each(self._image, x * 2 - 1) / 2 + 0.5).clamp(0, 1)
 
     def _image(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.net(x).image)
+        with self.autocast():
+            return cast(Tensor, self.net(x).image).float()
 
 
 class FSRGAN(FSRNet):

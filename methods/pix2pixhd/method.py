@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8
 from facesr.bench.networks.exact import each
-from facesr.methods.network import NetworkMethod
+from facesr.methods.network import NetworkMethod, Precision
 from facesr.methods.pix2pixhd.checkpoint import generator, read
 from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 from facesr.methods.pix2pixhd.stages import TwoStage
@@ -55,8 +55,12 @@ class Pix2PixHD(NetworkMethod[Generator]):
         device: str = "cpu",
         checkpoint: str = "",
         kernel: str = "bicubic-matlab",
+        precision: Precision = "fp32",
+        compile: bool = False,
     ) -> None:
-        super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint)
+        super().__init__(
+            size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint, precision=precision, compile=compile
+        )
         self.kernel = kernel
 
     def files(self) -> dict[str, Path]:
@@ -76,4 +80,8 @@ class Pix2PixHD(NetworkMethod[Generator]):
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor:
         """See ``Method``."""
         x = self.enlarged(lr, names, self.kernel) * 2 - 1
-        return (each(self.net, x) / 2 + 0.5).clamp(0, 1)
+        return (each(self._image, x) / 2 + 0.5).clamp(0, 1)
+
+    def _image(self, x: Tensor) -> Tensor:
+        with self.autocast():
+            return cast(Tensor, self.net(x)).float()

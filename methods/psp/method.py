@@ -58,12 +58,17 @@ class PSP(NetworkMethod["PSPNet"]):
         preprocess: Literal["lr", "script"] = "lr",
         resize_factor: int = 8,
         precision: Precision = "fp32",
+        compile: bool = False,
     ) -> None:
-        super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint, precision=precision)
+        super().__init__(
+            size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint, precision=precision, compile=compile
+        )
         refine_steps = self.own_steps if refine_steps is None else refine_steps
         problems = [
             f"{name} {value} is negative" for name, value in (("samples", samples), ("refine_steps", refine_steps)) if value < 0
         ]
+        if compile and refine_steps:
+            problems.append("compile is for the pass alone: the search of refine_steps goes back through the generator")
         if mix_alpha is not None and not 0 <= mix_alpha <= 1:
             problems.append(f"mix_alpha {mix_alpha} is not between 0 and 1")
         if not eps > 0:
@@ -98,12 +103,22 @@ class PSP(NetworkMethod["PSPNet"]):
         return {path.name: path} | ({file.name: file for file in files(name)} if name else {})
 
     def open(self) -> PSPNet:
+        import torch
+
         from facesr.methods.generators.opening import open_generator
         from facesr.methods.psp.checkpoint import read
 
         path = self.file()
         name = self.generator_of(path)
-        return read(path, open_generator(name) if name else None)
+        net = read(path, open_generator(name) if name else None)
+        net.encoder.to(memory_format=torch.channels_last)  # a tenth faster on a processor
+        return net
+
+    def compile_net(self, net: PSPNet) -> None:
+        import torch
+
+        net.encoder.compile(dynamic=False)
+        setattr(net.decoder, "synthesize", torch.compile(net.decoder.synthesize, dynamic=False))  # noqa: B010 - a method, replaced
 
     @property
     def notes(self) -> Sequence[str]:

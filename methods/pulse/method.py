@@ -43,6 +43,8 @@ class PULSE(NetworkMethod["PULSENet"]):
     source = "prior"
     terms: ClassVar[str] = "own code; the FFHQ-trained priors are for non-commercial use"
     batch_size: int = 4
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "bf16")
+    """No fp16: the search's gradients are smaller than its smallest number."""
 
     @property
     def uses_own_weights(self) -> bool:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from facesr.bench.data.dataset import find
-from facesr.bench.errors import WeightsMissing
+from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import read_rgb, resize, to_tensor
 from facesr.bench.method import Method, Restored
 from facesr.bench.registry import installed, method_specs
@@ -63,3 +63,34 @@ def test_method_keeps_the_contract(name: str, lr: torch.Tensor) -> None:
     assert torch.equal(again, images), "the same seed gave another answer"
     assert type(method).__doc__
     assert all(len(digest) == 64 for digest in method.weights.values())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", ["fsrnet", "pix2pixhd", "psp"])
+def test_half_precision_acts_and_stays_near(name: str, precision: str, lr: torch.Tensor) -> None:
+    whole = _images(_made(name).restore(lr[:1], ["a"]))
+    method = method_specs([name], (f"{name}.precision={precision}",))[0].build(size=128, scale=8, seed=1, device="cpu")
+    half = _images(method.restore(lr[:1], ["a"]))
+    assert half.dtype == torch.float32
+    apart = float((half - whole).abs().mean() * 255)
+    assert 1e-4 < apart < {"bf16": 1.5, "fp16": 0.2}[precision], apart  # in 8-bit steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fsrnet", "pix2pixhd", "psp"])
+def test_compiled_networks_give_nearly_the_same(name: str, lr: torch.Tensor) -> None:
+    method = method_specs([name], (f"{name}.compile=true",))[0].build(size=128, scale=8, seed=1, device="cpu")
+    compiled = _images(method.restore(lr[:1], ["a"]))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0  # something was compiled
+    assert float((compiled - _images(_made(name).restore(lr[:1], ["a"]))).abs().max()) < 1e-3
+
+
+def test_precisions_that_a_method_does_not_have_are_refused() -> None:
+    with pytest.raises(FaceSRError, match="precision 'fp16' is unknown"):
+        method_specs(["pulse"], ("pulse.precision=fp16",))[0].build(size=128, scale=8, seed=1, device="cpu")
+    with pytest.raises(FaceSRError, match="compile is for the pass alone"):
+        method_specs(["psp-refined"], ("psp-refined.compile=true",))[0].build(size=128, scale=8, seed=1, device="cpu")
+    with pytest.raises(FaceSRError, match="neither true nor false"):
+        method_specs(["psp"], ("psp.compile='max-autotune'",))[0].build(size=128, scale=8, seed=1, device="cpu")
+    with pytest.raises(FaceSRError, match="compile"):
+        method_specs(["pulse"], ("pulse.compile=true",))[0].build(size=128, scale=8, seed=1, device="cpu")
