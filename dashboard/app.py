@@ -10,8 +10,8 @@ from typing import Any
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
-from facesr.dashboard import live, shell
-from facesr.dashboard.scene import Scene, choose
+from facesr.dashboard import address, live, shell
+from facesr.dashboard.scene import Scene, in_view
 from facesr.dashboard.sources import Catalogue, catalogue
 from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, plane, provenance, sweep
 from facesr.reports import notes
@@ -100,26 +100,24 @@ def _served() -> bool:
 def main() -> None:
     """Draw everything once."""
     shown = catalogue()
-    here = shown.group(st.query_params.get("run"))
-    name = f"{here.runs[0].path.name} · FaceSR-Bench" if here else "FaceSR-Bench"
-    st.set_page_config(page_title=name, page_icon=shell.icon(), layout="wide")
+    st.set_page_config(page_title="FaceSR-Bench", page_icon=shell.icon(), layout="wide")
     shell.style()
-    asked = st.query_params.get("run")
-    if asked and all(g.key != asked for g in shown.groups):
-        st.warning(
-            f"This address names the run {asked!r}, which is not shown here. {f'In its place: {here.title}.' if here else ''}"
-        )
+    address.begin()
     scene = None
     try:
-        scene = choose(shown)
+        scene = in_view(shown)
         page = _navigation(shown, scene)
     except FaceSRError as error:
         st.error(str(error))
         return
+    shell.whose(scene.group.name if scene else "", scene.group.title if scene else "")
+    wrong = st.container()
     _problems(shown)
     if scene is not None and scene.group.running:
         live.in_progress(scene, scene.group.stamp)
     page.run()
+    for sentence in address.wrong():
+        wrong.warning(sentence, icon=":material/link_off:")
 
 
 main()

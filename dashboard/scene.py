@@ -10,6 +10,7 @@ from typing import TypeVar
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
+from facesr.dashboard.address import CONTROL, check, choose, segments, several
 from facesr.dashboard.memo import memo
 from facesr.dashboard.sources import Catalogue, Group
 from facesr.reports.build import attribute_names, bands, where
@@ -18,8 +19,6 @@ from facesr.reports.gather import ATTRIBUTE_VALUES, headline
 from facesr.reports.scores import Scores
 
 T = TypeVar("T")
-CONTROL = 220
-"""Pixels of a control's width: rows of them wrap where the page is narrow."""
 EVERYONE = "all faces"
 
 
@@ -61,21 +60,18 @@ def _narrowed(scores: Scores, methods: tuple[str, ...], attribute: str, value: s
     return where(chosen, **{attribute: value}) if attribute else chosen
 
 
-def choose(catalogue: Catalogue) -> Scene | None:
+def in_view(catalogue: Catalogue) -> Scene | None:
     """The controls in the sidebar; None where there is no run to show."""
     if not catalogue.groups:
         return None
     with st.sidebar:
-        group = catalogue.groups[0]
-        st.caption(
-            f"**FaceSR-Bench** · {', '.join(r.path.name for r in (catalogue.group(st.query_params.get('run')) or group).runs)}"
-        )
-        if len(catalogue.groups) > 1:
-            titles = {g.key: g.title for g in catalogue.groups}
-            key = st.selectbox(
-                "Runs", list(titles), format_func=titles.__getitem__, key="run", bind="query-params", help="Runs of one digest"
-            )
-            group = catalogue.group(key) or group
+        named = catalogue.named
+        names = list(named)
+        if len(names) > 1:
+            group = named[choose("Runs", names, "run", what="run", width=CONTROL)]
+        else:
+            check("run", names, "run")
+            group = catalogue.groups[0]
         scene = Scene(group)
         methods = _methods(scene.whole)
         attribute, value = _faces(scene)
@@ -87,9 +83,9 @@ def choose(catalogue: Catalogue) -> Scene | None:
 def _methods(scores: Scores) -> tuple[str, ...]:
     """Methods chosen; () for all."""
     if len(scores.methods) < 2:
+        check("methods", scores.methods, "method")
         return ()
-    chosen = st.multiselect("Methods", scores.methods, key="methods", bind="query-params", placeholder="all")
-    return tuple(m for m in scores.methods if m in chosen)
+    return tuple(several("Methods", scores.methods, "methods"))
 
 
 def filters(scene: Scene) -> dict[str, list[str]]:
@@ -105,39 +101,23 @@ def filters(scene: Scene) -> dict[str, list[str]]:
 def _faces(scene: Scene) -> tuple[str, str]:
     """An attribute and its value, or two empty texts for every face."""
     known = filters(scene)
+    pairs = {EVERYONE: ("", ""), **{f"{a}: {v}": (a, v) for a, values in known.items() for v in values}}
     if not known:
+        check("where", pairs, "group of faces")
         return "", ""
-    choices = [EVERYONE, *(f"{a}: {v}" for a, values in known.items() for v in values)]
-    pairs = {f"{a}: {v}": (a, v) for a, values in known.items() for v in values}
-    return pairs.get(st.selectbox("Faces", choices, key="where", bind="query-params"), ("", ""))
+    return pairs[choose("Faces", list(pairs), "where", what="group of faces")]
 
 
 def metric_control(scores: Scores, metrics: Sequence[str], key: str = "metric", label: str = "Metric") -> str:
     """Choose one metric; the headline one first shown."""
     if not metrics:
         raise FaceSRError("no metric of single images has a value in this view: let the run go on, or choose other faces")
-    first = headline(scores)
-    at = list(metrics).index(first) if first in metrics else 0
-    return str(
-        st.selectbox(
-            label, metrics, index=at, key=key, bind="query-params", width=CONTROL,
-            format_func=lambda m: f"{scores.column(m).label} {scores.column(m).arrow}",
-        )
-    )  # fmt: skip
+    return choose(label, metrics, key, first=headline(scores), what="metric")
 
 
 def scale_control(scores: Scores, key: str = "scale") -> int:
     """Choose a downscaling factor, where there are several."""
     if len(scores.scales) < 2:
+        check(key, scores.scales, "factor")
         return scores.scales[0]
-    return int(
-        st.segmented_control(
-            "Factor",
-            scores.scales,
-            default=scores.scales[0],
-            required=True,
-            key=key,
-            bind="query-params",
-            format_func=lambda s: f"×{s}",
-        )
-    )
+    return segments("Factor", scores.scales, key, first=scores.scales[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -15,6 +15,7 @@ from facesr.dashboard.images import figure_url
 from facesr.dashboard.scene import Scene
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.style import INK
+from facesr.reports.html import to_html
 from facesr.reports.table import Table
 
 STYLE = Path(__file__).with_name("assets") / "style.css"
@@ -24,6 +25,13 @@ LIGHT_INK = "#e6edf3"
 def style() -> None:
     """The style sheet; once a run of the script."""
     st.html(STYLE)
+
+
+def whose(run: str, title: str) -> None:
+    """The product, the run and what was measured: above every page, and in the browser's tab."""
+    st.set_page_config(page_title=" · ".join(filter(None, (run, "FaceSR-Bench"))))
+    parts = ["FaceSR-Bench", *([f"<b>{escape(run)}</b>", escape(title)] if run else [])]
+    st.html(f'<p class="facesr-whose">{" · ".join(parts)}</p>')
 
 
 def icon() -> Any:
@@ -42,11 +50,15 @@ def dark() -> bool:
     return getattr(st.context.theme, "type", None) == "dark"
 
 
-def table(made: Table, key: str, *, downloads: bool = True) -> None:
-    """A table as reports print it, and its LaTeX and CSV."""
-    st.html(
-        f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="{escape(made.caption, quote=True)}">{made.html()}</div>'
-    )
+MORE = '<p class="facesr-more" aria-hidden="true">More columns to the right: scroll sideways</p>'
+"""Seen only where a table is wider than its place (style.css)."""
+
+
+def table(made: Table, key: str, *, downloads: bool = True, links: Mapping[str, str] | None = None, sorted_by: str = "") -> None:
+    """A table as reports print it, and its LaTeX and CSV. ``links``: addresses that sort it by a column, now ``sorted_by``."""
+    shown = to_html(made, links=links, sorted_by=sorted_by)
+    words = escape(made.caption or made.name, quote=True)
+    st.html(f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="{words}">{MORE}{shown}</div>')
     if not downloads:
         return
     with st.container(horizontal=True):
@@ -68,13 +80,19 @@ def table(made: Table, key: str, *, downloads: bool = True) -> None:
             )
 
 
+def strip(tiles: Iterable[str], label: str) -> str:
+    """Pictures side by side, as HTML; one that is wider than its place is scrolled by the arrow keys too."""
+    return f'<div class="facesr-strip" tabindex="0" role="group" aria-label="{escape(label, quote=True)}">{"".join(tiles)}</div>'
+
+
 def figure(scene: Scene, what: object, draw: Callable[[], Drawing]) -> None:
     """A figure of ``facesr.reports.figures``, in the reader's ink, with its words for those who cannot see it."""
     ink = LIGHT_INK if dark() else INK
     url, title, alt, (width, height) = scene.kept(("figure", what, ink), lambda: rendered(scene, what, draw, ink))
     # Its size is known before it comes: nothing below moves, and a figure far down waits until it is scrolled to.
     st.html(
-        f'<figure class="facesr"><img src="{url}" alt="{escape(alt, quote=True)}" width="{width}" height="{height}" loading="lazy">'
+        f'<figure class="facesr"><a href="{url}" title="Open the figure alone"><img src="{url}" alt="{escape(alt, quote=True)}" '
+        f'width="{width}" height="{height}" loading="lazy"></a>'
         f"<figcaption>{escape(title)}</figcaption></figure>"
     )
 
@@ -95,7 +113,7 @@ def sentences(lines: Iterable[str], *, caution: bool = False) -> None:
     """Sentences as a list; ``caution``: in a box that is seen before what stands below it."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     if items and caution:
-        st.html(f'<ul class="facesr-cautions" role="note" aria-label="Read with care">{items}</ul>')
+        st.html(f'<div class="facesr-cautions" role="note" aria-label="Read with care"><ul>{items}</ul></div>')
     elif items:
         st.html(f'<ul class="facesr-notes">{items}</ul>')
 

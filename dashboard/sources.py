@@ -40,6 +40,11 @@ class Group:
         return " · ".join(parts)
 
     @property
+    def name(self) -> str:
+        """The names of its folders, as they stand in an address: ``demo``, ``paper+newcomer``."""
+        return "+".join(dict.fromkeys(run.path.name for run in self.runs))
+
+    @property
     def running(self) -> bool:
         """Whether any of its runs is not finished."""
         return any(run.running for run in self.runs)
@@ -56,9 +61,15 @@ class Catalogue:
     groups: tuple[Group, ...]
     problems: tuple[str, ...]
 
-    def group(self, key: str | None) -> Group | None:
-        """The group of a key; the first where there is no such key."""
-        return next((g for g in self.groups if g.key == key), self.groups[0] if self.groups else None)
+    @property
+    def named(self) -> dict[str, Group]:
+        """The groups by the name that an address gives them; where two have the same, by their digest too."""
+        names = [group.name for group in self.groups]
+        return {n if names.count(n) == 1 else f"{n}-{g.key[:12]}": g for n, g in zip(names, self.groups, strict=True)}
+
+    def group(self, key: str) -> Group | None:
+        """The group of a key."""
+        return next((g for g in self.groups if g.key == key), None)
 
 
 def named(variable: str) -> list[Path]:
@@ -73,6 +84,13 @@ def run_folders(paths: Iterable[Path]) -> list[Path]:
         inside = sorted(p.parent for p in path.glob("*/run.json")) if path.is_dir() and not (path / "run.json").exists() else []
         found += inside or [path]
     return list(dict.fromkeys(found))
+
+
+def distinct(paths: Iterable[Path]) -> dict[str, Path]:
+    """Folders by name; where two have the same name, with the folder they lie in."""
+    listed = list(dict.fromkeys(paths))
+    names = [path.name for path in listed]
+    return {p.name if names.count(p.name) == 1 else f"{p.parent.name}/{p.name}": p for p in listed}
 
 
 def run_key(path: Path) -> str:

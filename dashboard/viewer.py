@@ -9,6 +9,8 @@ from typing import Any
 
 import streamlit as st
 
+from facesr.dashboard.address import check
+
 ASSETS = Path(__file__).with_name("assets")
 EYE = (0.3, 0.36)
 """Where the lens starts, as shares of the width and height: on the left eye of an aligned face."""
@@ -28,10 +30,16 @@ def _component() -> Any:
     return st.components.v2.component("facesr_viewer", html='<div class="viewer"></div>', css=read["css"], js=read["js"])
 
 
+def placed(text: str) -> bool:
+    """Whether a text of the address names a place."""
+    parts = text.split(",")
+    return len(parts) == 3 and all(p.strip().isascii() and p.strip().isdigit() and len(p) < 6 for p in parts)
+
+
 def place(text: str, size: int) -> tuple[int, int, int]:
     """'50,40,48' from the address: the split in per cent, left and top of the lens in HR pixels. Anything else: the start."""
     parts = text.split(",")
-    if len(parts) != 3 or not all(p.strip().isdigit() and len(p) < 6 for p in parts):
+    if not placed(text):
         return 50, round(EYE[0] * size), round(EYE[1] * size)
     split, x, y = map(int, parts)
     return min(split, 100), x, y
@@ -39,6 +47,8 @@ def place(text: str, size: int) -> tuple[int, int, int]:
 
 def viewer(left: Picture, right: Picture, images: Sequence[Picture], size: int, zoom: int, key: str) -> None:
     """Show it. ``size``: pixels a side of HR; ``zoom``: screen pixels an image pixel covers, 0 for no lens."""
+    asked = st.query_params.get("at", "")
+    check("at", [asked] if placed(asked) else [], "such place (slider in per cent, left and top of the lens in pixels: 50,38,46)")
     # The place is given once: handing every move back would draw the component anew under the reader's hand.
     begin = st.session_state.setdefault(f"{key} start", list(place(st.query_params.get("at", ""), size)))
     data = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 from facesr.reports.cells import Cell, Grid, Intervals, Notes, Row, interval, number, own_n
@@ -30,17 +31,33 @@ def _cell(cell: Cell | None, row: Row, style: Intervals) -> str:
     return f'<td{place} title="{escape(_title(cell), quote=True)}">{shown}{mark}{letters}{small}</td>'
 
 
-def to_html(table: Grid, style: Intervals = "pm", which: Notes = "full") -> str:
-    """``<table class="facesr">`` with caption, head, body and a foot of notes. No style, no script, no external resource."""
+def _head(content: str, key: str, hover: str, links: Mapping[str, str], sorted_by: str) -> str:
+    """A column's head: a link that sorts by it, where there is one. A head without words is no head."""
+    if not content:
+        return "<td></td>"
+    link = f'<a href="{escape(links[key], quote=True)}" target="_self">{content}</a>' if key in links else content
+    order = ' aria-sort="other"' if key == sorted_by else ""
+    return f'<th scope="col"{hover}{order}>{link}</th>'
+
+
+def to_html(
+    table: Grid, style: Intervals = "pm", which: Notes = "full", *, links: Mapping[str, str] | None = None, sorted_by: str = ""
+) -> str:
+    """``<table class="facesr">`` with caption, head, body and a foot of notes. No style, no script, no external resource.
+
+    ``links``: addresses that sort by a column (its key, ``method`` or ``n``); ``sorted_by``: the column that the rows are sorted by.
+    """
+    links = links or {}
     table = table.alive()
     said = table.lines(style, which)
     style = style if table.show_spread else "none"
-    heads = [f'<th scope="col">{escape(table.corner)}</th>']
+    heads = [_head(escape(table.corner), "method", "", links, sorted_by)]
     for c in table.columns:
         unit = f' <span class="unit">{escape(c.unit)}</span>' if c.unit else ""
         hover = f' title="{escape(c.conventions, quote=True)}"' if c.conventions else ""
-        heads.append(f'<th scope="col"{hover}>{escape(c.label)}{unit}' + (f"&nbsp;{c.arrow}" if c.arrow else "") + "</th>")
-    heads += ['<th scope="col">n</th>'] if table.show_n else []
+        words = f"{escape(c.label)}{unit}" + (f"&nbsp;{c.arrow}" if c.arrow else "")
+        heads.append(_head(words, c.key, hover, links, sorted_by))
+    heads += [_head("n", "n", "", links, sorted_by)] if table.show_n else []
     body = []
     for group, rows in table.groups:
         if group:

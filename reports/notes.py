@@ -76,7 +76,7 @@ def failures_line(cells: Iterable[Cell]) -> str:
     for (method, status, n), names in metrics.items():
         alike.setdefault((status, n, tuple(names)), []).append(method)
     if not alike:
-        return "No cell failed."
+        return "Every image has a value in every column shown."
     every = len({(c.method, c.scale) for c in listed})
     parts = [
         f"{n:,} {status} ({', '.join(names)}) of {'every method' if 1 < len(methods) == every else ', '.join(methods)}"

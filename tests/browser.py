@@ -25,6 +25,13 @@ MARKS = [
 ]
 
 
+def serious(page: Any) -> list[str]:
+    """What axe-core finds serious or critical on a page: rule, and the first element."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python checks accessibility")
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+
+
 class Browser:
     """Chromium as its own process with its own profile, so that it can be killed like a crash and started again."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
+from facesr.dashboard.address import choose
+from facesr.dashboard.scene import Scene, filters, metric_control, scale_control
 from facesr.reports import build
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import attributes
@@ -24,7 +25,7 @@ def page(scene: Scene) -> None:
         return
     with st.container(horizontal=True):
         metric = metric_control(scores, scene.single_metrics(scores))
-        attribute = str(st.selectbox("Attribute", known, key="attribute", bind="query-params", width=CONTROL))
+        attribute = choose("Attribute", known, "attribute")
         scale = scale_control(scores)
     if why := build.too_thin(scores, attribute):
         st.info(why)

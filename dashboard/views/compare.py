@@ -7,7 +7,8 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_text
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
+from facesr.dashboard.address import choose
+from facesr.dashboard.scene import Scene, filters, metric_control, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.reports.build import Duel, duel
 from facesr.reports.figures.duel import differences
@@ -59,10 +60,9 @@ def page(scene: Scene) -> None:
 
 def _pair(scores: Scores) -> tuple[str, str]:
     first, second = first_pair(scores)
-    a = st.selectbox("Method A", scores.methods, scores.methods.index(first), key="a", bind="query-params", width=CONTROL)
+    a = choose("Method A", scores.methods, "a", first=first, what="method")
     others = [m for m in scores.methods if m != a]
-    at = others.index(second) if second in others else 0
-    return a, st.selectbox("Method B", others, at, key="b", bind="query-params", width=CONTROL)
+    return a, choose("Method B", others, "b", first=second, what="method")
 
 
 def first_pair(scores: Scores) -> tuple[str, str]:
@@ -102,7 +102,7 @@ def _faces(scene: Scene, found: Duel, metric: str, scale: int) -> None:
     ordered = (sign * found.faces["difference"]).sort_values(ascending=False, kind="stable")
     for side, method, names in (("a", found.a, ordered.index[:SHOWN]), ("b", found.b, ordered.index[::-1][:SHOWN])):
         mine = [str(f) for f in names if found.faces.loc[f, "favours"] == side]
-        st.subheader(f"Where {method} wins most")
+        st.header(f"Where {method} wins most")
         if not mine:
             st.caption("Nowhere.")
         for face in mine:

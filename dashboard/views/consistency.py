@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, Scene, scale_control
+from facesr.dashboard.address import choose
+from facesr.dashboard.scene import Scene, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.reports import build, notes
 from facesr.reports.figures.scores import epsilon
@@ -43,7 +44,7 @@ def table_of(scene: Scene) -> Table:
 
 def _unconverged(scene: Scene) -> None:
     scores = scene.scores
-    st.subheader("Not converged")
+    st.header("Not converged")
     found = scene.kept("failures", lambda: build.failures(scores))
     part = found[found["status"] == "not_converged"][["method", "scale", "image", "reason"]].drop_duplicates()
     if part.empty:
@@ -57,8 +58,8 @@ def _unconverged(scene: Scene) -> None:
 
 def _worst(scene: Scene, metric: str, scale: int) -> None:
     scores = scene.scores
-    st.subheader("Furthest from their LR")
-    method = st.selectbox("Method", scores.methods, key="method", bind="query-params", width=CONTROL)
+    st.header("Furthest from their LR")
+    method = choose("Method", scores.methods, "method")
     values = scores.values(metric, scale, kept=True)
     worst = values[method].sort_values(ascending=False, na_position="last", kind="stable").index[:SHOWN]
     for face in map(str, worst):

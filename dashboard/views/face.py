@@ -12,8 +12,9 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
 from facesr.dashboard import shell
+from facesr.dashboard.address import CONTROL, choose, segments, switch
 from facesr.dashboard.images import face_url
-from facesr.dashboard.scene import CONTROL, Scene, scale_control
+from facesr.dashboard.scene import Scene, scale_control
 from facesr.dashboard.viewer import Picture, viewer
 from facesr.reports import maps
 from facesr.reports.neighbours import neighbours, possible
@@ -22,7 +23,7 @@ from facesr.reports.one_face import face_scores
 if TYPE_CHECKING:
     from facesr.reports.scores import Scores
 
-ZOOMS = (0, 4, 6, 8, 12, 16)
+ZOOMS = ("off", "4", "6", "8", "12", "16")
 
 
 def run_of(scores: Scores, face: str = "") -> Run:
@@ -42,7 +43,7 @@ def show(scene: Scene, face: str, order: Sequence[str]) -> None:
         st.caption(" · ".join(f"{k}: {v}" for k, v in known.items()))
     pictures = images(scores, face, scale)
     _viewer(scores, pictures, face)
-    st.html(_strip(pictures))
+    st.html(_strip(pictures, f"{face}: LR, every method and HR"))
     _maps(scores, face, scale)
     shell.table(scene.kept(("face", face, scale), lambda: face_scores(scores, face, scale)), f"face {face}")
     _neighbours(scene, face, scale)
@@ -66,7 +67,7 @@ def go(name: str) -> None:
 def images(scores: Scores, face: str, scale: int) -> list[Picture]:
     """LR, every method whose image is there, and HR."""
     run = run_of(scores, face)
-    found = [Picture(f"LR ×{scale}", face_url(run, "lr", face, scale), f"{face}, LR")]
+    found = [Picture("LR", face_url(run, "lr", face, scale), f"{face}, LR")]
     for method in scores.methods:
         owner, label = scores.owner[method]
         if owner.sr_path(label, face, scale).is_file():
@@ -79,21 +80,19 @@ def _viewer(scores: Scores, pictures: list[Picture], face: str) -> None:
     names = list(named)
     second = next((i for i, n in enumerate(names) if n in scores.methods), 0)
     with st.container(horizontal=True):
-        left = st.selectbox("Left", names, index=second, key="left", bind="query-params", width=CONTROL - 60)
-        right = st.selectbox("Right", names, index=len(names) - 1, key="right", bind="query-params", width=CONTROL - 60)
-        zoom = st.segmented_control(
-            "Lens", ZOOMS, default=8, required=True, key="zoom", bind="query-params", format_func=lambda z: f"{z}×" if z else "off"
-        )
+        left = choose("Left", names, "left", first=names[second], what="image", width=CONTROL - 60)
+        right = choose("Right", names, "right", first=names[-1], what="image", width=CONTROL - 60)
+        zoom = segments("Lens enlarges", ZOOMS, "zoom", first="8")
     size = int(scores.runs[0].protocol.get("data", {}).get("size", 128))
-    viewer(named[str(left)], named[str(right)], pictures, size, int(zoom or 0), f"viewer {face}")
+    viewer(named[str(left)], named[str(right)], pictures, size, 0 if zoom == "off" else int(zoom), f"viewer {face}")
 
 
-def _strip(pictures: Sequence[Picture]) -> str:
+def _strip(pictures: Sequence[Picture], label: str) -> str:
     tiles = [
         f'<figure><b>{escape(p.label)}</b><img src="{escape(p.url, quote=True)}" alt="{escape(p.alt, quote=True)}" width="128" height="128"></figure>'
         for p in pictures
     ]
-    return f'<div class="facesr-strip">{"".join(tiles)}</div>'
+    return shell.strip(tiles, label)
 
 
 def _maps(scores: Scores, face: str, scale: int) -> None:
@@ -109,11 +108,11 @@ def _maps(scores: Scores, face: str, scale: int) -> None:
         st.info("No method has an image of this face yet.")
         return
     st.subheader("Difference from HR")
-    st.html(_strip(rows["difference"]))
+    st.html(_strip(rows["difference"], "Difference from HR"))
     key = '<span class="facesr-key" role="img" aria-label="dark blue to yellow"></span>'
     st.html(f'<p class="facesr-words">Root mean square over RGB: 0 {key} {maps.FULL:g} of 255 levels and more</p>')
     st.subheader("D(SR) − LR")
-    st.html(_strip(rows["residual"]))
+    st.html(_strip(rows["residual"], "D(SR) minus LR"))
     kernel = escape(str(scores.runs[0].protocol.get("degradation", {}).get("kernel", "?")))
     said = f"D = {kernel}. Grey: equal; differences enlarged {maps.GAIN:g} times. Its mean square is ε."
     st.html(f'<p class="facesr-words">{said}</p>')
@@ -128,9 +127,7 @@ def _neighbours(scene: Scene, face: str, scale: int) -> None:
     st.caption(
         "The HR faces whose SFace embeddings are most like each answer's (cosine similarity). The right one should come first."
     )
-    if not st.toggle(
-        "Find them", key="neighbours", bind="query-params", help="Embeds every HR face once: about a minute for 2,824 faces"
-    ):
+    if not switch("Find them", "neighbours", "Embeds every HR face once: about a minute for 2,824 faces"):
         return
     try:
         with st.spinner("Embedding the HR faces (once) …"):
@@ -148,7 +145,7 @@ def _neighbours(scene: Scene, face: str, scale: int) -> None:
                 f'<figcaption class="{mark}">{alike:.3f}{" · this face" if name == face else ""}</figcaption></figure>'
             )
         place = f"this face comes {one.rank:,} of {one.gallery:,}" if one.rank else "no embedding"
-        st.html(f'<p><b>{escape(one.method)}</b>: {place}</p><div class="facesr-strip">{"".join(tiles)}</div>')
+        st.html(f"<p><b>{escape(one.method)}</b>: {place}</p>{shell.strip(tiles, f'{one.method}: nearest faces')}")
 
 
 def embeddings(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

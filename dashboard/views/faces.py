@@ -11,8 +11,10 @@ import streamlit as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
+from facesr.dashboard import shell
+from facesr.dashboard.address import CONTROL, check_page, choose, words
 from facesr.dashboard.images import face_url
-from facesr.dashboard.scene import CONTROL, Scene, metric_control, scale_control
+from facesr.dashboard.scene import Scene, metric_control, scale_control
 from facesr.dashboard.views import face as one_face
 from facesr.reports.build import face_table
 from facesr.reports.scores import Scores
@@ -35,9 +37,7 @@ def page(scene: Scene) -> None:
     scores = scene.scores
     st.title("Faces")
     # A text, not a list of thousands of names to choose from: that list would be sent and built anew with every click on this page.
-    asked = st.text_input(
-        "Find a face", key="face", bind="query-params", placeholder="a name, or a part of names", width=CONTROL
-    ).strip()
+    asked = words("Find a face", "face", "a name, or a part of names")
     if asked in scores.faces:
         one_face.show(scene, asked, list(order(scene, _metric_now(scene), scores.scales[0], "name").index))
     else:
@@ -79,11 +79,9 @@ def _gallery(scene: Scene, part: str) -> None:
     orders = sort_orders(scores)
     with st.container(horizontal=True):
         metric = metric_control(scores, scene.single_metrics(scores))
-        how = st.selectbox(
-            "Order", list(orders), format_func=orders.__getitem__, key="order", bind="query-params", width=CONTROL + 60
-        )
+        how = choose("Order", list(orders), "order", width=CONTROL + 60)
         scale = scale_control(scores)
-        count = st.selectbox("Faces on a page", PAGES, index=0, key="count", bind="query-params", width=130)
+        count = choose("Faces on a page", PAGES, "count", what="number of faces", width=130)
         table = _named(order(scene, metric, scale, how), part)
         number = _page_number(max(1, -(-len(table) // count)))
     if table.empty:
@@ -127,6 +125,7 @@ def open_face(name: str) -> None:
 
 def _page_number(pages: int) -> int:
     """A number field with its own buttons, kept within what there is."""
+    check_page(pages)
     if pages < 2:
         return 1
     if int(st.session_state.get("page", 1) or 1) > pages:
@@ -149,7 +148,7 @@ def strip(
         alt = f"{face}, {method}" + (f", {scores.column(metric).label} {words}" if words else "")
         parts.append(_tile(method, face_url(run, "sr", face, scale, label) if shown else "", alt, words, mark))
     parts.append(_tile("HR", face_url(one_face.run_of(scores, face), "hr", face, scale), f"{face}, HR", ""))
-    return f'<div class="facesr-strip">{"".join(parts)}</div>'
+    return shell.strip(parts, f"{face}: LR, every method and HR")
 
 
 def _tile(label: str, url: str, alt: str, words: str, mark: str = "") -> str:

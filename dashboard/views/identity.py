@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, Scene, filters, metric_control, scale_control
+from facesr.dashboard.address import choose
+from facesr.dashboard.scene import Scene, filters, metric_control, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.dashboard.views import leaderboard
 from facesr.reports import build
@@ -67,10 +68,10 @@ def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: int) 
 
 def _lost(scene: Scene, metrics: list[str], scale: int) -> None:
     scores = scene.scores
-    st.subheader("Least like themselves")
+    st.header("Least like themselves")
     with st.container(horizontal=True):
         metric = metric_control(scores, metrics, "by", "By")
-        method = st.selectbox("Method", scores.methods, key="method", bind="query-params", width=CONTROL)
+        method = choose("Method", scores.methods, "method")
     table = gallery.order(scene, metric, scale, f"worst:{method}").head(SHOWN)
     for face, best in zip(table.index, table["best"], strict=True):
         gallery.row(scene, scores, str(face), scale, metric, str(best))

@@ -9,8 +9,9 @@ from functools import partial
 
 import streamlit as st
 
-from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, Scene
+from facesr.dashboard import address, shell
+from facesr.dashboard.address import choose, several, words
+from facesr.dashboard.scene import Scene
 from facesr.reports.cells import Column, Row
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import means
@@ -25,11 +26,14 @@ def page(scene: Scene) -> None:
     """Draw it."""
     st.title("Leaderboard")
     scores = scene.scores
-    chosen = st.multiselect("Metrics", list(scores.metrics), key="metrics", bind="query-params", placeholder="all", format_func=str)
-    narrowed = scores.only(metrics=[m for m in scores.metrics if m in chosen]) if chosen else scores
+    chosen = several("Metrics", list(scores.metrics), "metrics")
+    narrowed = scores.only(metrics=chosen) if chosen else scores
     shell.sentences(scene.kept("warnings", lambda: warnings(scores, None)), caution=True)
     made = table_of(scene, narrowed, tuple(chosen))
-    shell.table(arranged(made), "leaderboard")
+    shown, by = arranged(made)
+    if shown.rows:
+        links = {key: address.with_parameter("sort", key) for key in (BY_NAME, *(c.key for c in made.columns), "n")}
+        shell.table(shown, "leaderboard", links=links, sorted_by=by)
     for scale in scores.scales:
         shell.figure(scene, ("means", tuple(chosen), scale), partial(drawing, scene, made, scale))
     failed = scene.kept(("failed", tuple(chosen)), lambda: failures_html(made))
@@ -38,21 +42,30 @@ def page(scene: Scene) -> None:
             st.html(f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="What failed">{failed}</div>')
 
 
-RUN_ORDER = "run order"
+RUN_ORDER, BY_NAME = "run order", "method"
 
 
-def arranged(made: Table) -> Table:
-    """The table as the reader wants it: sorted by a column, best first, with ranks; only rows whose name holds what is searched for."""
+def arranged(made: Table) -> tuple[Table, str]:
+    """The table sorted by a column, best first, with ranks, and only the rows whose name holds what is searched for; and that column."""
+    keys = [column.key for column in made.alive().columns]
     with st.container(horizontal=True):
-        keys = [c.key for c in made.alive().columns]  # as they are, without labels: the address holds what is chosen
-        by = st.selectbox("Sort by", [RUN_ORDER, *keys], key="sort", bind="query-params", width=CONTROL)
-        words = st.text_input("Find a method", key="find", bind="query-params", width=CONTROL)
-    return ordered(made, str(by or ""), words or "")
+        by = choose("Sort by", [RUN_ORDER, BY_NAME, *keys, *(["n"] if made.show_n else [])], "sort", what="column")
+        part = words("Find a method", "find")
+    shown = ordered(made, by, part)
+    if not shown.rows:
+        st.info(f"No method here has {part!r} in its name: empty the field above to see all {len(made.rows)}.")
+    return shown, by
 
 
-def ordered(made: Table, by: str, words: str = "") -> Table:
-    """Rows that hold ``words``, best first by the metric ``by`` within each factor and numbered; equal means share a number."""
-    rows = [row for row in made.rows if words.casefold() in f"{row.key} {row.label}".casefold()]
+def ordered(made: Table, by: str, part: str = "") -> Table:
+    """Rows whose names hold ``part``, within each factor best first by the metric ``by`` and numbered, where equal means share a number;
+    or by name, or by ``n``, most faces first.
+    """
+    rows = [row for row in made.rows if part.casefold() in f"{row.key} {row.label}".casefold()]
+    if by in (BY_NAME, "n"):
+        groups = list(dict.fromkeys(row.group for row in rows))
+        rows.sort(key=lambda row: (groups.index(row.group), row.label.casefold() if by == BY_NAME else -(row.n or 0)))
+        return replace(made, rows=tuple(rows))
     at = next((i for i, column in enumerate(made.columns) if column.key == by), None)
     if at is None:
         return replace(made, rows=tuple(rows))
@@ -80,7 +93,7 @@ def table_of(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Tabl
 def drawing(scene: Scene, made: Table, scale: int, columns: Sequence[Column] | None = None) -> Drawing:
     """The table's means with intervals at a factor, of all its columns or of some."""
     cells = made.frame()
-    return means(cells[cells["scale"] == scale], columns or made.columns, scene.look)
+    return means(cells[cells["scale"] == scale], columns or made.alive().columns, scene.look)
 
 
 def warm(scene: Scene) -> None:

@@ -11,9 +11,10 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
 from facesr.dashboard import shell
+from facesr.dashboard.address import check, choose, switch
 from facesr.dashboard.memo import memo
 from facesr.dashboard.scene import Scene
-from facesr.dashboard.sources import Catalogue, Group, named
+from facesr.dashboard.sources import Catalogue, Group, distinct, named
 from facesr.reports import mos
 from facesr.reports.figures import Drawing, Look
 from facesr.reports.figures import mos as drawings
@@ -26,18 +27,18 @@ from facesr.reports.table import Table
 def page(catalogue: Catalogue) -> None:
     """Draw it."""
     st.title("Mean opinion scores")
-    paths = [str(p) for p in named("FACESR_STUDIES")]
+    paths = list(dict.fromkeys(named("FACESR_STUDIES")))
     if not paths:
         st.info("No study is shown here: give one with `facesr dashboard RUN --study STUDY`.")
         return
-    titles = {Path(p).name: Path(p) for p in paths}
-    path = Path(paths[0]) if len(paths) == 1 else titles[str(st.selectbox("Study", list(titles), key="study", bind="query-params"))]
-    rehearsal = st.toggle(
-        "Simulated raters",
-        key="simulated",
-        bind="query-params",
-        help="A rehearsal: no person gave these ratings, and every table says so",
-    )
+    titles = distinct(paths)
+    if len(paths) > 1:
+        path = titles[choose("Study", list(titles), "study")]
+    else:
+        check("study", titles, "study")
+        path = paths[0]
+    st.caption(f"Study **{path.name}**")
+    rehearsal = switch("Simulated raters", "simulated", "A rehearsal: no person gave these ratings, and every table says so")
     try:
         if memo.get(("paired", path), lambda: is_paired(path)):
             shell.table(open_pairs(path, rehearsal), "pairs")
@@ -106,7 +107,7 @@ def _results(scene: Scene, result: mos.MosResult) -> None:
     shell.sentences(result.words)
     shell.table(scene.kept("mos table", lambda: mos.mos_table(result)), "mos")
     shell.figure(scene, "histograms", lambda: drawings.histograms(result.conditions, look, found.scale, result.label))
-    st.subheader("All pairs")
+    st.header("All pairs")
     order = [m.condition for m in result.conditions]
     shell.figure(scene, "significance", lambda: drawings.significance(found.pairs, order, result.label, result.alpha))
     shell.table(scene.kept("pairs", lambda: mos.pairs_table(result)), "pairs")
@@ -116,7 +117,7 @@ def _raters(result: mos.MosResult) -> None:
     """Who rated, and what the declared rule says of whom."""
     found = result.analysis
     screened = found.screened
-    st.subheader("Raters and screening")
+    st.header("Raters and screening")
     rule = screened.screening.rule
     why = dict(zip(screened.rejected, screened.screening.reasons, strict=False))
     st.caption(
@@ -146,7 +147,7 @@ def _own_scores(result: mos.MosResult, catalogue: Catalogue) -> Scores | None:
 
 
 def _people(scene: Scene, result: mos.MosResult, scores: Scores | None) -> None:
-    st.subheader("Metrics against people")
+    st.header("Metrics against people")
     if scores is None:
         st.caption("The run that this study's images came from is not shown here: `facesr dashboard RUN --study STUDY` adds it.")
         return

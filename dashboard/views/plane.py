@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.scene import CONTROL, Scene, scale_control
+from facesr.dashboard.address import choose
+from facesr.dashboard.scene import Scene, scale_control
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.plane import plane
 from facesr.reports.gather import plane_axes
@@ -28,22 +28,13 @@ def page(scene: Scene) -> None:
         return
     x, y = axes(scene.scores)
     with st.container(horizontal=True):
-        across = _choose("Across", metrics, x, "x", scene.scores)
-        up = _choose("Up", metrics, y, "y", scene.scores)
+        across = choose("Across", metrics, "x", first=x, what="metric")
+        up = choose("Up", metrics, "y", first=y, what="metric")
         scale = scale_control(scene.scores)
     if across == up:
         st.info("Choose two different metrics.")
         return
     shell.figure(scene, ("plane", across, up, scale), partial(drawing, scene, across, up, scale))
-
-
-def _choose(label: str, metrics: Sequence[str], first: str, key: str, scores: Scores) -> str:
-    return str(
-        st.selectbox(
-            label, metrics, index=metrics.index(first), key=key, bind="query-params", width=CONTROL,
-            format_func=lambda m: f"{scores.column(m).label} {scores.column(m).arrow}",
-        )
-    )  # fmt: skip
 
 
 def axes(scores: Scores) -> tuple[str, str]:

@@ -10,7 +10,9 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
 from facesr.dashboard import shell
+from facesr.dashboard.address import check, choose
 from facesr.dashboard.scene import Scene
+from facesr.dashboard.sources import distinct
 from facesr.reports import notes
 from facesr.reports.again import command
 from facesr.reports.verify import as_json, verify
@@ -20,10 +22,15 @@ def page(scene: Scene) -> None:
     """Draw it."""
     st.title("Provenance")
     runs = list(scene.whole.runs)
-    names = {r.path.name: r for r in runs}
-    run = runs[0] if len(runs) == 1 else names[str(st.selectbox("Run", list(names), key="which", bind="query-params"))]
+    names = distinct(r.path for r in runs)
+    if len(runs) > 1:
+        which = names[choose("Run", list(names), "which")]
+        run = next(r for r in runs if r.path == which)
+    else:
+        check("which", names, "run")
+        run = runs[0]
     st.caption("The command that makes this run again")
-    st.code(command(run), language="bash", wrap_lines=True)
+    st.code(command(run), language=None, wrap_lines=True)
     _verify(run)
     shell.facts([("digest of protocol and data", run.digest), *notes.entries(run.protocol, ("study",))], "Protocol")
     shell.facts(_run_facts(run), "Run")
@@ -58,7 +65,7 @@ def _files(run: Run) -> None:
 
 def _verify(run: Run) -> None:
     st.caption("Hash every HR, LR, SR and weight file again, and compare with what was noted when it was measured.")
-    if not st.button("Verify all files", icon=":material/verified:", type="primary"):
+    if not st.button("Verify all files", icon=":material/verified:"):
         return
     bar = st.progress(0.0, "Hashing …")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
+from facesr.dashboard.address import several
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.views.leaderboard import table_of
 from facesr.reports import build
@@ -22,8 +23,7 @@ def page(scene: Scene) -> None:
         )
         return
     singles = scene.single_metrics(scores)
-    chosen = st.multiselect("Metrics", singles, key="metrics", bind="query-params", placeholder="all")
-    shown = [m for m in singles if m in chosen] or singles
+    shown = several("Metrics", singles, "metrics") or singles
     shell.figure(scene, ("sweep", tuple(shown)), lambda: drawing(scene, shown))
     shell.table(table_of(scene, scores.only(metrics=shown), tuple(shown)), "sweep")
 

@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import os
+import re
 import shlex
 import shutil
 import sqlite3
@@ -29,7 +30,7 @@ from facesr.bench.study.simulate import simulate
 from facesr.cli import run as cli_run
 from facesr.dashboard.images import face_png, figure_url, find_run
 from facesr.dashboard.memo import Memo, memo
-from facesr.dashboard.sources import catalogue, open_run, run_key
+from facesr.dashboard.sources import catalogue, distinct, open_run, run_key
 from facesr.dashboard.viewer import place
 from facesr.dashboard.views.leaderboard import ordered
 from facesr.dashboard.warm import warm
@@ -132,14 +133,53 @@ def test_the_leaderboard_sorts_ranks_and_searches(opened: Open, runs: Path) -> N
     assert {row.key for row in ordered(table, by, "BICU").rows} == {"bicubic"} and ordered(table, "") == table
     tied = tuple(replace(row, cells=tuple(c and replace(c, mean=1.0) for c in row.cells)) for row in table.rows)
     assert {row.label.split(". ")[0] for row in ordered(replace(table, rows=tied), by).rows} == {"1"}
+    assert [row.label for row in ordered(table, "method").rows] == ["Bicubic", "Nearest"]
+    assert [row.n for row in ordered(table, "n").rows] == [8, 8]
     page = opened(runs / "one", sort=by)
-    assert not page.exception and not page.error
+    assert not page.error and not page.warning
+    shown = next(str(e.proto.body) for e in page.get("html") if "<table" in str(e.proto.body))
+    names = re.findall(r'<th scope="row">(\d\. \w+)</th>', shown)
+    assert names == [row.label for row in made.rows] and 'aria-sort="other"' in shown
 
 
-def test_an_address_of_a_run_that_is_not_there_says_so(opened: Open, runs: Path) -> None:
-    page = opened(runs / "one", run="ffffffffffff")
-    assert any("names the run 'ffffffffffff', which is not shown here" in w.value for w in page.warning)
-    assert not opened(runs / "one", run=catalogue().groups[0].key).warning
+WRONG = {
+    "run": ("leaderboard", "ffffffffffff", "choose from: one"), "methods": ("leaderboard", "bicubix", "did you mean 'bicubic'?"),
+    "where": ("leaderboard", "gender: nobody", "choose from"), "sort": ("leaderboard", "pnsr", "did you mean 'psnr'?"),
+    "metrics": ("leaderboard", "ssimm", "did you mean 'ssim'?"), "metric": ("faces", "lpips", "choose from"),
+    "order": ("faces", "wurst", "did you mean 'worst'?"), "count": ("faces", "7", "choose from: 12"), "page": ("faces", "9", "there are 2 of them"),
+    "scale": ("faces", "16", "choose from: 8"), "a": ("compare", "psp", "choose from"), "b": ("compare", "nobody", "choose from"),
+    "x": ("plane", "foo", "choose from"), "attribute": ("attributes", "hair", "choose from"), "method": ("consistency", "psp", "choose from"),
+    "which": ("provenance", "two", "choose from: one"), "runn": ("leaderboard", "one", "did you mean 'run'?"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_address_that_asks_for_what_is_not_here_says_so(opened: Open, runs: Path, name: str) -> None:
+    page, asked, hint = WRONG[name]
+    script = opened(runs / "one", page=page, **{name: asked})
+    assert not script.exception
+    (said,) = [w.value for w in script.warning]
+    assert said.startswith("This address") and name in said and hint in said
+    if name not in ("runn", "which", "run", "scale"):
+        assert not script.run().exception  # and the next run of the script is drawn as well
+
+
+def test_a_wrong_face_or_place_says_so(opened: Open, runs: Path) -> None:
+    for wrong in ({"zoom": "7"}, {"left": "psp"}, {"at": "50,x,3"}, {"neighbours": "perhaps"}):
+        script = opened(runs / "one", page="faces", face="demo-09", **wrong)
+        assert next(w.value for w in script.warning).startswith(f"This address asks for {next(iter(wrong))}=")
+    assert not opened(runs / "one", page="faces", face="demo-09", zoom="6", left="nearest", at="50,38,46").warning
+
+
+def test_runs_of_one_name_are_told_apart_in_addresses(opened: Open, runs: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(runs / "sweep", tmp_path / "one"))
+    names = list(catalogue([runs / "one", other]).named)
+    assert len(set(names)) == 2 and all(name.startswith("one-") for name in names)
+    script = opened(runs / "one", other, run=names[1])
+    assert not script.warning and script.selectbox[0].value == names[1]
+    assert distinct([tmp_path / "a/x", tmp_path / "b/x", tmp_path / "y"]) == {
+        "a/x": tmp_path / "a/x", "b/x": tmp_path / "b/x", "y": tmp_path / "y"
+    }  # fmt: skip
 
 
 def test_the_command_makes_the_same_run_again(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +292,7 @@ def test_a_study_shows_no_mean_before_its_stopping_rule(opened: Open, tmp_path: 
     assert "--peek" not in said
     rehearsal = opened(studies=(study.path,), page="mos", simulated="true")
     assert "SIMULATED RATERS" in words(rehearsal)
-    assert "Raters and screening" in [s.value for s in rehearsal.subheader]
+    assert "Raters and screening" in [s.value for s in rehearsal.header]
 
 
 def test_a_paired_comparison_shows_its_own_table(opened: Open, tmp_path: Path) -> None:
