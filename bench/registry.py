@@ -68,7 +68,9 @@ def parse_value(text: str) -> Any:
 
 def parse_metric(text: str) -> tuple[str, dict[str, Any]]:
     """``psnr?border=4&color=y`` as the metric's name and its conventions."""
-    name, _, query = text.partition("?")
+    name, _, query = text.strip().partition("?")
+    known = installed("facesr.metrics")
+    name = name if name in known else same_name(name, known) or name  # PSNR is psnr
     pairs = (part.partition("=") for part in filter(None, query.split("&")))
     return name, {key: parse_value(value) for key, _, value in pairs}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import numpy as np
 
 from facesr import __version__
 from facesr.bench.numbers import fixed
-from facesr.bench.results import RunInfo
-from facesr.reports import notes
-from facesr.reports.again import command
+from facesr.bench.results.again import command
+from facesr.reports import facts, notes
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Gallery, Report, Section
 from facesr.reports.html import failures_html
@@ -158,15 +156,21 @@ def _ends(report: Report) -> list[tuple[str, str, str]]:
     failed = "".join(failures_html(t) for t in report.tables)
     if failed:
         ends.append(("failures", "What failed", f'<div class="scroll" tabindex="0">{failed}</div>'))
-    protocol = [("digest of protocol and data", scores.digest), *notes.entries(run.protocol, ("study",))]
-    ends.append(("protocol", "Protocol", _facts(protocol) + _metric_facts(scores)))
+    metrics = [(name, facts.metric_facts(fact)) for name, fact in scores.metrics.items()]
+    ends.append(("protocol", "Protocol", _facts(facts.protocol_facts(run.info)) + "<h3>Metrics</h3>" + _facts(metrics)))
     if report.mos:
         ends.append(("study", "Study", _facts(_study_facts(report))))
-    again = "\n".join(command(r) for r in scores.runs)
+    again = "\n".join(command(r.info, r.path.name) for r in scores.runs)
     ends.append(("again", "Make it again", f"<pre class='again'>{escape(again)}</pre>"))
-    machine = [entry for r in scores.runs for entry in _prefixed(scores, r.path.name, notes.entries(_environment(r.info)))]
+    machine = [
+        entry
+        for r in scores.runs
+        for entry in _prefixed(scores, r.path.name, [*facts.run_facts(r.info), *facts.machine_facts(r.info)])
+    ]
     ends.append(("environment", "Environment", _facts(machine)))
-    ends.append(("weights", "Methods and weights", _facts(_method_facts(scores))))
+    ends.append(
+        ("weights", "Methods and weights", _facts([(name, facts.method_facts(scores.entry(name))) for name in scores.methods]))
+    )
     hashes = [(f.name, f.sha256) for f in run.faces]
     listing = "\n".join(f"{sha}  {name}" for name, sha in hashes)
     fold = f"<details><summary>All hashes</summary><pre>{escape(listing)}</pre></details>"
@@ -176,35 +180,6 @@ def _ends(report: Report) -> list[tuple[str, str, str]]:
 
 def _prefixed(scores: Scores, name: str, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return lines if len(scores.runs) == 1 else [(f"{name}: {key}", value) for key, value in lines]
-
-
-def _environment(info: RunInfo) -> dict[str, object]:
-    times = "; ".join(f"{c.started} to {c.finished}" for c in info.calls)
-    return {"state": info.state, "data": asdict(info.data), "seed": info.seed, "environment": info.environment, "times": times}
-
-
-def _metric_facts(scores: Scores) -> str:
-    lines = []
-    for name, fact in scores.metrics.items():
-        weights = "; ".join(f"{k} {v}" for k, v in fact.weights.items())
-        source = fact.source
-        parts = [
-            fact.conventions,
-            f"source: {source}" if source else "",
-            f"weights: {weights}" if weights else "",
-        ]
-        lines.append((name, "; ".join(p for p in parts if p)))
-    return "<h3>Metrics</h3>" + _facts(lines)
-
-
-def _method_facts(scores: Scores) -> list[tuple[str, str]]:
-    lines = []
-    for name in scores.methods:
-        run, label = scores.owner[name]
-        entry = asdict(next(m for m in run.info.methods if m.label == label))
-        parts = [f"{key}: {value}" for key, value in notes.entries(entry, ("label",)) if value]
-        lines.append((name, "; ".join(parts)))
-    return lines
 
 
 def _study_facts(report: Report) -> list[tuple[str, str]]:

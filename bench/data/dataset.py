@@ -13,7 +13,7 @@ from facesr.bench import reading
 from facesr.bench.data import manifest
 from facesr.bench.data.manifest import MANIFEST
 from facesr.bench.data.names import same
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import SUFFIXES
 
@@ -75,6 +75,23 @@ def find(dataset: str, split: str, size: int) -> Dataset:
         f"data set {dataset!r} is not prepared at {size} px in {folder}: "
         f"run 'facesr data prepare {dataset} --from FOLDER', or name a folder with --data"
     )
+
+
+def prepared_names() -> list[str]:
+    """The data sets that were prepared here, as ``--data`` names them; the demo faces come along."""
+    return ["demo", *sorted(file.parent.name for file in home().glob(f"*/{MANIFEST}"))]
+
+
+def chosen(name: str, size: int) -> Dataset:
+    """What ``--data`` names: a folder, or a prepared data set, as in ``london`` or ``london-128``."""
+    if Path(name).is_dir():
+        return from_folder(Path(name))
+    folder = next((f for f in (home() / name, prepared_folder(name, size)) if (f / MANIFEST).is_file()), None)
+    if folder is None:
+        raise FaceSRError(
+            f"--data {name}: no such folder, and no prepared data set of that name: {suggest(name, prepared_names())}"
+        )
+    return from_manifest(folder)
 
 
 def listing(folder: Path) -> tuple[list[Path], tuple[str, ...]]:

@@ -91,6 +91,8 @@ class Manifest:
 def read(folder: Path) -> Manifest:
     """The manifest of a prepared folder."""
     file = folder / MANIFEST
+    if not file.exists():
+        raise FaceSRError(f"{folder} has no {MANIFEST}: name a folder that 'facesr data prepare' made")
     try:
         return config.from_table(Manifest, read_json(file), str(file))
     except FaceSRError as error:

@@ -91,7 +91,9 @@ class CallInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """All of ``run.json``. ``shard``: '' for a whole run, else which part of the faces it measured, as in ``3/16``."""
+    """All of ``run.json``. ``shard``: '' for a whole run, else which part of the faces it measured, as in ``3/16``. ``command`` makes it
+    again (``facesr.bench.results.again``); readers of a stranger's folder print their own instead.
+    """
 
     format: int
     digest: str
@@ -107,6 +109,7 @@ class RunInfo:
     faces: tuple[FaceInfo, ...]
     calls: tuple[CallInfo, ...] = ()
     shard: str = ""
+    command: str = ""
 
     def as_json(self) -> str:
         """The text of ``run.json``."""

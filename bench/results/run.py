@@ -83,7 +83,7 @@ class Run:
         return pd.DataFrame(rows, columns=["method", "scale", "image", "status", "seconds"]).astype({"seconds": float})
 
     def failures(self) -> list[str]:
-        """What did not end well, a line for each method, metric and status, with one of the reasons."""
+        """What did not end well: a line for each cause, with the methods and metrics it struck."""
         found: dict[tuple[str, str, str], tuple[int, str, str]] = {}
         with Cells(self.path) as cells:
             for cell in _known(self.info, cells, ScoreCell):
@@ -92,7 +92,13 @@ class Run:
                     place = (cell.method, cell.status, "" if whole_image else cell.metric)
                     count, metric, reason = found.get(place, (0, cell.metric, cell.reason))
                     found[place] = (count + 1, metric, min(reason, cell.reason))
-        return [f"{m}: {n} cells {status} ({metric}): {why}" for (m, status, _), (n, metric, why) in sorted(found.items())]
+        causes: dict[tuple[int, str, str, str], list[str]] = {}
+        for (method, status, _), (count, metric, reason) in sorted(found.items()):
+            causes.setdefault((count, status, metric, reason), []).append(method)
+        return [
+            f"{', '.join(methods)}: {n} cells {'each ' if len(methods) > 1 else ''}{status} ({metric}): {why}"
+            for (n, status, metric, why), methods in causes.items()
+        ]
 
     def hashes(self) -> Iterator[tuple[str, Path, str]]:
         """LR and SR images with the sha256 they had when they were measured: what it is, where it lies, sha256."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from facesr.bench.errors import FaceSRError
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, Status, load
+from facesr.bench.results.again import command
 from facesr.bench.results.cells import Cells, SrCell
 from facesr.bench.run.environment import environment
 from facesr.bench.run.findings import as_before, with_findings
@@ -190,7 +191,7 @@ def _info(plan: Plan, restorers: list[Restorer]) -> RunInfo:
     """``run.json`` of a finished run, methods of earlier calls first."""
     data = plan.data
     methods = {m.label: m for m in plan.kept} | {r.spec.label: r.info for r in reversed(restorers)}
-    return RunInfo(
+    info = RunInfo(
         format=FORMAT,
         title=f"{plan.protocol.name}@{plan.protocol.version}",
         state="finished",
@@ -208,3 +209,4 @@ def _info(plan: Plan, restorers: list[Restorer]) -> RunInfo:
         ),
         shard=plan.shard,
     )
+    return replace(info, command=command(info))

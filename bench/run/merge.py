@@ -16,6 +16,7 @@ from facesr.bench.faces import Face
 from facesr.bench.protocol import Protocol
 from facesr.bench.registry import installed
 from facesr.bench.results import SERVED, WHOLE_SET, FaceInfo, Run, RunInfo, load
+from facesr.bench.results.again import command
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.run.folder import finish, locked, seen_from, write_info
 from facesr.bench.run.lr import Progress, make_folder
@@ -85,7 +86,8 @@ def _whole(runs: Sequence[Run]) -> RunInfo:
     if problems:
         raise FaceSRError("; ".join(problems))
     ordered = tuple(sorted(faces, key=lambda f: f.name))
-    return replace(first, faces=ordered, shard="", calls=(), data=replace(first.data, faces=len(faces)), state="finished")
+    whole = replace(first, faces=ordered, shard="", calls=(), data=replace(first.data, faces=len(faces)), state="finished")
+    return replace(whole, command=command(whole))
 
 
 def _gaps(runs: Sequence[Run], faces: Sequence[FaceInfo]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.code import code_digest
-from facesr.bench.data.dataset import Dataset, find, from_folder
+from facesr.bench.data.dataset import Dataset, chosen, find
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Face
 from facesr.bench.metrics.base import Metric, SetMetric
@@ -120,10 +120,15 @@ def make_plan(
 ) -> Plan:
     """Check a request as a whole before any work starts.
 
-    ``data``: a folder in place of the protocol's data set. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
+    ``data``: a folder, or the name of a prepared data set, in place of the protocol's. ``metrics``: names in place of the protocol's.
+    ``limit``: the first faces only.
     ``shard``: ``3/16`` takes the third of sixteen parts of the faces; ``facesr.bench.run.merge`` puts the parts together.
     """
-    found = from_folder(Path(data)) if data is not None else find(protocol.data.dataset, protocol.data.split, protocol.data.size)
+    found = (
+        chosen(data, protocol.data.size)
+        if data is not None
+        else find(protocol.data.dataset, protocol.data.split, protocol.data.size)
+    )
     if data is not None:
         protocol = protocol.with_data(f"folder:{found.name}")
     if limit is not None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.memory import keep_memory
 from facesr.bench.method import Outcome
 from facesr.bench.metrics.base import NoScore
@@ -318,6 +318,8 @@ def gpus(device: str) -> list[int] | None:
     """Numbers of the GPUs that ``cuda`` (all of them), ``cuda:1`` or ``cuda:0,1`` names; None for the processor or another device."""
     kind, colon, numbers = device.partition(":")
     if kind != "cuda":
+        if device not in ("cpu", "mps"):
+            raise FaceSRError(f"--device {device}: {suggest(device, ('cpu', 'cuda', 'cuda:0', 'mps'))}")
         return None
     import torch
 

@@ -51,6 +51,9 @@ def simulate(
     chosen = {**default_means(design.conditions, study.scale), **(means or {})}
     if wrong := [c for c in chosen if c not in known]:
         raise FaceSRError(f"the study has no condition {wrong[0]!r}: {suggest(wrong[0], design.conditions)}")
+    low, high = study.scale
+    if outside := [f"{c}={mean:g}" for c, mean in chosen.items() if not low <= mean <= high]:
+        raise FaceSRError(f"true means outside the scale {low} to {high}: {', '.join(outside)}")
     rng = np.random.default_rng([seed, 2])
     world = _World(chosen, spread or Spread(), rng)
     return [_one(study, world, rng) for _ in range(raters)]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
+from facesr.bench.results.again import command
 from facesr.dashboard import shell
 from facesr.dashboard.address import check, choose
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import distinct
-from facesr.reports import notes
-from facesr.reports.again import command
+from facesr.reports import facts
 from facesr.reports.verify import as_json, verify
 
 
@@ -30,25 +27,14 @@ def page(scene: Scene) -> None:
         check("which", names, "run")
         run = runs[0]
     st.caption("The command that makes this run again")
-    st.code(command(run), language=None, wrap_lines=True)
+    st.code(command(run.info, run.path.name), language=None, wrap_lines=True)
     _verify(run)
-    shell.facts([("digest of protocol and data", run.digest), *notes.entries(run.protocol, ("study",))], "Protocol")
-    shell.facts(_run_facts(run), "Run")
-    shell.facts([(m.label, _line(asdict(m), ("label",))) for m in run.info.methods], "Methods and weights")
-    shell.facts([(name, _line(asdict(fact), ())) for name, fact in run.metrics.items()], "Metrics")
-    shell.facts(notes.entries(run.info.environment), "Machine and packages")
+    shell.facts(facts.protocol_facts(run.info), "Protocol")
+    shell.facts(facts.run_facts(run.info), "Run")
+    shell.facts([(m.label, facts.method_facts(m)) for m in run.info.methods], "Methods and weights")
+    shell.facts([(name, facts.metric_facts(fact)) for name, fact in run.metrics.items()], "Metrics")
+    shell.facts(facts.machine_facts(run.info), "Machine and packages")
     _files(run)
-
-
-def _line(fact: dict[str, Any], leave_out: tuple[str, ...]) -> str:
-    return "; ".join(f"{k}: {v}" for k, v in notes.entries(fact, leave_out) if v not in ("", "None"))
-
-
-def _run_facts(run: Run) -> list[tuple[str, str]]:
-    times = [(f"call {i}", f"{c.started} to {c.finished or 'not finished'}") for i, c in enumerate(run.info.calls, start=1)]
-    data = notes.entries(asdict(run.info.data))
-    state = [("folder", str(run.path)), ("state", run.info.state), ("seed", str(run.info.seed))]
-    return [*state, *((f"data.{k}", v) for k, v in data if v), *times]
 
 
 def _files(run: Run) -> None:
@@ -56,7 +42,7 @@ def _files(run: Run) -> None:
 
     faces = run.faces
     with st.expander(f"Files: {len(faces):,} HR faces with the sha256 of each"):
-        frame = pd.DataFrame([(f.name, f.path, f.sha256) for f in faces], columns=["face", "file", "sha256"])
+        frame = pd.DataFrame([(f.name, facts.without_folders(f.path), f.sha256) for f in faces], columns=["face", "file", "sha256"])
         st.dataframe(frame, hide_index=True, width="stretch", alt="Faces measured, their files and sha256")
         st.download_button(
             "CSV", lambda: frame.to_csv(index=False), "faces.csv", "text/csv", on_click="ignore", icon=":material/download:"

@@ -254,6 +254,10 @@ class _Arrays:
             yield Batch(faces, self.hr[part], None if self.lr is None else self.lr[part]), self.sr[part], {}
 
 
+def _said(images: AnyImages) -> str:
+    return str(images) if isinstance(images, (str, Path)) else type(images).__name__
+
+
 class _Folders:
     """HR images of a folder, their SR images in another, and LR images in a third where metrics ask for them; decoded a few at a time."""
 
@@ -263,7 +267,7 @@ class _Folders:
 
         for what, folder in (("sr", sr), ("hr", hr), *([("lr", lr)] if lr is not None else [])):
             if not _is_folder(folder):
-                raise FaceSRError(f"{what} is not a folder: give folders on each side, or images on each side")
+                raise FaceSRError(f"{what}: {_said(folder)} is not a folder: give folders on each side, or images on each side")
         data = from_folder(Path(str(hr)))
         self.faces = {f.name: f for f in data.faces}
         names = sorted(self.faces)

@@ -24,7 +24,7 @@ from facesr.bench.imaging import read_rgb
 from facesr.bench.imaging.files import read_bytes
 from facesr.bench.metrics.consistency import Consistency
 from facesr.bench.registry import method_specs
-from facesr.bench.results import load, progress
+from facesr.bench.results import again, load, progress
 from facesr.bench.run.live import Notes
 from facesr.bench.study.simulate import simulate
 from facesr.cli import run as cli_run
@@ -34,7 +34,7 @@ from facesr.dashboard.sources import catalogue, distinct, open_run, run_key
 from facesr.dashboard.viewer import place
 from facesr.dashboard.views.leaderboard import ordered
 from facesr.dashboard.warm import warm
-from facesr.reports import again, maps
+from facesr.reports import maps
 from facesr.reports.figures.plane import front
 from facesr.reports.one_face import face_scores
 from facesr.reports.scores import open_runs
@@ -144,7 +144,7 @@ def test_the_leaderboard_sorts_ranks_and_searches(opened: Open, runs: Path) -> N
 
 WRONG = {
     "run": ("leaderboard", "ffffffffffff", "choose from: one"), "methods": ("leaderboard", "bicubix", "did you mean 'bicubic'?"),
-    "where": ("leaderboard", "gender: nobody", "choose from"), "sort": ("leaderboard", "pnsr", "did you mean 'psnr'?"),
+    "where": ("leaderboard", "gender: nobody", "did you mean 'gender: male'?"), "sort": ("leaderboard", "pnsr", "did you mean 'psnr'?"),
     "metrics": ("leaderboard", "ssimm", "did you mean 'ssim'?"), "metric": ("faces", "lpips", "choose from"),
     "order": ("faces", "wurst", "did you mean 'worst'?"), "count": ("faces", "7", "choose from: 12"), "page": ("faces", "9", "there are 2 of them"),
     "scale": ("faces", "16", "choose from: 8"), "a": ("compare", "psp", "choose from"), "b": ("compare", "nobody", "choose from"),
@@ -184,7 +184,8 @@ def test_runs_of_one_name_are_told_apart_in_addresses(opened: Open, runs: Path, 
 
 def test_the_command_makes_the_same_run_again(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = load(runs / "one")
-    words = shlex.split(again.command(run))
+    words = shlex.split(again.command(run.info, "one"))
+    assert shlex.split(run.info.command)[:-1] == words[:-1]
     assert words[:2] == ["facesr", "run"] and words[-1] == "runs/one"
     parser = argparse.ArgumentParser()
     cli_run.arguments(parser)

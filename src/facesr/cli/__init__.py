@@ -15,6 +15,7 @@ from typing import Any
 from facesr import __version__
 from facesr.bench.errors import Busy, FaceSRError, shown, suggest
 from facesr.cli import tone
+from facesr.cli.parser import Parser
 
 COMMANDS: dict[str, str] = {
     "run": "compare methods on a protocol's faces",
@@ -99,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in NETWORKS:
         importlib.import_module("facesr.bench.memory").keep_memory()
     module = importlib.import_module(f"facesr.cli.{name.replace('-', '_')}")
-    parser = _command(name, argparse.ArgumentParser)
+    parser = _command(name, Parser)
     args = parser.parse_args(rest)
     tone.quiet, tone.verbose = args.quiet, args.verbose
     try:

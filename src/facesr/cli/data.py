@@ -12,6 +12,8 @@ Prepared sets go to $FACESR_DATA (default: ./data).
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 SHOWN = 20
@@ -21,7 +23,7 @@ SHOWN = 20
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | prepare | verify")
-    verbs.add_parser("list", help="data sets known by name, and what is prepared")
+    listing = verbs.add_parser("list", help="data sets known by name, and what is prepared")
     prepare = verbs.add_parser("prepare", help="align, reduce and hash a data set")
     prepare.add_argument("dataset", help="celeba-hq, ffhq, london, or a name for a folder of yours")
     prepare.add_argument(
@@ -39,6 +41,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("--out", type=Path, metavar="FOLDER", help="where to, if not to $FACESR_DATA")
     verify = verbs.add_parser("verify", help="find changed, missing, extra and duplicate images")
     verify.add_argument("folder", type=Path)
+    for verb in (listing, verify):
+        verb.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -51,15 +55,20 @@ def _list(args: argparse.Namespace) -> int:
     from facesr.bench.data.dataset import DEMO, home
     from facesr.bench.data.prepare import KNOWN
 
+    prepared = []
+    for folder in [DEMO, *sorted(p.parent for p in home().glob(f"*/{manifest.MANIFEST}"))]:
+        found = manifest.read(folder)
+        splits = found.total if isinstance(found.total, dict) else {}
+        whole = sum(n for split, n in splits.items() if split != "all") or found.count("all")
+        prepared.append({"name": found.name, "folder": str(folder), "size": found.size, "faces": len(found.faces), "total": whole})
+    if args.json:
+        print(json.dumps({"known": KNOWN, "prepared": prepared}, indent=1, ensure_ascii=False, default=dict))
+        return 0
     for name, what in KNOWN.items():
         print(f"{name:<10} {what}")
-    print(f"\nprepared in {home()} and in the project:")
-    for folder in [DEMO, *sorted(p.parent for p in home().glob(f"*/{manifest.MANIFEST}"))]:
-        if (folder / manifest.MANIFEST).is_file():
-            found = manifest.read(folder)
-            splits = found.total if isinstance(found.total, dict) else {}
-            whole = sum(n for split, n in splits.items() if split != "all") or found.count("all")
-            print(f"  {folder}: {found.name}, {found.size} px, {len(found.faces)} of {whole} faces")
+    print(f"\nprepared in {home()} and in the project; 'facesr run PROTOCOL --data NAME' measures on one:")
+    for one in prepared:
+        print(f"  {one['name']}: {one['size']} px, {one['faces']} of {one['total']} faces, {one['folder']}")
     return 0
 
 
@@ -107,6 +116,9 @@ def _verify(args: argparse.Namespace) -> int:
     from facesr.bench.data.verify import verify
 
     verdict = verify(args.folder)
+    if args.json:
+        print(json.dumps({"clean": verdict.clean, **asdict(verdict)}, indent=1, ensure_ascii=False, default=list))
+        return 0 if verdict.clean else 1
     for line in verdict.lines():
         print(line)
     print(f"{verdict.good} images are what was prepared{'' if verdict.clean else '; the lines above are not'}")

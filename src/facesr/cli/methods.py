@@ -15,10 +15,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a line for each method, or one in full."""
     from facesr.bench import registry
-    from facesr.bench.errors import FaceSRError, suggest
+    from facesr.bench.errors import FaceSRError, same_name, suggest
     from facesr.bench.method import Method
 
     known = registry.installed("facesr.methods")
+    args.name = args.name and (same_name(args.name, known) or args.name)
     if args.json:
         return _json(known, [args.name] if args.name else list(known))
     if args.name is None:

@@ -7,7 +7,7 @@ import argparse
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("name", nargs="?", help="show one metric in full")
+    parser.add_argument("name", nargs="?", help="show one metric in full, also with conventions, as in psnr?border=4")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -16,7 +16,7 @@ def main(args: argparse.Namespace) -> int:
     from facesr.bench import registry
 
     names = [args.name] if args.name else list(registry.installed("facesr.metrics"))
-    metrics = [registry.build_metric(name) for name in names]
+    metrics = [registry.build_metric(*registry.parse_metric(name)) for name in names]
     if args.json:
         import json
 

@@ -84,6 +84,8 @@ def main(args: argparse.Namespace) -> int:
         raise FaceSRError(f"{args.name!r} is no name: begin with a letter, then letters, digits, - or _")
     if args.kind != "protocol" and args.like != "demo-x8-128":
         raise FaceSRError("--like begins a protocol from another one: it does nothing for a method or metric")
+    if taken := _taken(args.kind, args.name):
+        raise FaceSRError(f"{args.name!r} is the name of {taken}: choose another, or tables could not tell them apart")
     files = _protocol(args) if args.kind == "protocol" else _class(args)
     if there := [str(file) for file in files if file.exists()]:
         raise FaceSRError(f"{', '.join(there)} is there already: choose another name or --out")
@@ -103,6 +105,14 @@ def main(args: argparse.Namespace) -> int:
     }
     tone.hint(more[args.kind])
     return 0
+
+
+def _taken(kind: str, name: str) -> str:
+    """What has this name already; '' where nothing has."""
+    from facesr.bench import protocol, registry
+
+    known = protocol.names() if kind == "protocol" else registry.installed(f"facesr.{kind}s")
+    return f"the {kind} {name} that comes along" if name in known else ""
 
 
 def _title(name: str) -> str:

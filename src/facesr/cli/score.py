@@ -8,10 +8,16 @@ facesr score their_pngs --protocol london-x8-128 --data FOLDER --out runs/theirs
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, shown, some
 from facesr.cli.options import names
 from facesr.cli.run import carry_out, common
+
+if TYPE_CHECKING:
+    from facesr.scoring import Scores
 
 OF_A_RUN: dict[str, object] = {
     "data": None, "limit": None, "seed": 0, "device": "cpu", "label": None, "workers": None, "shard": "", "on": None, "slurm": [], "cache": "",
@@ -34,6 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs", default="", metavar="CSV", help="a table of two columns: the face's name, its image in the folder"
     )
     parser.add_argument("--label", help="name of the method in tables; default: the folder's name; with --protocol only")
+    parser.add_argument("--json", action="store_true", help="print means, intervals and failures as JSON; with --hr only")
     common(parser)
     for action in parser._actions:
         if action.dest == "out":
@@ -47,6 +54,8 @@ def main(args: argparse.Namespace) -> int:
         return _against_folder(args, rule)
     if not args.out:
         raise FaceSRError("--out is missing: name the run folder")
+    if args.json:
+        raise FaceSRError("--json goes with --hr: with a protocol, 'facesr table RUN --json' prints the run's table")
     if args.lr:
         raise FaceSRError("--lr goes with --hr: a protocol makes its own LR images")
     label = f"{args.label}=" if args.label else ""
@@ -70,6 +79,11 @@ def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:
             **rule,
             progress=lambda done, total: bar("images", done, total),
         )
+    if args.out:
+        write_whole(Path(args.out), found.frame.to_csv(index=False))
+    if args.json:
+        print(_as_json(found))
+        return 0 if (found.frame["status"] == "ok").all() else 1
     print(found.table().to_string(float_format="{:.4f}".format))
     causes = found.frame[found.frame["status"] != "ok"].groupby("reason")["image"]
     for reason, images in causes:
@@ -79,8 +93,13 @@ def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:
     for remark in found.remarks:
         print(shown(remark))
     if args.out:
-        from pathlib import Path
-
-        write_whole(Path(args.out), found.frame.to_csv(index=False))
         print(f"cells -> {args.out}")
     return 0 if (found.frame["status"] == "ok").all() else 1
+
+
+def _as_json(found: Scores) -> str:
+    """The table, and every image without a score, for programs."""
+    lost = found.frame.loc[found.frame["status"] != "ok", ["image", "metric", "status", "reason"]]
+    rows = json.loads(found.table().reset_index().to_json(orient="records", double_precision=15))
+    said = {"scores": rows, "failed": lost.astype(str).to_dict("records"), "unused": list(found.unused)}
+    return json.dumps(said, indent=1, ensure_ascii=False)
