@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from facesr.bench.errors import FaceSRError
 from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports import build, notes
 from facesr.reports.figures import Drawing, Look, grid
@@ -15,6 +16,7 @@ from facesr.reports.figures.plane import plane
 from facesr.reports.figures.style import slug
 from facesr.reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
 from facesr.reports.paired import paired_table
+from facesr.reports.published import published_table
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 from facesr.reports.tables import leaderboard, score_table
@@ -100,6 +102,7 @@ def gather(
         ),
         *_attribute_section(scores, by, look),
         *(_mos_sections(scores, mos, look) if mos else ()),
+        *_published_section(scores, mos),
         *([Section("paired", "Paired comparison", tables=(paired_table(paired),))] if paired else ()),
     ]
     subtitle = notes.caption(scores) + (f"; study {mos.name}" if mos else "")
@@ -209,6 +212,14 @@ def _attribute_section(scores: Scores, metric: str, look: Look) -> list[Section]
         drawings.append(score_figures.attributes(frames, scores.column(one), look))
     words = ("Numbers with many values, such as ages, are grouped in thirds of the faces; n counts faces.", *refused)
     return [Section("attributes", "Who is served worse", words, drawings=tuple(drawings))]
+
+
+def _published_section(scores: Scores, mos: MosResult | None) -> list[Section]:
+    """Published numbers beside our own, where any paper prints one for these methods and metrics."""
+    try:
+        return [Section("published", "Published numbers", tables=(published_table(scores, mos),))]
+    except FaceSRError:
+        return []
 
 
 def _mos_sections(scores: Scores, mos: MosResult, look: Look) -> list[Section]:

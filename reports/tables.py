@@ -18,8 +18,9 @@ from facesr.reports.table import Table
 if TYPE_CHECKING:
     from facesr.reports.mos import MosResult
 
-PRESETS = ("seed-table1",)
-"""Layouts by name: ``seed-table1`` is one row of MOS under the methods, HR first, as published comparisons print it."""
+PRESETS = ("seed-table1", "published")
+"""Layouts by name: ``seed-table1`` is one row of MOS under the methods, HR first, as published comparisons print it; ``published``
+puts the numbers that papers print beside a run's own, with a verdict."""
 
 
 def is_study(path: Path) -> bool:
@@ -114,7 +115,9 @@ def table_of(
     problems = []
     if preset is not None and preset not in PRESETS:
         problems.append(f"no preset {preset!r}: {suggest(preset, PRESETS)}")
-    elif preset is not None and (study or not all(is_study(p) for p in paths)):
+    elif preset == "published" and all(is_study(p) for p in paths):
+        problems.append("--preset published needs a run: 'facesr table RUN --study STUDY --preset published'")
+    elif preset == "seed-table1" and (study or not all(is_study(p) for p in paths)):
         problems.append(f"--preset {preset} lays out a study alone: 'facesr table STUDY --preset {preset}'")
     if problems:
         raise FaceSRError("; ".join(problems))
@@ -144,4 +147,8 @@ def table_of(
         if unused := [name for name, given in (("--metrics", metrics), ("--scale", scales), ("--where", attributes)) if given]:
             raise FaceSRError(f"{', '.join(unused)} chooses scores of a run; {rated} is a study alone")
         return table_one(mos, methods) if preset is None else seed_table(mos, methods)
+    if preset == "published":
+        from facesr.reports.published import published_table
+
+        return published_table(narrowed(open_runs(runs), methods, metrics, scales, attributes), mos)
     return score_table(narrowed(open_runs(runs), methods, metrics, scales, attributes), full=full, mos=mos)

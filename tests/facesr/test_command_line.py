@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from facesr.bench.errors import same_name, suggest
+from facesr.bench.imaging import write_png
 from facesr.bench.registry import method_specs
 from facesr.cli import COMMANDS, main, whole_parser
 
@@ -79,3 +84,96 @@ def test_quiet_leaves_results_and_errors(capsys: pytest.CaptureFixture[str], tmp
     assert "Traceback" in loud and loud.splitlines()[-1].startswith("facesr table:")
     assert main(["table", str(tmp_path)]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+WRONG = {
+    "run": "protocol, --out are missing",
+    "run demo-x8-128 --limit x --out r": "--limit x: give a whole number",
+    "run demo-x8-128 --methdos bicubic --out r": "--methdos bicubic: no such option: did you mean '--methods'?",
+    "run demo-x8-128 --methods bicubic --device gpu --out r": "--device gpu: did you mean",
+    "run demo-x8-128 --methods bicubic --data demp --out r": "no prepared data set of that name: did you mean 'demo'?",
+    "table r --format tex": "--format tex: did you mean 'text'?",
+    "new method bicubic": "'bicubic' is the name of the method bicubic that comes along",
+    "completion bsh": "shell bsh: did you mean 'bash'?",
+    "study nosuch": "ACT nosuch: choose from",
+    "data verify nosuch": "nosuch has no manifest.json: name a folder that 'facesr data prepare' made",
+    "score sr --hr nosuch": "sr: cannot be read (No such file or directory)",
+    "doctor --jsno": "--jsno: no such option: did you mean '--json'?",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_what_is_wrong_is_one_sentence(
+    line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(line.split())
+    except SystemExit as ended:
+        status = int(str(ended.code))
+    said = capsys.readouterr().err.strip()
+    assert status == 2 and WRONG[line] in said
+    assert len(said.splitlines()) == 1 and "usage:" not in said, said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_prepared_data_set_is_found_by_its_name_and_the_run_says_how_to_make_it_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACESR_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        write_png(tmp_path / "photos" / f"{i}.png", np.full((128, 128, 3), 60 * i + 40, np.uint8))
+    assert main(["data", "prepare", "mine", "--from", "photos", "-q"]) == 0
+    command = ["--methods", "bicubic,nearest", "--metrics", "PSNR,lpips-alex", "-q", "--out"]
+    capsys.readouterr()
+    main(["run", "demo-x8-128", "--data", "mine", *command, "runs/a"])
+    said = capsys.readouterr().out
+    assert said.count("lpips-alex") <= 1  # one cause, one line, whatever the number of methods
+    info = json.loads((tmp_path / "runs/a/run.json").read_text())
+    assert [f["name"] for f in info["faces"]] == ["0", "1"] and list(info["metrics"]) == ["psnr", "lpips-alex"]
+    again = shlex.split(info["command"])
+    assert again[-1] == "runs/demo-x8-128" and again[again.index("--data") + 1].startswith("mine")
+    assert main([*again[1:-1], "runs/b", "-q"]) in (0, 1)
+    digests = {json.loads((tmp_path / f"runs/{run}/run.json").read_text())["digest"] for run in "ab"}
+    assert len(digests) == 1
+    assert main(["data", "list", "--json"]) == 0
+
+
+def test_scores_come_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for folder, value in (("sr", 110), ("hr", 100)):
+        (tmp_path / folder).mkdir()
+        write_png(tmp_path / folder / "a.png", np.full((32, 32, 3), value, np.uint8))
+    write_png(tmp_path / "sr" / "b.png", np.zeros((32, 32, 3), np.uint8))
+    assert main(["score", str(tmp_path / "sr"), "--hr", str(tmp_path / "hr"), "--metrics", "psnr", "--json", "-q"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scores"][0]["mean"] == pytest.approx(20 * math.log10(255 / 10), rel=1e-12)
+    assert found["failed"] == [] and found["unused"] == ["sr/b"]
+
+
+def test_the_table_of_an_unfinished_run_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = tmp_path / "half"
+    assert main(["run", "demo-x8-128", "--methods", "bicubic,nearest", "--metrics", "psnr", "--out", str(run), "-q"]) == 0
+    whole = dict(json_means(run, capsys).items())
+    info = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**info, "state": "running"}))
+    (run / "scores.parquet").unlink()
+    with sqlite3.connect(run / "cells.sqlite") as cells:
+        cells.execute("DELETE FROM score WHERE method = 'nearest' AND image > 'demo-30'")
+        left = cells.execute("SELECT count(*) FROM score WHERE method = 'nearest'").fetchone()[0]
+    half = json_means(run, capsys)
+    assert half["bicubic"] == whole["bicubic"] and half["nearest"][1] == left < 8
+    assert main(["table", str(run)]) == 0
+    assert "half is not finished: cells without a row yet count as missing" in capsys.readouterr().out
+    with sqlite3.connect(run / "cells.sqlite") as cells:
+        cells.execute("DELETE FROM score")
+    assert main(["table", str(run)]) == 1  # not a number in it yet
+
+
+def json_means(run: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[float, int]]:
+    """Mean and n by method, as a program reads them."""
+    capsys.readouterr()
+    assert main(["table", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    return {cell["method"]: (cell["mean"], cell["n"]) for cell in found["cells"]}

@@ -34,4 +34,3 @@ class Parser(argparse.ArgumentParser):
         options = [option for option in self._option_string_actions if option.startswith("--")]
         name = word.partition("=")[0]
         return f"no such option: {suggest(name, options)}" if word.startswith("-") else "one word too many"
-

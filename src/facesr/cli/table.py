@@ -5,6 +5,7 @@ facesr table RUN --study STUDY --full  all metrics, MOS and the letters of metho
 facesr table STUDY                     one MOS per method, and HR
 facesr table RUN --format latex --columns 2 --caption "Results" --label tab:main --out results.tex --macros numbers.tex --bib references.bib
 facesr table STUDY --preset seed-table1 --format latex
+facesr table RUN --preset published    numbers that papers print beside these, and whether they may be compared
 facesr table RUN --format csv          tidy: method, metric, n, failed, mean, low, high
 
 On a terminal the form is aligned text; in a pipe or a file it is Markdown, or what the ending of --out says.
@@ -36,7 +37,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--out", type=Path, help="write to a file in place of the terminal; its ending chooses the form")
     parser.add_argument("--study", type=Path, help="a MOS study of these methods: adds MOS to the table")
-    parser.add_argument("--preset", help="a layout by name: seed-table1 is a study's MOS in one row under the methods, HR first")
+    parser.add_argument(
+        "--preset",
+        help="a layout by name: seed-table1 is a study's MOS in one row under the methods, HR first; "
+        "published puts the numbers that papers print beside a run's own, with a verdict",
+    )
     parser.add_argument("--full", action="store_true", help="with the letters of methods that cannot be told apart")
     parser.add_argument("--methods", help="only these, comma-separated, in this order")
     parser.add_argument("--metrics", help="only these, comma-separated, in this order")
