@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,15 @@ def copy(runs: Path, tmp_path: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open the dashboard on some folders at an address."""
 
-    def make(*folders: Path, studies: tuple[Path, ...] = (), page: str = "", **query: str) -> AppTest:
+    def make(
+        *folders: Path, studies: tuple[Path, ...] = (), page: str = "", asks: Mapping[str, str] | None = None, **query: str
+    ) -> AppTest:
         monkeypatch.setenv("FACESR_RUNS", os.pathsep.join(map(str, folders)))
         monkeypatch.setenv("FACESR_STUDIES", os.pathsep.join(map(str, studies)))
         monkeypatch.setenv("FACESR_DASHBOARD", "1")
         memo.clear()
         script = AppTest.from_string(SCRIPT.format(root=ROOT, page=page), default_timeout=120)
-        for name, value in query.items():
+        for name, value in {**query, **(asks or {})}.items():
             script.query_params[name] = value
         return script.run()
 
@@ -156,7 +158,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_an_address_that_asks_for_what_is_not_here_says_so(opened: Open, runs: Path, name: str) -> None:
     page, asked, hint = WRONG[name]
-    script = opened(runs / "one", page=page, **{name: asked})
+    script = opened(runs / "one", page=page, asks={name: asked})
     assert not script.exception
     (said,) = [w.value for w in script.warning]
     assert said.startswith("This address") and name in said and hint in said
@@ -166,7 +168,7 @@ def test_an_address_that_asks_for_what_is_not_here_says_so(opened: Open, runs: P
 
 def test_a_wrong_face_or_place_says_so(opened: Open, runs: Path) -> None:
     for wrong in ({"zoom": "7"}, {"left": "psp"}, {"at": "50,x,3"}, {"neighbours": "perhaps"}):
-        script = opened(runs / "one", page="faces", face="demo-09", **wrong)
+        script = opened(runs / "one", page="faces", face="demo-09", asks=wrong)
         assert next(w.value for w in script.warning).startswith(f"This address asks for {next(iter(wrong))}=")
     assert not opened(runs / "one", page="faces", face="demo-09", zoom="6", left="nearest", at="50,38,46").warning
 
@@ -176,7 +178,7 @@ def test_runs_of_one_name_are_told_apart_in_addresses(opened: Open, runs: Path, 
     names = list(catalogue([runs / "one", other]).named)
     assert len(set(names)) == 2 and all(name.startswith("one-") for name in names)
     script = opened(runs / "one", other, run=names[1])
-    assert not script.warning and script.selectbox[0].value == names[1]
+    assert not script.warning and script.selectbox(key="run").value == names[1]
     assert distinct([tmp_path / "a/x", tmp_path / "b/x", tmp_path / "y"]) == {
         "a/x": tmp_path / "a/x", "b/x": tmp_path / "b/x", "y": tmp_path / "y"
     }  # fmt: skip
