@@ -21,6 +21,13 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """The theme hides its colour switch from screen readers, but not from the keyboard."""
+    return output.replace(
+        '<input class="md-option" data-md-color-media', '<input tabindex="-1" class="md-option" data-md-color-media'
+    )
+
+
 def metric_pages() -> dict[str, str]:
     """``reference/metrics/NAME.md`` for each installed metric that can be made, and the list of all."""
     from facesr.bench.registry import build_metric, installed

@@ -64,10 +64,20 @@ def _command(name: str, make: Callable[..., argparse.ArgumentParser], **options:
     options |= {"description": module.__doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = make(prog=f"facesr {name}", **options)
     module.arguments(parser)
-    group = parser.add_argument_group("what is printed")
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no hints, results and errors only")
-    group.add_argument("-v", "--verbose", action="store_true", help="where a command stops with an error, the traceback too")
+    _common(parser, default=False)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):  # 'facesr data list -q' as well as 'facesr data -q list'
+            for one in dict.fromkeys(action.choices.values()):
+                _common(one, default=argparse.SUPPRESS)
     return parser
+
+
+def _common(parser: argparse.ArgumentParser, default: bool | str) -> None:
+    """The options that all commands share."""
+    group = parser.add_argument_group("what is printed")
+    quiet, loud = "no progress and no hints, results and errors only", "where a command stops with an error, the traceback too"
+    group.add_argument("-q", "--quiet", action="store_true", default=default, help=quiet)
+    group.add_argument("-v", "--verbose", action="store_true", default=default, help=loud)
 
 
 def whole_parser() -> argparse.ArgumentParser:
