@@ -36,11 +36,14 @@ MAX_RATIO = 1100
 """Deflate reaches 1032 : 1; a member of an archive that claims more, and is large, is a bomb."""
 
 
+# Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever; O_BINARY is Windows', the others are not.
+_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+
+
 def read_bytes(path: Path | str, limit: int = MAX_FILE) -> bytes:
     """The bytes of a regular file of at most ``limit`` bytes; a pipe, a device, a folder or a link that leads nowhere is refused."""
     try:
-        # without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+        with open(os.open(path, _READ), "rb") as file:  # noqa: PTH123
             facts = os.fstat(file.fileno())
             if what := _irregular(facts.st_mode):
                 raise FaceSRError(f"{path} cannot be read: it is {what}, not a regular file")
