@@ -7,8 +7,9 @@ scales=, faces=)`` and ``reports.build.where(scores, gender="female")`` narrow t
   ``column(metric)`` label, arrow, unit, conventions; ``attributes``; ``owner[method]`` the run and its label there (for ``sr_path``).
 - ``reports.build``: data frames. ``leaderboard_frame`` (interval, n, failed, rank, letters), ``face_table`` (per face, with disagreement),
   ``duel`` (two methods, paired), ``attribute_frame``, ``sweep_frame``, ``epsilon_frame``, ``failures``.
-- ``reports.mos``: ``open_study(path)`` analyses a study and refuses before its stopping rule; ``table_one``, ``mos_table``, ``pairs_table``,
-  ``against_people``.
+- ``reports.mos``: ``open_study(path)`` analyses a study and refuses before its stopping rule; ``table_one``, ``mos_table``, ``pairs_table``.
+- ``reports.people``: ``against_people(scores, study)`` judges every metric by a study's people; ``agreement_table``; ``sentences`` begins with
+  which metric to trust.
 - ``reports.choose``: ``table_of`` and ``print_table``, what ``facesr table`` does. ``reports.figures``: each function gives a ``Drawing`` with
   ``png()``, ``svg()``, ``inline_svg()``, ``pdf()``. ``reports.figures.grid.choose`` picks faces, ``qualitative`` draws the grid.
 - ``reports.gather.gather`` makes a whole report; ``reports.page.page`` and ``reports.paper.write_paper`` arrange it.

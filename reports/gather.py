@@ -14,8 +14,9 @@ from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
 from facesr.reports.figures.plane import plane
 from facesr.reports.figures.style import slug
-from facesr.reports.mos import MosResult, against_people, agreement_table, mos_table, pairs_table, table_one
+from facesr.reports.mos import MosResult, mos_table, pairs_table, table_one
 from facesr.reports.paired import paired_table
+from facesr.reports.people import against_people, agreement_table
 from facesr.reports.published import published_table
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
@@ -232,10 +233,8 @@ def _mos_sections(scores: Scores, mos: MosResult, look: Look) -> list[Section]:
     )
     made = [Section("mos", "Mean opinion scores", mos.words, (table_one(mos), mos_table(mos), pairs_table(mos)), drawings)]
     if people := against_people(scores, mos):
-        stimuli, ranking = people
-        columns = {m: scores.column(m) for m in scores.metrics}
-        drawing = mos_figures.metric_scatter(stimuli, ranking.agreements, columns, look)
-        made.append(Section("people", "Metrics against people", (), (agreement_table(scores, ranking),), (drawing,)))
+        drawing = mos_figures.metric_scatter(people.stimuli, people.agreements, people.columns, look)
+        made.append(Section("people", "Metrics against people", people.sentences[:1], (agreement_table(people),), (drawing,)))
     return made
 
 

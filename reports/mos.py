@@ -1,11 +1,11 @@
-"""A study's MOS as tables: one MOS per condition, MOS beside the metrics, all pairs, and metrics against people.
+"""A study's MOS as tables: one MOS per condition, MOS beside the metrics, all pairs.
 
 Nothing is shown before the study's stopping rule is met, unless the user asks to peek, which the study logs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,6 @@ from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from facesr.bench.stats.correlation import Ranking
     from facesr.bench.stats.mos import ConditionMos
 
 METHODS = {"acr": "ACR", "acr-hr": "ACR with hidden reference", "pair": "paired comparison"}
@@ -252,60 +249,3 @@ def check_same(scores: Scores, result: MosResult) -> None:
         raise FaceSRError(
             f"{result.study.path} rated {', '.join(m.condition for m in result.conditions)}; none is a method of {scores.runs[0].path}"
         )
-
-
-def stimuli(scores: Scores, result: MosResult) -> pd.DataFrame:
-    """One row an image that was rated: method, face, mos, half (95 % half width) and the value of every metric of single images."""
-    import pandas as pd
-
-    from facesr.bench.stats.clustered import clustered_mean
-
-    scale = int(result.study.info.get("run", {}).get("scale", 0) or 0) or scores.scales[0]
-    tables = {m: scores.values(m, scale, kept=True) for m in scores.metrics if not scores.is_set_metric(m)}
-    cube, rows = result.analysis.cube, []
-    for k, method in enumerate(cube.conditions):
-        for f, face in enumerate(cube.faces):
-            if method not in scores.methods or face not in scores.faces:
-                continue
-            one = clustered_mean(cube.values[:, [f], k], "none").interval
-            rows.append(
-                {"method": method, "face": face, "mos": one.mean, "half": (one.high - one.low) / 2}
-                | {m: t.at[face, method] for m, t in tables.items()}
-            )
-    return pd.DataFrame(rows, columns=["method", "face", "mos", "half", *tables])
-
-
-def against_people(scores: Scores, result: MosResult, draws: int = 1000) -> tuple[pd.DataFrame, Ranking] | None:
-    """The stimuli and how well each metric agrees with people; None where fewer than six images have both."""
-    from facesr.bench.stats.correlation import metrics_against_people
-
-    table = stimuli(scores, result)
-    usable = [m for m in table.columns[4:] if table[m].notna().sum() >= 6 and table[m].nunique() > 2]
-    if not usable or table[["mos", "half", *usable]].notna().all(axis=1).sum() < 6:
-        return None
-    better: Mapping[str, bool] = {m: bool(scores.column(m).higher_is_better) for m in usable}
-    return table, metrics_against_people(
-        {m: table[m] for m in usable}, table["mos"], table["half"], list(table["face"]), better, draws=draws
-    )
-
-
-def agreement_table(scores: Scores, ranking: Ranking) -> Table:
-    """Metrics against people: SROCC, PLCC, RMSE, RMSE* and outlier ratio with intervals over faces; which agrees best."""
-    heads = {"srocc": True, "plcc": True, "rmse": False, "rmse_star": False, "outlier_ratio": False}
-    labels = {"srocc": "SROCC", "plcc": "PLCC", "rmse": "RMSE", "rmse_star": "RMSE*", "outlier_ratio": "outlier ratio"}
-    columns = tuple(Column(key, labels[key], higher) for key, higher in heads.items())
-    rows = []
-    for found in ranking.agreements:
-        cells = []
-        for key in heads:
-            one = getattr(found, key)
-            cells.append(Cell(found.metric, key, one.mean, one.low, one.high, one.n, digits=3))
-        rows.append(Row(found.metric, scores.column(found.metric).label, tuple(cells)))
-    good = ", ".join(scores.column(m).label for m in ranking.as_good)
-    notes = (
-        "PLCC, RMSE, RMSE* (errors beyond the image's own interval) and outlier ratio after P.1401's monotonic cubic; intervals draw faces anew.",
-        f"Best rank correlation: {scores.column(ranking.best).label}; not distinguishable from it (bootstrap over faces, Holm, .05): {good}.",
-    )
-    return Table(
-        "metrics-mos", "Metrics against people, image by image", columns, rank_columns(rows, columns), notes, corner="Metric"
-    )

@@ -12,15 +12,15 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.correction import holm
 from facesr.bench.stats.intervals import F64, Interval
 
-FEW_FACES = 60
-"""Up to so many faces intervals come from leaving each face out (t, on a scale where the figure is near normal); above, a bootstrap."""
+GROUPS = 60
+"""Most groups of faces that the jackknife leaves out in turn; with fewer faces each is a group of its own."""
 CUBIC_DF = 4
 """Parameters of the third-order mapping, taken off the count of stimuli in RMSE and RMSE*."""
 
 
 @dataclass(frozen=True)
 class MetricAgreement:
-    """One metric against MOS over ``n`` stimuli of ``faces``; intervals draw faces anew.
+    """One metric against MOS over ``n`` stimuli of ``faces``; intervals are for other faces.
 
     ``srocc`` and ``krocc`` (Kendall's tau-b) need no mapping and are positive where the metric points the right way; ``plcc``,
     ``rmse``, ``rmse_star`` and ``outlier_ratio`` are after the monotonic cubic mapping, in MOS points. RMSE* counts only errors
@@ -33,7 +33,7 @@ class MetricAgreement:
     faces: int
     srocc: Interval
     plcc: Interval
-    krocc: float
+    krocc: Interval
     rmse: Interval
     rmse_star: Interval
     outlier_ratio: Interval
@@ -106,18 +106,42 @@ def _ranks(x: F64) -> F64:
 
 
 def _figures(x: F64, mos: F64, half: F64) -> F64:
-    """SROCC, PLCC, RMSE, RMSE*, outlier ratio."""
+    """SROCC, PLCC, Kendall's tau-b, RMSE, RMSE*, outlier ratio."""
     fitted = monotone_cubic(x, mos)[1]
     error = np.abs(mos - fitted)
     beyond = np.maximum(error - half, 0.0)
     df = max(len(x) - CUBIC_DF, 1)
-    rho = _pearson(_ranks(x), _ranks(mos))
     # A flat mapping predicts nothing: correlation 0, not undefined.
     plcc = _pearson(fitted, mos) if np.ptp(fitted) > 1e-6 * np.ptp(mos) else 0.0
-    return np.array([rho, plcc, np.sqrt((error**2).sum() / df), np.sqrt((beyond**2).sum() / df), (error > half).mean()])
+    return np.array(
+        [
+            srocc(x, mos),
+            plcc,
+            krocc(x, mos),
+            np.sqrt((error**2).sum() / df),
+            np.sqrt((beyond**2).sum() / df),
+            _share_beyond(error, half),
+        ]
+    )
 
 
-def _clusters(faces: Sequence[object] | None, n: int) -> list[NDArray[np.intp]]:
+def _share_beyond(error: F64, half: F64) -> float:
+    return float((error > half).mean()) if np.isfinite(half).all() else np.nan
+
+
+def srocc(x: F64, y: F64) -> float:
+    """Spearman's rank correlation, ties averaged; NaN where one side does not vary."""
+    return _pearson(_ranks(x), _ranks(y))
+
+
+def krocc(x: F64, y: F64) -> float:
+    """Kendall's tau-b; NaN where one side does not vary."""
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(x, y).statistic)
+
+
+def clusters_of_faces(faces: Sequence[object] | None, n: int) -> list[NDArray[np.intp]]:
     names = np.arange(n) if faces is None else np.unique(np.asarray([str(f) for f in faces]), return_inverse=True)[1]
     return [np.flatnonzero(names == k) for k in range(int(names.max()) + 1)]
 
@@ -126,7 +150,7 @@ def _clusters(faces: Sequence[object] | None, n: int) -> list[NDArray[np.intp]]:
 class Ranking:
     """Metrics against the same MOS. ``best``: highest SROCC; ``as_good``: those it cannot be told from (with it).
 
-    ``p``: two-sided bootstrap p of each metric's SROCC against the best one's, Holm-corrected; 1 for the best itself.
+    ``p``: two-sided p of each metric's SROCC against the best one's (paired jackknife over faces, t), Holm-corrected; 1 for the best itself.
     ``share_best``: how often each metric was best when faces were drawn anew.
     """
 
@@ -151,7 +175,8 @@ def metrics_against_people(
 
     ``faces`` (n,) names each stimulus' face: stimuli of one face are drawn together; without it each stimulus is its own.
     Metrics where lower is better are turned round first. Stimuli with a gap in any metric or in MOS are left out of all, so that
-    metrics are compared on the same images. Raises ``FaceSRError`` for lengths that differ or fewer than six stimuli.
+    metrics are compared on the same images; where a half width is unknown RMSE* and outlier ratio are too. Raises ``FaceSRError`` for
+    lengths that differ or fewer than six stimuli.
     """
     y, half = np.asarray(mos, dtype=np.float64), np.asarray(half_widths, dtype=np.float64)
     table = {name: np.asarray(v, dtype=np.float64) for name, v in metrics.items()}
@@ -160,98 +185,110 @@ def metrics_against_people(
         raise FaceSRError(
             f"metrics, half widths and faces must have a value for each of {len(y)} MOS; these do not: {wrong or 'see'}"
         )
-    keep = np.isfinite(y) & np.isfinite(half) & np.logical_and.reduce([np.isfinite(v) for v in table.values()])
+    keep = np.isfinite(y) & np.logical_and.reduce([np.isfinite(v) for v in table.values()])
     if keep.sum() < 6:
         raise FaceSRError(f"only {int(keep.sum())} stimuli have both MOS and metrics: correlations need six or more")
     y, half = y[keep], half[keep]
     signs = {name: 1.0 if (higher_is_better or {}).get(name, True) else -1.0 for name in table}
     values = {name: signs[name] * v[keep] for name, v in table.items()}
-    clusters = _clusters(None if faces is None else [f for f, k in zip(faces, keep, strict=True) if k], len(y))
-    drawn = _draw(values, y, half, clusters, draws, seed)
-    agreements = tuple(
-        _agreement(name, x, y, half, drawn[:, i], clusters, signs[name], level) for i, (name, x) in enumerate(values.items())
-    )
-    return _rank(agreements, drawn[:, :, 0])
+    clusters = clusters_of_faces(None if faces is None else [f for f, k in zip(faces, keep, strict=True) if k], len(y))
+    groups = face_groups(clusters)
+    left = {name: _left_out(x, y, half, groups) for name, x in values.items()}
+    agreements = tuple(_agreement(name, x, y, half, left[name], len(clusters), signs[name], level) for name, x in values.items())
+    z = {name: np.concatenate([[a.srocc.mean], left[name][:, 0]]) for name, a in zip(values, agreements, strict=True)}
+    return _rank(agreements, {name: _z(v) for name, v in z.items()}, _share_best(values, y, clusters, draws, seed))
 
 
-def _draw(values: Mapping[str, F64], y: F64, half: F64, clusters: list[NDArray[np.intp]], draws: int, seed: int) -> F64:
-    """Figures of every metric on every resample of faces: (draws, metrics, 5); all metrics see the same faces."""
-    rng = np.random.default_rng(seed)
-    drawn = np.full((draws, len(values), 5), np.nan)
-    for k in range(draws):
-        pick = np.concatenate([clusters[i] for i in rng.integers(0, len(clusters), len(clusters))])
-        if np.ptp(y[pick]) > 0:
-            drawn[k] = [_figures(x[pick], y[pick], half[pick]) for x in values.values()]
-    return drawn
+def face_groups(clusters: Sequence[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """Faces' stimuli in at most ``GROUPS`` groups of nearly equal size, dealt out in turn: what a jackknife leaves out at once."""
+    return [np.concatenate(clusters[k::GROUPS]) for k in range(min(GROUPS, len(clusters)))]
 
 
-def _few_face_ends(point: F64, x: F64, y: F64, half: F64, clusters: list[NDArray[np.intp]], level: float) -> F64:
-    """Ends (2, 5) of the figures' intervals for few faces: jackknife over faces, t with faces - 1 degrees of freedom.
+def jackknife_interval(point: float, left: F64, level: float) -> tuple[float, float]:
+    """Ends of a figure's interval from its values without each group: t with groups - 1 degrees of freedom; NaN below three groups.
 
-    Correlations on Fisher's z, RMSE and RMSE* on the logarithm, the outlier ratio as it is, cut to [0, 1]. The percentile bootstrap of
-    5 faces covers .79 of the true correlations. NaN with fewer than three faces. Source: Fisher 1921; Efron & Tibshirani 1993, chapter 11.
+    Source: Efron & Tibshirani 1993, chapter 11.
     """
     from scipy.special import stdtrit
 
-    faces = len(clusters)
-    if faces < 3:
-        return np.full((2, 5), np.nan)
-    left = np.array([_figures(*(np.delete(v, c) for v in (x, y, half))) for c in clusters])
-
-    def forth(v: F64) -> F64:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            near = np.clip(v[..., :2], -1 + 1e-9, 1 - 1e-9)
-            return np.concatenate([np.arctanh(near), np.log(np.maximum(v[..., 2:4], 1e-12)), v[..., 4:]], axis=-1)
-
-    z = forth(left)
-    se = np.sqrt((faces - 1) / faces * ((z - z.mean(axis=0)) ** 2).sum(axis=0))
-    reach = float(stdtrit(faces - 1, (1 + level) / 2)) * se
-    middle = forth(point)
-    ends = np.stack([middle - reach, middle + reach])
-    return np.concatenate([np.tanh(ends[:, :2]), np.exp(ends[:, 2:4]), np.clip(ends[:, 4:], 0, 1)], axis=1)
+    n = len(left)
+    if n < 3 or not np.isfinite(left).all():
+        return np.nan, np.nan
+    reach = float(stdtrit(n - 1, (1 + level) / 2) * np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum()))
+    return point - reach, point + reach
 
 
-def _agreement(
-    name: str, x: F64, y: F64, half: F64, drawn: F64, clusters: list[NDArray[np.intp]], sign: float, level: float
-) -> MetricAgreement:
-    from scipy.stats import kendalltau
+def _z(v: ArrayLike) -> F64:
+    z: F64 = np.arctanh(np.clip(np.asarray(v, dtype=np.float64), -1 + 1e-9, 1 - 1e-9))
+    return z
 
+
+def correlation_interval(point: float, left: F64, level: float, n: int) -> Interval:
+    """A correlation with its jackknife interval on Fisher's z; the percentile bootstrap of 5 faces covers .79 of the true ones."""
+    low, high = jackknife_interval(float(_z(point)), _z(left), level)
+    return Interval(point, float(np.tanh(low)), float(np.tanh(high)), n)
+
+
+def _with_bias(plcc: Interval, left: F64) -> Interval:
+    """The interval, longer at one end by the jackknife's bias: a mapping fitted to few stimuli flatters the metric."""
+    if not np.isfinite(plcc.low):
+        return plcc
+    bias = (len(left) - 1) * float(_z(left).mean() - _z(plcc.mean))
+    low, high = np.tanh(_z(plcc.low) - max(bias, 0.0)), np.tanh(_z(plcc.high) - min(bias, 0.0))
+    return Interval(plcc.mean, float(low), float(high), plcc.n)
+
+
+def _left_out(x: F64, y: F64, half: F64, groups: Sequence[NDArray[np.intp]]) -> F64:
+    """The figures without each group of faces, (groups, 6)."""
+    return np.array([_figures(*(np.delete(v, g) for v in (x, y, half))) for g in groups])
+
+
+def _agreement(name: str, x: F64, y: F64, half: F64, left: F64, faces: int, sign: float, level: float) -> MetricAgreement:
     point = _figures(x, y, half)
-    if len(clusters) <= FEW_FACES:
-        ends = _few_face_ends(point, x, y, half, clusters, level)
-    else:
-        ends = np.nanquantile(drawn, ((1 - level) / 2, (1 + level) / 2), axis=0) if len(drawn) else np.full((2, 5), np.nan)
-    rho, plcc, rmse, star, outliers = (Interval(float(p), float(a), float(b), len(x)) for p, a, b in zip(point, *ends, strict=True))
+    rho, plcc, tau = (correlation_interval(float(point[k]), left[:, k], level, len(x)) for k in range(3))
+    plcc = _with_bias(plcc, left[:, 1])
+    errors = []
+    for k in (3, 4):  # errors on the logarithm
+        ends = jackknife_interval(float(np.log(max(point[k], 1e-12))), np.log(np.maximum(left[:, k], 1e-12)), level)
+        errors.append(Interval(float(point[k]), *(float(np.exp(e)) for e in ends), len(x)))
+    outliers = (min(max(e, 0.0), 1.0) if np.isfinite(e) else e for e in jackknife_interval(float(point[5]), left[:, 5], level))
     c = monotone_cubic(x, y)[0] * sign ** np.arange(4)
+    mapping = (float(c[0]), float(c[1]), float(c[2]), float(c[3]))
     return MetricAgreement(
-        name,
-        len(x),
-        len(clusters),
-        rho,
-        plcc,
-        float(kendalltau(x, y).statistic),
-        rmse,
-        star,
-        outliers,
-        (float(c[0]), float(c[1]), float(c[2]), float(c[3])),
+        name, len(x), faces, rho, plcc, tau, errors[0], errors[1], Interval(float(point[5]), *outliers, len(x)), mapping
     )
 
 
-def _rank(agreements: tuple[MetricAgreement, ...], rho: F64) -> Ranking:
+def _share_best(values: Mapping[str, F64], y: F64, clusters: Sequence[NDArray[np.intp]], draws: int, seed: int) -> dict[str, float]:
+    """How often each metric has the highest SROCC when faces are drawn anew; all metrics see the same faces."""
+    rng = np.random.default_rng(seed)
+    won = np.zeros(len(values))
+    for _ in range(draws):
+        pick = np.concatenate([clusters[i] for i in rng.integers(0, len(clusters), len(clusters))])
+        mos = _ranks(y[pick])
+        rho = np.array([_pearson(_ranks(x[pick]), mos) for x in values.values()])
+        if np.isfinite(rho).all():
+            won[int(rho.argmax())] += 1
+    return dict(zip(values, map(float, won / max(won.sum(), 1)), strict=True))
+
+
+def difference_p(a: F64, b: F64) -> float:
+    """Two-sided p of a difference of two figures; each array is the figure of all faces, then without each group of them."""
+    from scipy.special import stdtr
+
+    d = a - b
+    n = len(d) - 1
+    se = float(np.sqrt((n - 1) / n * ((d[1:] - d[1:].mean()) ** 2).sum())) if n > 2 else np.nan
+    return float(2 * stdtr(n - 1, -abs(d[0]) / se)) if se > 0 else 1.0 if d[0] == 0 else np.nan
+
+
+def _rank(agreements: tuple[MetricAgreement, ...], z: Mapping[str, F64], share: dict[str, float]) -> Ranking:
     names = [a.metric for a in agreements]
-    best = int(np.nanargmax([a.srocc.mean for a in agreements]))
-    p = np.full(len(names), np.nan)
-    for i in range(len(names)):
-        d = rho[:, best] - rho[:, i]
-        d = d[np.isfinite(d)]
-        if i != best and len(d):
-            # Counting the observed sample as a draw keeps p above zero and the test valid (Davison & Hinkley 1997, 4.2).
-            p[i] = min(1.0, 2 * (1 + min((d <= 0).sum(), (d >= 0).sum())) / (len(d) + 1))
-    adjusted = holm(p)
-    adjusted[best] = 1.0
-    known = rho[np.isfinite(rho).all(axis=1)]
-    share = np.bincount(known.argmax(axis=1), minlength=len(names)) / max(len(known), 1)
-    as_good = tuple(n for n, q in zip(names, adjusted, strict=True) if not q < 0.05)
-    return Ranking(
-        agreements, names[best], as_good, dict(zip(names, adjusted, strict=True)), dict(zip(names, map(float, share), strict=True))
-    )
+    known = [a.srocc.mean for a in agreements]
+    if not np.isfinite(known).any():
+        raise FaceSRError("neither the metrics nor MOS vary over these stimuli: there is no correlation to compute")
+    best = names[int(np.nanargmax(known))]
+    adjusted = holm([np.nan if n == best else difference_p(z[best], z[n]) for n in names])
+    p = {n: 1.0 if n == best else float(q) for n, q in zip(names, adjusted, strict=True)}
+    as_good = tuple(n for n, rho in zip(names, known, strict=True) if np.isfinite(rho) and not p[n] < 0.05)
+    return Ranking(agreements, best, as_good, p, share)

@@ -15,7 +15,7 @@ from facesr.dashboard.address import check, choose, switch
 from facesr.dashboard.memo import memo
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import Catalogue, Group, distinct, named
-from facesr.reports import mos
+from facesr.reports import mos, people
 from facesr.reports.figures import Drawing, Look
 from facesr.reports.figures import mos as drawings
 from facesr.reports.paired import is_paired, open_paired, paired_table
@@ -152,15 +152,13 @@ def _people(scene: Scene, result: mos.MosResult, scores: Scores | None) -> None:
         st.caption("The run that this study's images came from is not shown here: `facesr dashboard RUN --study STUDY` adds it.")
         return
     own = scores
-    found = scene.kept("people", lambda: mos.against_people(own, result))
+    found = scene.kept("people", lambda: people.against_people(own, result))
     if found is None:
         st.caption("Fewer than six images have both ratings and scores: too few to compare metrics with people.")
         return
-    stimuli, ranking = found
-    columns = {m: own.column(m) for m in own.metrics}
     look = Look([m.condition for m in result.conditions])
-    shell.figure(scene, "scatter", lambda: drawings.metric_scatter(stimuli, ranking.agreements, columns, look))
-    shell.table(scene.kept("agreement", lambda: mos.agreement_table(own, ranking)), "agreement")
+    shell.figure(scene, "scatter", lambda: drawings.metric_scatter(found.stimuli, found.agreements, found.columns, look))
+    shell.table(scene.kept("agreement", lambda: people.agreement_table(found)), "agreement")
 
 
 def warm(catalogue: Catalogue) -> None:
@@ -182,11 +180,9 @@ def _warm_one(path: Path, catalogue: Catalogue) -> None:
         "significance": lambda: drawings.significance(found.pairs, order, result.label, result.alpha),
     }
     scores = _own_scores(result, catalogue)
-    people = scene.kept("people", lambda: mos.against_people(scores, result)) if scores else None
-    if people and scores:
-        stimuli, ranking = people
-        columns = {m: scores.column(m) for m in scores.metrics}
-        scene.kept("agreement", lambda: mos.agreement_table(scores, ranking))
-        works["scatter"] = lambda: drawings.metric_scatter(stimuli, ranking.agreements, columns, look)
+    judged = scene.kept("people", lambda: people.against_people(scores, result)) if scores else None
+    if judged:
+        scene.kept("agreement", lambda: people.agreement_table(judged))
+        works["scatter"] = lambda: drawings.metric_scatter(judged.stimuli, judged.agreements, judged.columns, look)
     for name, draw in works.items():
         shell.warm_figure(scene, name, draw)

@@ -1,18 +1,51 @@
-"""List the metrics with their conventions: range, direction, colour, border, network, source."""
+"""List the metrics with their conventions, or judge them by people: validate RATINGS SCORES.
+
+facesr metrics                                   every metric: range, direction, colour, border, network
+facesr metrics ssim                              one in full, with its source
+facesr metrics validate ratings.csv scores.csv   which metric predicts people, with intervals over faces, and which to trust
+facesr metrics validate STUDY RUN                the same of a study and the run it rated
+"""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from facesr.bench.errors import FaceSRError
+from facesr.cli.study import reading
+
+VALIDATE = "validate"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("name", nargs="?", help="show one metric in full, also with conventions, as in psnr?border=4")
+    parser.add_argument(
+        "name", nargs="?", help="show one metric in full, also with conventions, as in psnr?border=4; or 'validate'"
+    )
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="RATINGS SCORES", help="validate: a rating table or study; a table of scores or run"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    judge = parser.add_argument_group("validate")
+    judge.add_argument("--format", choices=("md", "latex", "csv", "html", "json"), help="form of the table (default: md)")
+    judge.add_argument("--higher", metavar="NAME,...", help="metrics of the table of scores of which higher is better")
+    judge.add_argument(
+        "--lower", metavar="NAME,...", help="metrics of which lower is better; both are known of this suite's metrics"
+    )
+    judge.add_argument("--alpha", type=float, help="level at which people tell methods apart, of a rating table (default .05)")
+    judge.add_argument("--peek", action="store_true", help="of a study: before its stopping rule is met, which is logged")
+    reading(parser, "validate: how to read the ratings")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print a line for each metric, or one in full."""
+    """Print a line for each metric, or one in full; or judge them by people."""
+    if args.name == VALIDATE:
+        from facesr.cli.validate import main as validate
+
+        return validate(args)
+    only = [f"--{k.replace('_', '-')}" for k, v in vars(args).items() if k not in LISTING and v not in (None, False, [], ())]
+    if args.files or only:
+        raise FaceSRError(f"{', '.join(only) or args.files[0]} belongs to 'facesr metrics validate RATINGS SCORES'")
     from facesr.bench import registry
 
     names = [args.name] if args.name else list(registry.installed("facesr.metrics"))
@@ -31,3 +64,7 @@ def main(args: argparse.Namespace) -> int:
         if args.name:
             print(f"\n{(type(metric).__doc__ or '').strip()}\n\nsource   {metric.source}")
     return 0
+
+
+LISTING = frozenset({"name", "files", "json", "quiet", "verbose", "command"})
+"""Arguments that the list understands."""

@@ -121,7 +121,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _import(made["import"])
     made["check"].add_argument("path", type=Path, help="study folder, export folder, or a file of ratings")
     for act in ("import", "check"):
-        _reading(made[act])
+        reading(made[act])
     _power(made["power"])
 
 
@@ -233,9 +233,9 @@ def _import(p: argparse.ArgumentParser) -> None:
     plan.add_argument("--alpha", type=float, help="level of the tests")
 
 
-def _reading(p: argparse.ArgumentParser) -> None:
+def reading(p: argparse.ArgumentParser, title: str = "how to read the file") -> None:
     """How a file of ratings is to be read; without any of these it is told by its content."""
-    how = p.add_argument_group("how to read the file")
+    how = p.add_argument_group(title)
     how.add_argument("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest grade; default: recognised")
     how.add_argument(
         "--map", action="append", default=[], metavar="ROLE=COLUMN,...", help="rater=WorkerId,score=Q3_1; score=Q3_* for several"

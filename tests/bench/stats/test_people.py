@@ -27,7 +27,7 @@ def test_rank_correlations_match_scipy() -> None:
     metric = np.round(mos + rng.normal(0, 0.7, len(mos)), 1)
     found = metrics_against_people({"m": metric}, mos, np.full(len(mos), 0.3), faces, draws=100).agreements[0]
     assert found.srocc.mean == pytest.approx(spearmanr(metric, mos).statistic, abs=1e-12)
-    assert found.krocc == pytest.approx(kendalltau(metric, mos).statistic, abs=1e-12)
+    assert found.krocc.mean == pytest.approx(kendalltau(metric, mos).statistic, abs=1e-12)
     assert found.srocc.low < found.srocc.mean < found.srocc.high
     assert (found.n, found.faces) == (120, 30)
 

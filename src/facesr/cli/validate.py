@@ -1,0 +1,96 @@
+"""``facesr metrics validate``: judge metrics by people, from a rating table (or a study) and a table of scores (or a run)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesr.bench.errors import FaceSRError
+
+if TYPE_CHECKING:
+    from facesr.bench.ratings import Options
+    from facesr.bench.study.analysis import Analysis
+    from facesr.reports.people import People
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the table and the verdict; 1 where no metric can be trusted for this comparison."""
+    from facesr.bench.ratings import options
+
+    if len(args.files) != 2:
+        raise FaceSRError(
+            "give the ratings and the scores: 'facesr metrics validate ratings.csv scores.csv' (a study, a run folder do too)"
+        )
+    ratings, scores = args.files
+    how = options(
+        args.scale, args.map, args.labels, args.missing, args.reverse, args.pattern, args.rating_type, args.sheet, args.layout
+    )
+    people = _people(ratings, scores, how, args)
+    sys.stdout.write(_printed(people, args))
+    return 0 if people.found.trusted else 1
+
+
+def _people(ratings: Path, scores: Path, how: Options, args: argparse.Namespace) -> People:
+    from facesr.reports.people import people_of
+
+    result = _analysis(ratings, how, args)
+    if (scores / "run.json").is_file():
+        from facesr.reports.people import stimuli
+        from facesr.reports.scores import open_runs
+
+        if args.higher or args.lower:
+            raise FaceSRError("--higher and --lower are for tables of scores: a run knows which way its metrics point")
+        opened = open_runs([scores])
+        table = stimuli(opened, result)
+        return people_of(table, {m: opened.column(m) for m in table.columns[4:]}, result)
+    return _with_table(result, scores, how, args)
+
+
+def _with_table(result: Analysis, scores: Path, how: Options, args: argparse.Namespace) -> People:
+    from facesr.bench.ratings.scored import directions, read_scored
+    from facesr.bench.registry import build_metric, installed
+    from facesr.reports.cells import Column
+    from facesr.reports.people import join_scores, people_of
+
+    read = read_scored(scores, how.splitter)
+    for note in read.notes:
+        print(f"{scores}: {note}", file=sys.stderr)
+    known = {name: bool(build_metric(name).higher_is_better) for name in installed("facesr.metrics")}
+    better = directions(read.metrics, known, _names(args.higher), _names(args.lower))
+    columns = {m: Column(m, m, better[m]) for m in read.metrics}
+    return people_of(join_scores(result, read.table, read.metrics), columns, result)
+
+
+def _analysis(ratings: Path, how: Options, args: argparse.Namespace) -> Analysis:
+    from facesr.bench.study.imports import into_study
+    from facesr.reports.mos import open_study
+
+    if ratings.is_dir():
+        return open_study(ratings, peek=args.peek)
+    with tempfile.TemporaryDirectory() as folder:
+        study = into_study(ratings, Path(folder) / ratings.stem, how, {"alpha": args.alpha} if args.alpha is not None else None)
+        found = open_study(study.path)
+    for line in found.data_words:
+        print(f"{ratings}: {line}", file=sys.stderr)
+    return found
+
+
+def _names(text: str | None) -> list[str]:
+    return [n.strip() for n in (text or "").split(",") if n.strip()]
+
+
+def _printed(people: People, args: argparse.Namespace) -> str:
+    from facesr.reports.people import agreement_table, as_dict
+
+    if args.json or args.format == "json":
+        import json
+
+        return json.dumps(as_dict(people), indent=1, ensure_ascii=False) + "\n"
+    table = agreement_table(people)
+    if args.format in ("latex", "csv", "html"):
+        text = {"latex": table.latex, "csv": table.csv, "html": table.html}[args.format]()
+        return text if text.endswith("\n") else text + "\n"
+    return people.sentences[0] + "\n\n" + table.markdown()
