@@ -1,6 +1,7 @@
 """Our estimators beside other programs' on the same numbers: writes the table of docs/statistics.md.
 
-Figures of R are recorded, with the call that made them (R 4.2.2, lme4 1.1-31, lmerTest 3.1-3, clubSandwich 0.5.8); the others are computed
+Figures of R are recorded, with the call that made them (R 4.2.2, lme4 1.1-31, lmerTest 3.1-3, clubSandwich 0.5.8, emmeans 1.8.4, ordinal
+2022.11-16; the ordinal model needs the extra clmm); the others are computed
 here, with whatever versions are installed. Each line's goal is 1e-6 unless it says otherwise; 1 where one is missed.
 """
 
@@ -16,15 +17,59 @@ from facesr.bench.stats.agreement import alpha_value
 from facesr.bench.stats.clustered import clustered_mean
 from facesr.bench.stats.correction import benjamini_hochberg, holm
 from facesr.bench.stats.crossed import fit
+from facesr.bench.stats.cube import Cube
 from facesr.bench.stats.effect import superiority
+from facesr.bench.stats.intervals import F64
 from facesr.bench.stats.many import share_interval
+from facesr.bench.stats.ordinal import ordinal_model
 from facesr.bench.stats.rank_tests import friedman, mann_whitney, signed_rank
 
 PAGE = Path(__file__).parent.parent / "docs" / "statistics.md"
 START, END = "<!-- estimators: written by python -m benchmarks estimators -->", "<!-- end of estimators -->"
 UNEVEN = [[5, 4, None, 3], [4, None, None, 2], [3, 3, 4, 1], [None, 5, None, None], [4, 4, 2, 3]]
 
+RATERS = [1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 5, 6, 6]
+FACES = [1, 2, 3, 4, 1, 3, 4, 1, 2, 2, 3, 2, 4, 1, 1, 2, 3, 4, 3, 4]
+CONDITIONS, SCORES = "ababbabaabbaaabbabba", [4, 3, 5, 2, 3, 4, 2, 5, 4, 2, 3, 4, 3, 5, 4, 3, 5, 1, 2, 4]
+"""Twenty ratings of two conditions, of which few cells hold both."""
+
 Line = tuple[str, str, str, float, float]
+
+
+def two_conditions() -> F64:
+    """The twenty ratings as a cube (6 raters, 4 faces, 2 conditions)."""
+    x = np.full((6, 4, 2), np.nan)
+    for r, f, c, y in zip(RATERS, FACES, CONDITIONS, SCORES, strict=True):
+        x[r - 1, f - 1, "ab".index(c)] = y
+    return x
+
+
+def ordinal_ratings() -> Cube:
+    """240 five-point ratings of three conditions by 10 raters of 8 faces, made by a proportional-odds model."""
+    rng = np.random.default_rng(0)
+    latent = (
+        rng.normal(0, 1, (10, 1, 1)) + rng.normal(0, 0.7, (1, 8, 1)) + np.array([0.0, -1.0, 1.0]) + rng.logistic(0, 1, (10, 8, 3))
+    )
+    scores = 1.0 + (latent[..., None] > np.array([-2.0, -0.7, 0.7, 2.0])).sum(axis=-1)
+    return Cube(scores, tuple(map(str, range(10))), tuple(map(str, range(8))), ("a", "b", "c"))
+
+
+def _models() -> list[Line]:
+    x = two_conditions()
+    r, f, c = np.nonzero(np.isfinite(x))
+    design = np.stack([c == 0, c == 1], axis=1).astype(float)
+    pair = fit(x[r, f, c], design, [r, 2 * r + c, f, 2 * f + c], np.array([1.0, -1.0]))
+    assert pair is not None
+    model = ordinal_model(ordinal_ratings())
+    clmm = np.array([-0.971535573570, 0.665831768986, 0.287575665486, 0.292635157083, 0.799993215315, 0.127874509867])
+    ours = np.array([*model.effects[1:], *model.errors[1:], model.rater_sd, model.face_sd])
+    return [
+        ("difference of two conditions with gaps: estimate, se", "R emmeans of lmer, r, r:c, f, f:c random", "20 ratings, few cells of both",
+         float(np.abs(np.array([pair.value, pair.variance**0.5]) - [1.65581797787, 0.260675843272]).max()), 1e-6),
+        ("its degrees of freedom", "R lmerTest and emmeans, Satterthwaite", "the same", abs(pair.df - 15.19735451549), 1e-3),
+        ("ordinal mixed model: effects, SE, sd of raters, faces", "R ordinal, clmm, raters and faces random", "240 ratings, 3 conditions",
+         float(np.abs(ours - clmm).max()), 0.01),
+    ]  # fmt: skip
 
 
 def _recorded() -> list[Line]:
@@ -84,7 +129,7 @@ def _computed() -> list[Line]:
 
 def main(argv: Sequence[str] = ()) -> int:
     """Write the table; 1 where a difference is larger than its line allows."""
-    lines = [*_recorded(), *_computed()]
+    lines = [*_recorded(), *_models(), *_computed()]
     rows = [f"| {name} | {peer} | {data} | {apart:.1e} | {goal:g} |" for name, peer, data, apart, goal in lines]
     text = "\n".join(
         [START, "", "| estimator | reference | data | largest difference | allowed |", "|---|---|---|---:|---:|", *rows, "", END]

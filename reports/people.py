@@ -61,7 +61,7 @@ def stimuli(scores: Scores, result: Analysis) -> pd.DataFrame:
     rated = rated_images(result)
     rated = rated[rated["method"].isin(scores.methods) & rated["face"].isin(scores.faces)].reset_index(drop=True)
     cells = list(zip(rated["face"], rated["method"], strict=True))
-    return rated.assign(**{m: [t.at[cell] for cell in cells] for m, t in tables.items()})
+    return rated.assign(**{m: np.array([t.at[cell] for cell in cells], dtype=float) for m, t in tables.items()})
 
 
 def rated_images(result: Analysis) -> pd.DataFrame:

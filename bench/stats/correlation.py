@@ -247,16 +247,18 @@ def _agreement(name: str, x: F64, y: F64, half: F64, left: F64, faces: int, sign
     point = _figures(x, y, half)
     rho, plcc, tau = (correlation_interval(float(point[k]), left[:, k], level, len(x)) for k in range(3))
     plcc = _with_bias(plcc, left[:, 1])
-    errors = []
-    for k in (3, 4):  # errors on the logarithm
-        ends = jackknife_interval(float(np.log(max(point[k], 1e-12))), np.log(np.maximum(left[:, k], 1e-12)), level)
-        errors.append(Interval(float(point[k]), *(float(np.exp(e)) for e in ends), len(x)))
-    outliers = (min(max(e, 0.0), 1.0) if np.isfinite(e) else e for e in jackknife_interval(float(point[5]), left[:, 5], level))
+    rmse, star = (_error_interval(float(point[k]), left[:, k], level, len(x)) for k in (3, 4))
+    low, high = np.clip(jackknife_interval(float(point[5]), left[:, 5], level), 0, 1)
+    outliers = Interval(float(point[5]), float(low), float(high), len(x))
     c = monotone_cubic(x, y)[0] * sign ** np.arange(4)
     mapping = (float(c[0]), float(c[1]), float(c[2]), float(c[3]))
-    return MetricAgreement(
-        name, len(x), faces, rho, plcc, tau, errors[0], errors[1], Interval(float(point[5]), *outliers, len(x)), mapping
-    )
+    return MetricAgreement(name, len(x), faces, rho, plcc, tau, rmse, star, outliers, mapping)
+
+
+def _error_interval(point: float, left: F64, level: float, n: int) -> Interval:
+    """An error with its interval on the logarithm."""
+    low, high = jackknife_interval(float(np.log(max(point, 1e-12))), np.log(np.maximum(left, 1e-12)), level)
+    return Interval(point, float(np.exp(low)), float(np.exp(high)), n)
 
 
 def _share_best(values: Mapping[str, F64], y: F64, clusters: Sequence[NDArray[np.intp]], draws: int, seed: int) -> dict[str, float]:

@@ -117,7 +117,8 @@ def validate(
 def _order(x: F64, face: NDArray[np.str_], method: NDArray[np.str_], told_apart: Sequence[tuple[str, str]]) -> Order:
     """How the means over the faces that both methods have order each pair; a pair without such faces, or equal, is in neither list."""
     by = {m: dict(zip(face[method == m], x[method == m], strict=True)) for m in dict.fromkeys(method)}
-    same, turned = [], []
+    same: list[tuple[str, str]] = []
+    turned: list[tuple[str, str]] = []
     for better, worse in told_apart:
         shared = by.get(better, {}).keys() & by.get(worse, {}).keys()
         difference = sum(by[better][f] - by[worse][f] for f in sorted(shared))

@@ -51,6 +51,24 @@ def test_uneven_raters_and_faces_match_clubsandwich() -> None:
     assert (faces.se, faces.df) == pytest.approx((0.487426952490, 2.777777777778), rel=1e-7)
 
 
+def test_a_pair_with_gaps_is_that_of_emmeans() -> None:
+    """R 4.2.2: pairs(emmeans(lmer(y ~ c + (1|r) + (1|r:c) + (1|f) + (1|f:c)), ~c, lmer.df = "satterthwaite"))."""
+    raters = np.array([1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 5, 6, 6]) - 1
+    faces = np.array([1, 2, 3, 4, 1, 3, 4, 1, 2, 2, 3, 2, 4, 1, 1, 2, 3, 4, 3, 4]) - 1
+    b = np.array([k == "b" for k in "ababbabaabbaaabbabba"])
+    y = np.array([4, 3, 5, 2, 3, 4, 2, 5, 4, 2, 3, 4, 3, 5, 4, 3, 5, 1, 2, 4], dtype=float)
+    factors = [raters, 2 * raters + b, faces, 2 * faces + b]
+    model = fit(y, np.stack([~b, b], axis=1).astype(float), factors, np.array([1.0, -1.0]))
+    assert model is not None
+    assert (model.value, model.variance**0.5) == pytest.approx((1.65581797787, 0.260675843272), rel=1e-6)
+    assert model.df == pytest.approx(15.19735451549, rel=1e-4)
+    tables = np.full((2, 6, 4), np.nan)
+    tables[b.astype(int), raters, faces] = y
+    found = clustered_difference(tables[0], tables[1])
+    assert (found.mean, found.se) == pytest.approx((model.value, model.variance**0.5))
+    assert found.df < model.df  # few faces: ours is careful
+
+
 def test_gaps_are_the_mixed_model_of_lme4() -> None:
     """R 4.2.2, lme4 1.1-31, lmerTest 3.1-3: coef(summary(lmer(y ~ 1 + (1 | r) + (1 | f)))) and VarCorr of it."""
     x = np.array(UNEVEN, dtype=float)

@@ -164,6 +164,15 @@ def test_ordinal_model_finds_what_made_the_ratings() -> None:
     assert found.low[1] < found.effects[1] < found.high[1] < 0
 
 
+def test_ordinal_model_is_rs_clmm() -> None:
+    """R 4.2.2, ordinal 2022.11-16: coef(summary(clmm(score ~ cond + (1|rater) + (1|face)))), standard deviations of VarCorr of it."""
+    pytest.importorskip("interlace")
+    found = ordinal_model(_ordinal_study((0.0, -1.0, 1.0), 10, 8))
+    assert found.effects[1:] == pytest.approx((-0.971535573570, 0.665831768986), abs=0.01)
+    assert found.errors[1:] == pytest.approx((0.287575665486, 0.292635157083), abs=0.001)
+    assert (found.rater_sd, found.face_sd) == pytest.approx((0.799993215315, 0.127874509867), abs=0.001)
+
+
 def test_ordinal_model_without_spread_is_refused() -> None:
     pytest.importorskip("interlace")
     with pytest.raises(FaceSRError, match="two conditions and two different ratings"):
