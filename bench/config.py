@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -54,14 +53,6 @@ class OneOf:
             return value
 
         return core_schema.no_info_after_validator_function(check, handler(source))
-
-
-def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """TOML text as a table; ``source`` names it in the error."""
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FaceSRError(f"{source}: not valid TOML: {error}") from None
 
 
 def from_table(kind: type[T], table: Mapping[str, Any], source: str, also: Iterable[str] = ()) -> T:

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
 
-from facesr.bench.config import BadValue, OneOf, Probability, Text, from_table, parse_toml
+from facesr.bench.config import BadValue, OneOf, Probability, Text, from_table
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.reading import parse_toml
 
 FOLDER = Path(__file__).parent.parent / "protocols"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.stats.correction import significance_letters
+from facesr.bench.stats.correction import letter_display
 from facesr.bench.study.analysis import PairedAnalysis, analyse
 from facesr.reports.cells import Cell, Column, Row, rank_columns
 from facesr.reports.references import printed_condition
@@ -36,7 +36,7 @@ def paired_table(result: PairedAnalysis, methods: Sequence[str] | None = None) -
     place = {n: found.names.index(n) for n in order}
     different = [(a, b) for a in order for b in order if a < b and found.p[place[a], place[b]] < result.alpha]
     scores = {n: float(found.scores[place[n]]) for n in order}
-    letters = dict.fromkeys(order, "") if found.undefined else significance_letters(scores, different)
+    letters = dict.fromkeys(order, "") if found.undefined else letter_display(scores, different)
     origin = f"{result.study.path} ({result.study.digest[:12]})"
     rows = []
     for name in order:

@@ -44,7 +44,7 @@ class Dataset:
         return replace(self, faces=tuple(faces), left_out=(*self.left_out, *rest))
 
 
-def sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """sha256 of a regular file's bytes."""
     reading.check_regular(path)
     try:
@@ -145,7 +145,7 @@ def from_folder(folder: Path, split: str = "all") -> Dataset:
 
 def _face(name: str, file: Path) -> Face:
     try:
-        return Face(name, file.parent.resolve() / file.name, sha256(file))
+        return Face(name, file.parent.resolve() / file.name, file_sha256(file))
     except FaceSRError:
         return Face(name, file.absolute(), UNREADABLE)
 
@@ -159,7 +159,7 @@ def from_manifest(folder: Path, split: str = "all") -> Dataset:
     faces, changed = [], []
     for row in rows:
         file = folder.resolve() / row.file
-        digest = sha256(file) if file.is_file() else "missing"
+        digest = file_sha256(file) if file.is_file() else "missing"
         if digest != row.sha256:
             changed.append(row.file)
         landmarks = tuple((float(x), float(y)) for x, y in row.landmarks) if row.landmarks else None

@@ -24,7 +24,7 @@ def read_tem(path: Path) -> tuple[tuple[float, float], ...]:
     return tuple((float(x), float(y)) for x, y in (points[0], points[1], nose, points[87], points[93]))
 
 
-def read_info(source: Path) -> tuple[dict[str, dict[str, str]], Path | None]:
+def read_people(source: Path) -> tuple[dict[str, dict[str, str]], Path | None]:
     """Age, gender and group by the person's number, from ``london_*info.csv`` beside the images or above them, and that file."""
     files = [f for place in (source, source.parent) for f in sorted(place.glob("london*info*.csv"))]
     if not files:

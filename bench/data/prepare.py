@@ -303,7 +303,7 @@ def _celebahq(request: Request, source: Source) -> Work:
 
 
 def _london(request: Request, source: Source) -> Work:
-    people, info = london.read_info(request.source)
+    people, info = london.read_people(request.source)
     items = list(source.items(load=False))
     names = iter(unique_names([item.name for item in items if not item.reason]))
     templates = {item.file.with_suffix(".tem") for item in items if item.file}

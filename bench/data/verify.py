@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesr.bench.data import manifest
-from facesr.bench.data.dataset import sha256
+from facesr.bench.data.dataset import file_sha256
 from facesr.bench.imaging.files import SUFFIXES
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """Files by what is wrong with them; ``good`` counts the rest."""
 
     good: int
@@ -32,7 +32,7 @@ class Verdict:
         return found + [f"extra: {f}" for f in self.extra] + [f"the same image: {', '.join(group)}" for group in self.duplicate]
 
 
-def verify(folder: Path) -> Verdict:
+def verify(folder: Path) -> Comparison:
     """Compare a prepared folder with its manifest, byte for byte."""
     known = {row.file: row.sha256 for row in manifest.read(folder).faces}
     changed, missing, good = [], [], 0
@@ -41,7 +41,7 @@ def verify(folder: Path) -> Verdict:
         if not (folder / file).is_file():
             missing.append(file)
             continue
-        actual = sha256(folder / file)
+        actual = file_sha256(folder / file)
         groups[actual].append(file)
         if actual == digest:
             good += 1
@@ -56,4 +56,4 @@ def verify(folder: Path) -> Verdict:
         if f.suffix.lower() in SUFFIXES
     }
     twice = tuple(tuple(sorted(g)) for g in groups.values() if len(g) > 1)
-    return Verdict(good, tuple(changed), tuple(missing), tuple(sorted(present - set(known))), twice)
+    return Comparison(good, tuple(changed), tuple(missing), tuple(sorted(present - set(known))), twice)

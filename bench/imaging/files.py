@@ -33,7 +33,7 @@ def read_rgb(path: Path | str) -> U8:
     return read_picture(path).pixels
 
 
-def read_bytes(data: bytes, name: str) -> U8:
+def decode_rgb(data: bytes, name: str) -> U8:
     """Decode an image held in memory; the same rules as ``read_rgb``. ``name`` is for messages."""
     return decode(data, name).pixels
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Compute on one thread of the processor, then as before.
 
     Sums are split by the number of threads, so two threads give other last bits than one (measured: pSp differs in 8 of 393,216 8-bit
@@ -33,5 +33,5 @@ def each(run: Callable[[Tensor], Tensor], faces: Tensor) -> Tensor:
     """
     if faces.device.type != "cpu":
         return run(faces)
-    with one_thread():
+    with one_torch_thread():
         return torch.cat([run(face) for face in torch.split(faces, 1)])

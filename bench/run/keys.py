@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from facesr.bench.data.dataset import sha256
+from facesr.bench.data.dataset import file_sha256
 
 
 def digest(*parts: Any) -> str:
@@ -30,7 +30,7 @@ def _content(value: Any) -> Any:
         return [_content(v) for v in value]
     path = Path(value).expanduser() if isinstance(value, str | Path) and _is_path(str(value)) else None
     if path is not None and path.is_file():
-        return ("file", sha256(path))
+        return ("file", file_sha256(path))
     if path is not None and path.is_dir():
         return ("folder", path.resolve().name)
     return value if isinstance(value, int | float | bool | type(None)) else str(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from facesr.bench.data.dataset import sha256
+from facesr.bench.data.dataset import file_sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Face
 from facesr.bench.imaging.decode import Picture, decode
@@ -74,7 +74,7 @@ def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
         for scale in plan.scales:
             known = have.get((scale, face.name))
             file = plan.folder("lr", scale) / f"{face.name}.png"
-            if known and known.key == plan.degradation_key(face, scale) and file.is_file() and sha256(file) == known.sha256:
+            if known and known.key == plan.degradation_key(face, scale) and file.is_file() and file_sha256(file) == known.sha256:
                 found.pixels[scale, face.name] = known.pixels
             elif not due or due[-1] is not face:
                 due.append(face)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from facesr.bench.config import from_table
-from facesr.bench.data.dataset import Dataset, sha256
+from facesr.bench.data.dataset import Dataset, file_sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
 from facesr.bench.protocol import Protocol
@@ -140,9 +140,9 @@ def _take(run: Run, plan: Plan, cells: Cells, progress: Progress) -> None:
 
 def _copy(file: Path, to: Path, known: str) -> None:
     """A link to the same file where the disk has them (files of a run are replaced, never changed), else a copy; checked."""
-    if not file.is_file() or sha256(file) != known:
+    if not file.is_file() or file_sha256(file) != known:
         raise FaceSRError(f"{file} is not what was measured: call its shard again, then merge")
-    if to.is_file() and sha256(to) == known:
+    if to.is_file() and file_sha256(to) == known:
         return
     beside = to.with_name(f".{to.name}.{os.getpid()}.part")
     beside.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from facesr.bench.code import OWN, code_digest, sources
-from facesr.bench.data.dataset import UNREADABLE, sha256
+from facesr.bench.data.dataset import UNREADABLE, file_sha256
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import read_rgb, write_whole
@@ -163,7 +163,7 @@ class Restorer:
         if cell is None or cell.status in RETRIED or not cell.key or cell.key != self.keys[face.name]:
             return False
         file = self.folder / f"{face.name}.png"
-        return cell.status not in SERVED or (file.is_file() and sha256(file) == cell.sha256)
+        return cell.status not in SERVED or (file.is_file() and file_sha256(file) == cell.sha256)
 
     # -- what the method says of itself -------------------------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ def _answer(name: str, held: Held) -> Restoration:
 def _content_of(path: Path) -> str:
     """sha256 of a file; one that cannot be read is reported when the face is restored."""
     try:
-        return sha256(path)
+        return file_sha256(path)
     except FaceSRError:
         return UNREADABLE
 

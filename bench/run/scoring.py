@@ -13,7 +13,7 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError, sentence, trace
 from facesr.bench.faces import U8, Batch, Face
-from facesr.bench.imaging.files import read_bytes
+from facesr.bench.imaging.files import decode_rgb
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric
 from facesr.bench.metrics.measure import measure
 from facesr.bench.metrics.network import on
@@ -155,7 +155,7 @@ class _Images:
             side = self.task.setting.size // scale
             black = np.zeros((side, side, 3), np.uint8)
             files = zip(self.task.lr[scale], self.task.of, strict=True)
-            self._lr[scale] = self._whole([read_bytes(b, f"LR of {f.name}") if b else black for b, f in files])
+            self._lr[scale] = self._whole([decode_rgb(b, f"LR of {f.name}") if b else black for b, f in files])
         return Batch(self.faces, self.hr, self._lr[scale])
 
     def sr(self, column: Column) -> U8:
@@ -168,7 +168,7 @@ class _Images:
         data, name = self.task.sr[column][i], self.task.of[i].name
         if data is None:
             return np.asarray(self.hr[i])
-        image = read_bytes(data, f"{name} of {column[0]}")
+        image = decode_rgb(data, f"{name} of {column[0]}")
         if image.shape != self.hr[i].shape:
             raise FaceSRError(f"{name} of {column[0]}: {image.shape[1]} x {image.shape[0]} pixels, expected {self.hr[i].shape[1]}")
         return image

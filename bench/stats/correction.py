@@ -73,7 +73,7 @@ def thresholds(p: ArrayLike, alpha: float, correction: str = "holm") -> F64:
     return found
 
 
-def significance_letters(means: Mapping[str, float], different: Sequence[tuple[str, str]]) -> dict[str, str]:
+def letter_display(means: Mapping[str, float], different: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Compact letter display: two names share a letter exactly where they are not among the ``different`` pairs.
 
     ``means`` orders the letters, the highest first ('a'). Source: Piepho 2004, the insert-and-absorb algorithm.

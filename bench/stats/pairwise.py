@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.stats.clustered import ClusteredMean, clustered_difference
-from facesr.bench.stats.correction import CORRECTIONS, benjamini_hochberg, holm, thresholds
-from facesr.bench.stats.correction import significance_letters as _letters
+from facesr.bench.stats.correction import CORRECTIONS, benjamini_hochberg, holm, letter_display, thresholds
 from facesr.bench.stats.cube import Cube
 from facesr.bench.stats.effect import cliffs_delta, matched_rank_biserial, superiority
 from facesr.bench.stats.equivalence import Equivalence, margin_of, tost
@@ -274,4 +273,4 @@ def significance_letters(
     if letters_refused(pairs):
         return dict.fromkeys(means, "")
     sign = 1 if higher_is_better else -1
-    return _letters({k: sign * v for k, v in means.items()}, [(q.a, q.b) for q in pairs if q.different])
+    return letter_display({k: sign * v for k, v in means.items()}, [(q.a, q.b) for q in pairs if q.different])

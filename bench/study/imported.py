@@ -23,7 +23,7 @@ ALPHA = 0.05
 """Level of imported ratings whose plan names none: that of most papers."""
 
 
-def make_plan(given: Mapping[str, Any], method: str, scale: tuple[int, int], source: str) -> dict[str, Any]:
+def declared_plan(given: Mapping[str, Any], method: str, scale: tuple[int, int], source: str) -> dict[str, Any]:
     """The plan to keep: the entries given, the usual level, a margin of 2.5 % of the scale (.1 of 1 to 5), nobody left out by a rule.
 
     Raises ``FaceSRError`` listing every entry that is wrong.
@@ -39,9 +39,9 @@ def make_plan(given: Mapping[str, Any], method: str, scale: tuple[int, int], sou
 
 
 def plan(info: Mapping[str, Any], file: Path) -> Plan:
-    """The plan of an imported study; those of the first layout have none, and get what ``make_plan`` gives."""
+    """The plan of an imported study; those of the first layout have none, and get what ``declared_plan`` gives."""
     method, (low, high) = str(info.get("method", "acr")), info["scale"]
-    kept = info.get("analysis") or make_plan({}, method, (int(low), int(high)), str(file))
+    kept = info.get("analysis") or declared_plan({}, method, (int(low), int(high)), str(file))
     return read_frozen(kept, str(file), method)
 
 

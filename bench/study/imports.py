@@ -14,7 +14,7 @@ from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.ratings import UNUSED, Imported, Options, read
 from facesr.bench.study.database import now
 from facesr.bench.study.design import FORMAT, canonical
-from facesr.bench.study.imported import make_plan
+from facesr.bench.study.imported import declared_plan
 from facesr.bench.study.study import Study, load
 from facesr.bench.tables import write_csv
 
@@ -65,7 +65,7 @@ def _plan(given: Mapping[str, Any], found: Imported, path: Path) -> dict[str, An
     entries = dict(given)
     reference = str(entries.pop("reference", ""))
     scale = (found.scale.low, found.scale.high)
-    made: dict[str, Any] = {"analysis": make_plan(entries, found.method, scale, str(path)), "declared": sorted(given)}
+    made: dict[str, Any] = {"analysis": declared_plan(entries, found.method, scale, str(path)), "declared": sorted(given)}
     if reference:
         known = {str(c).casefold(): str(c) for c in found.table["condition"].unique()}
         if found.method == "pair":

@@ -128,7 +128,7 @@ class PSP(NetworkMethod["PSPNet"]):
         """Faces in [0, 1] of the generator's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
         import torch
 
-        from facesr.bench.networks.exact import each, one_thread
+        from facesr.bench.networks.exact import each, one_torch_thread
 
         given = self.checked(lr, names)
         with torch.no_grad():
@@ -136,7 +136,7 @@ class PSP(NetworkMethod["PSPNet"]):
         outcomes = None
         if self.refine_steps:
             codes, outcomes = self._refined(codes, given)
-        with torch.no_grad(), one_thread():
+        with torch.no_grad(), one_torch_thread():
             images = each(self._draw, codes)
             if not self.samples and outcomes is None:
                 return images
@@ -174,7 +174,7 @@ class PSP(NetworkMethod["PSPNet"]):
         """Codes after the search, and how each face ended: above ``eps`` it is ``not_converged``, as a face of PULSE is."""
         import torch
 
-        from facesr.bench.networks.exact import one_thread
+        from facesr.bench.networks.exact import one_torch_thread
         from facesr.methods.psp.refine import refine
 
         def search(start: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,7 +185,7 @@ class PSP(NetworkMethod["PSPNet"]):
         if codes.device.type != "cpu":
             moved, error = search(codes, lr)
         else:
-            with one_thread():
+            with one_torch_thread():
                 parts = [search(code, face) for code, face in zip(torch.split(codes, 1), torch.split(lr, 1), strict=True)]
             moved, error = torch.cat([code for code, _ in parts]), torch.cat([each for _, each in parts])
         return moved, [self._outcome(float(e)) for e in error]

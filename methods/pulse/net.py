@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
-from facesr.bench.networks.exact import one_thread
+from facesr.bench.networks.exact import one_torch_thread
 from facesr.methods.generators.base import Generator
 from facesr.methods.generators.stylegan1 import StyleGAN1
 from facesr.methods.pulse.fit import GaussianFit
@@ -43,7 +43,7 @@ class PULSENet(nn.Module):
         settings, fit = replace(self.settings, **changes), self.fit.to(str(ref.device))
         if ref.device.type != "cpu":
             return search(self.generator, fit, ref, seeds, settings)
-        with one_thread():  # and one face at a time: see ``facesr.bench.networks.exact``
+        with one_torch_thread():  # and one face at a time: see ``facesr.bench.networks.exact``
             return Found.together(
                 [search(self.generator, fit, face, [seed], settings) for face, seed in zip(torch.split(ref, 1), seeds, strict=True)]
             )

@@ -119,7 +119,7 @@ class Spandrel(NetworkMethod["nn.Module"]):
         import torch
 
         from facesr.bench.imaging import resize
-        from facesr.bench.networks.exact import one_thread
+        from facesr.bench.networks.exact import one_torch_thread
         from facesr.methods.inputs import face_seed
 
         lr = self.checked(lr, names)
@@ -127,7 +127,7 @@ class Spandrel(NetworkMethod["nn.Module"]):
         given = resize(lr, side, self.kernel).clamp(0, 1) if side != lr.shape[-1] else lr.clamp(0, 1)
         images = []
         # One by one: each face has noise of its own, whatever its batch.
-        with torch.inference_mode(), one_thread(), torch.random.fork_rng():
+        with torch.inference_mode(), one_torch_thread(), torch.random.fork_rng():
             for i in range(len(given)):
                 torch.manual_seed(face_seed(self.seed, names[i] if names else ""))
                 images.append(self.descriptor(given[i : i + 1]).clone())

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
-from facesr.bench.config import Count, from_table, parse_toml
+from facesr.bench.config import Count, from_table
 from facesr.bench.errors import FaceSRError
+from facesr.bench.reading import parse_toml
 
 
 @dataclass(frozen=True)

@@ -85,14 +85,14 @@ def pixels(images: AnyImages, what: str) -> Pixels:
 
 def _from_pil(image: Any, what: str) -> U8:
     """By way of a PNG in memory, so that orientation, profile, transparency and depth mean what they mean in a file."""
-    from facesr.bench.imaging.files import read_bytes
+    from facesr.bench.imaging.files import decode_rgb
 
     buffer = io.BytesIO()
     try:
         image.save(buffer, "PNG", exif=image.getexif(), compress_level=0)
     except (OSError, ValueError) as error:
         raise FaceSRError(f"{what}: a PIL image of mode {image.mode} is not 8-bit RGB ({error})") from None
-    return read_bytes(buffer.getvalue(), what)
+    return decode_rgb(buffer.getvalue(), what)
 
 
 def _levels(array: NDArray[Any], what: str) -> U8:

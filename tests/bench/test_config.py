@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Interval
 
-from facesr.bench.config import BadValue, Count, OneOf, Probability, Text, from_table, parse_toml
+from facesr.bench.config import BadValue, Count, OneOf, Probability, Text, from_table
 from facesr.bench.errors import FaceSRError
+from facesr.bench.reading import parse_toml
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facesr.bench.data import celebahq
-from facesr.bench.data.dataset import find, from_folder, from_manifest, sha256
+from facesr.bench.data.dataset import file_sha256, find, from_folder, from_manifest
 from facesr.bench.data.manifest import Rejected
 from facesr.bench.data.prepare import Request, prepare
 from facesr.bench.data.sources import Source
@@ -274,7 +274,7 @@ def test_folders_without_a_manifest(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", picture(2))
     found = from_folder(tmp_path)
     assert [f.name for f in found.faces] == ["a", "b"]
-    assert found.faces[0].sha256 == sha256(tmp_path / "a.png")
+    assert found.faces[0].sha256 == file_sha256(tmp_path / "a.png")
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(FaceSRError, match="several images named 'a'"):
         from_folder(tmp_path)

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb
-from facesr.bench.imaging.files import read_bytes
+from facesr.bench.imaging.files import decode_rgb
 from facesr.bench.metrics.consistency import Consistency
 from facesr.bench.registry import method_specs
 from facesr.bench.results import again, load, progress
@@ -354,7 +354,7 @@ def test_the_residual_map_is_what_consistency_measures(runs: Path) -> None:
     sr, lr = read_rgb(run.sr_path("nearest", face, 8)), read_rgb(run.lr_path(face, 8))
     measured = Consistency().distances(sr[None], lr[None])[0]
     assert np.square(maps.residual(sr, lr, "bicubic-matlab") / 255).mean() == pytest.approx(measured, rel=1e-12)
-    picture = read_bytes(face_png(run, "residual", face, 8, "nearest"), "map")
+    picture = decode_rgb(face_png(run, "residual", face, 8, "nearest"), "map")
     assert picture.shape == (16, 16, 3)
 
 

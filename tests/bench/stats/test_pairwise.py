@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.clustered import clustered_mean
-from facesr.bench.stats.correction import benjamini_hochberg, holm
-from facesr.bench.stats.correction import significance_letters as letters_of
+from facesr.bench.stats.correction import benjamini_hochberg, holm, letter_display
 from facesr.bench.stats.cube import Cube, cube
 from facesr.bench.stats.effect import cliffs_delta, magnitude, matched_rank_biserial, superiority
 from facesr.bench.stats.equivalence import tost
@@ -113,7 +112,7 @@ def test_letters_say_exactly_which_pairs_differ(n: int, data: st.DataObject) -> 
     names = [f"m{i}" for i in range(n)]
     every = list(combinations(names, 2))
     different = data.draw(st.lists(st.sampled_from(every), unique=True))
-    letters = letters_of({name: -i for i, name in enumerate(names)}, different)
+    letters = letter_display({name: -i for i, name in enumerate(names)}, different)
     for a, b in every:
         assert bool(set(letters[a]) & set(letters[b])) == ((a, b) not in different)
 
