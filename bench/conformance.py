@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 OURS = Path(__file__).parents[1]
 
 
-def method_faults(what: str, *, size: int = 128, scale: int = 8, settings: tuple[str, ...] = ()) -> list[str]:
+def method_faults(what: str, *, size: int = 128, scale: int = 8, settings: tuple[str, ...] = (), exact: bool = False) -> list[str]:
     """Faults of a method, ``FILE:LINE: sentence`` each; [] where it keeps the contract.
 
     ``what``: as ``--methods`` takes it (``my.py:Mine``, an installed name); ``settings``: as ``--set`` takes them. Three small faces are restored
     a few times on the CPU. Checked: it loads; ``restore`` gives (B, 3, H, W), H = W at least ``size``, finite, without gradient; its input
-    stays as it was; an answer depends neither on the batch nor on a second call with the same seed; it says what it is.
+    stays as it was; an answer depends neither on the batch nor on a second call with the same seed; it says what it is. ``exact``: answers
+    agree bit by bit, on any number of threads and when the method is made anew, as those of the methods that come along do.
     """
     import torch
 
@@ -51,7 +52,9 @@ def method_faults(what: str, *, size: int = 128, scale: int = 8, settings: tuple
     lr = torch.rand(3, 3, size // scale, size // scale, generator=torch.Generator().manual_seed(0))
     at = _place(type(method), "restore")
     try:
-        found = _restored_faults(method, lr, size, at)
+        found = _restored_faults(method, lr, size, at, 0.0 if exact else 1e-4)
+        if exact and not found:
+            found = _exact_faults(method, spec.build(size=size, scale=scale, seed=1, device="cpu"), lr, at)
     except Exception as error:
         found = [_raised(error, at, "in restore")]
     if not (inspect.getdoc(type(method)) or "").strip() or type(method).__doc__ is None:
@@ -66,11 +69,29 @@ def method_faults(what: str, *, size: int = 128, scale: int = 8, settings: tuple
     return found
 
 
-def _restored_faults(method: Method, lr: Tensor, size: int, at: str) -> list[str]:
+def _exact_faults(method: Method, again: Method, lr: Tensor, at: str) -> list[str]:
+    import torch
+
+    names, threads = ["a", "b", "c"], torch.get_num_threads()
+    images, found = _images(method.restore(lr.clone(), names)), []
+    try:
+        torch.set_num_threads(3 - min(threads, 2))
+        if not torch.equal(_images(method.restore(lr.clone(), names)), images):
+            found.append(f"{at}: an answer depends on the number of threads")
+    finally:
+        torch.set_num_threads(threads)
+    again.load()
+    if not torch.equal(_images(again.restore(lr.clone(), names)), images):
+        found.append(f"{at}: the method made anew with the same seed gives another answer")
+    return found
+
+
+def _restored_faults(method: Method, lr: Tensor, size: int, at: str, apart: float) -> list[str]:
     import torch
 
     names, before = ["a", "b", "c"], lr.clone()
-    images = _images(method.restore(lr, names))
+    answer = method.restore(lr, names)
+    images, outcomes = _images(answer), getattr(answer, "outcomes", None)
     if not isinstance(images, torch.Tensor):
         return [f"{at}: restore returns {type(images).__name__}: return a tensor (B, 3, H, W), or Restored(images, ...)"]
     if images.ndim != 4 or images.shape[:2] != (3, 3) or images.shape[2] != images.shape[3] or images.shape[2] < size:
@@ -78,6 +99,8 @@ def _restored_faults(method: Method, lr: Tensor, size: int, at: str) -> list[str
             f"{at}: restore of 3 faces returns the shape {tuple(images.shape)}: return (3, 3, {size}, {size}), or a larger square"
         ]
     found = []
+    if outcomes is not None and len(outcomes) != len(names):
+        found.append(f"{at}: {len(outcomes)} outcomes for {len(names)} faces: give one per face")
     if not torch.isfinite(images).all():
         found.append(f"{at}: the answer holds NaN or infinite values")
     if images.requires_grad:
@@ -90,11 +113,11 @@ def _restored_faults(method: Method, lr: Tensor, size: int, at: str) -> list[str
     if not torch.equal(lr, before):
         found.append(f"{at}: restore changes its input: work on lr.clone()")
     one_by_one = torch.cat([_images(method.restore(before[i : i + 1].clone(), names[i : i + 1])) for i in (2, 0)])
-    if not torch.allclose(one_by_one, images[[2, 0]], atol=1e-4):
+    if not torch.allclose(one_by_one, images[[2, 0]], rtol=0, atol=apart):
         found.append(
             f"{at}: a face's answer depends on its batch: no statistics over the batch (model.eval()), noise seeded by (seed, name)"
         )
-    if not torch.allclose(_images(method.restore(before.clone(), names)), images, atol=1e-4):
+    if not torch.allclose(_images(method.restore(before.clone(), names)), images, rtol=0, atol=apart):
         found.append(f"{at}: a second call gives another answer: seed random numbers by (self.seed, name)")
     return found
 

@@ -13,7 +13,19 @@ from facesr.bench.errors import FaceSRError
 from facesr.dashboard import address, live, shell
 from facesr.dashboard.scene import Scene, in_view
 from facesr.dashboard.sources import Catalogue, catalogue
-from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, plane, provenance, sweep
+from facesr.dashboard.views import (
+    attributes,
+    compare,
+    consistency,
+    faces,
+    identity,
+    leaderboard,
+    mos,
+    people,
+    plane,
+    provenance,
+    sweep,
+)
 from facesr.reports import notes
 
 PAGES: dict[str, tuple[str, str, Callable[[Scene], None]]] = {
@@ -79,9 +91,12 @@ def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
             _page("start", lambda: _no_runs(shown)), title="Start", icon=":material/home:", default=not _served()
         )
     opinion = st.Page(_page("mos", lambda: mos.page(shown)), title="MOS", icon=":material/star:", url_path="mos")
+    agreement = st.Page(
+        _page("people", lambda: people.page(shown)), title="Metrics and people", icon=":material/group:", url_path="people"
+    )
     listed = list(pages.items())
     at = len(listed) - 1 if scene is not None else len(listed)
-    pages = dict([*listed[:at], ("mos", opinion), *listed[at:]])
+    pages = dict([*listed[:at], ("mos", opinion), ("people", agreement), *listed[at:]])
     if _served():
         from facesr.dashboard.rating.watch import page as watch
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import catalogue
-from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, plane, sweep
+from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, people, plane, sweep
 
 
 def warm() -> None:
@@ -19,7 +19,7 @@ def warm() -> None:
     views: list[Callable[[Scene], None]] = [leaderboard.warm, faces.warm, compare.warm, consistency.warm, identity.warm]
     views += [attributes.warm, sweep.warm, plane.warm]
     works: list[Callable[[], None]] = [partial(view, scene) for view in views for scene in scenes]
-    works.append(partial(mos.warm, shown))
+    works += [partial(mos.warm, shown), partial(people.warm, shown)]
     for work in works:
         try:
             work()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,21 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def on_post_build(config: Any, **_: Any) -> None:
+    """A report of the demo faces that opens in the browser without anything installed. Its run is kept in ``build/``, so that the next
+    build computes nothing; ``FACESR_DOCS_METHODS`` names other methods.
+    """
+    from facesr.cli import main
+
+    run, site = HERE.parent / "build" / "demo-run", Path(config["site_dir"])
+    methods = os.environ.get("FACESR_DOCS_METHODS", "bicubic,fsrnet,pix2pixhd,psp,psp-refined")
+    wanted = ["--methods", methods, "--metrics", "psnr,ssim,st-lpips-alex,identity-sface,consistency"]
+    if main(["run", "demo-x8-128", *wanted, "--out", str(run), "-q"]) > 1 or main(
+        ["report", str(run), "--out", str(site / "demo"), "-q"]
+    ):
+        raise RuntimeError("the demo report of the site was not made")
+
+
 def on_post_page(output: str, **_: Any) -> str:
     """The theme hides its colour switch from screen readers, but not from the keyboard."""
     return output.replace(
@@ -33,6 +49,7 @@ def metric_pages() -> dict[str, str]:
     from facesr.bench.registry import build_metric, installed
 
     facts = tomllib.loads((HERE / "facts.toml").read_text(encoding="utf-8"))
+    values = tomllib.loads((HERE / "values.toml").read_text(encoding="utf-8"))
     pages, rows = {}, ["| name | label | better | what |", "|---|---|---|---|"]
     for name in installed("facesr.metrics"):
         try:
@@ -55,6 +72,7 @@ def metric_pages() -> dict[str, str]:
         ]
         lines += [
             "",
+            *reference_value(name, values),
             "## When it misleads",
             "",
             family.get("misleads", "No fault beyond those of every average: look at faces, not only at means."),
@@ -75,6 +93,13 @@ def metric_pages() -> dict[str, str]:
     return {**pages, "reference/metrics.md": "\n".join(["# Metrics", "", *rows, ""])}
 
 
+def reference_value(name: str, values: dict[str, Any]) -> list[str]:
+    """What the metric gives of a picture that everybody has, so that a reader can tell whether theirs agrees."""
+    if name not in values["values"]:
+        return ["No reference value: it scores a whole set, needs a file that was not here, or a package of its own.", ""]
+    return [f"Reference value: **{values['values'][name]}** {values['of']}.", ""]
+
+
 def method_pages() -> dict[str, str]:
     """``reference/methods/NAME.md`` for each installed method, and the list of all."""
     from facesr.bench.method import Method
@@ -82,10 +107,15 @@ def method_pages() -> dict[str, str]:
     from facesr.reports.references import entries, printed
 
     pages, rows = {}, ["| name | what |", "|---|---|"]
+    facts = tomllib.loads((HERE / "facts.toml").read_text(encoding="utf-8"))["methods"]
     for name, target in installed("facesr.methods").items():
         cls = load_class(target, Method, "method")
         what = (inspect.getdoc(cls) or "").strip()
-        lines = [f"# {printed(name, cls.cite)} (`{name}`)", "", what, "", "## Parameters", ""]
+        lines = [f"# {printed(name, cls.cite)} (`{name}`)", "", what, ""]
+        if fact := facts.get(name):
+            heads = (("paper", "What the paper says"), ("here", "What runs here"), ("weights", "Weights"))
+            lines += [line for key, title in heads for line in (f"## {title}", "", fact[key], "")]
+        lines += ["## Parameters", ""]
         skipped = ("self", "size", "scale", "seed", "device")
         found = [
             p for p in inspect.signature(cls.__init__).parameters.values() if p.name not in skipped and p.kind is not p.VAR_KEYWORD

@@ -29,7 +29,9 @@ def attribute_table(scores: Scores, attribute: str, metric: str, scale: int | No
             cells.append(Cell(method, metric, *numbers, n=int(str(one.n)), digits=scores.digits(metric)))
         rows.append(Row(str(value), str(value), tuple(cells)))
     for method in scores.methods:
-        part = found[(found["method"] == method) & np.isfinite(found["mean"]) & (found["value"] != "unknown")]
+        # one face is nobody's group: who is served worst is said of two faces and more
+        known = np.isfinite(found["mean"]) & (found["value"] != "unknown") & (found["n"] > 1)
+        part = found[(found["method"] == method) & known]
         if len(part) > 1:
             at = part["mean"].idxmin() if column.higher_is_better else part["mean"].idxmax()
             gap = float(part["mean"].max() - part["mean"].min())

@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser import CHROMIUM, serious
 from facesr.bench.imaging import write_png
+from facesr.bench.registry import installed
 from facesr.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
@@ -134,10 +138,58 @@ def test_the_python_works_as_written(block: Block, desk: Path, tmp_path: Path, m
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed: the extra 'docs'")
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+def test_the_site_builds_without_a_warning_and_passes_axe(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    settings = {**os.environ, "FACESR_DOCS_METHODS": "bicubic", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False, env=settings)
     assert done.returncode == 0, done.stderr[-3000:]
     page = (tmp_path / "site" / "reference" / "metrics" / "psnr.html").read_text(encoding="utf-8")
     assert "When it misleads" in page and not re.search(r'(?:src|url\()["\']?https?://', page)  # nothing is fetched from anywhere
     assert "reference/metrics/psnr.html" in (tmp_path / "site" / "llms.txt").read_text(encoding="utf-8")
+    assert "Reference value: <strong>" in page and (tmp_path / "site" / "demo" / "report.html").is_file()
+    if CHROMIUM:
+        assert found_by_axe(tmp_path / "site", ("index.html", "plugins.html", "reference/metrics.html", "statistics.html")) == []
+
+
+def found_by_axe(site: Path, pages: tuple[str, ...]) -> list[str]:
+    """What axe-core finds serious, and what scrolls sideways, wide and light, narrow and dark."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the site is not tried in a browser")
+    found = []
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width, scheme in ((1400, "light"), (390, "dark")):
+            view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            for name in pages:
+                view.goto((site / name).as_uri())
+                view.wait_for_timeout(300)
+                found += [f"{name} at {width}: {line}" for line in serious(view)]
+                found += (
+                    [f"{name} is wider than {width}"] if view.evaluate("document.documentElement.scrollWidth > innerWidth") else []
+                )
+        browser.close()
+    return found
+
+
+def test_reference_values_of_the_pages_are_what_the_metrics_give() -> None:
+    spec = importlib.util.spec_from_file_location("values", ROOT / "docs" / "values.py")
+    assert spec and spec.loader
+    values = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(values)
+    known = tomllib.loads((ROOT / "docs" / "values.toml").read_text(encoding="utf-8"))["values"]
+    for name in ("psnr", "psnr-y", "ssim", "consistency"):
+        assert f"{values.value(name):.6g}" == known[name], f"{name}: run docs/values.py"
+
+
+def test_every_metric_and_method_that_comes_along_has_its_facts() -> None:
+    facts = tomllib.loads((ROOT / "docs" / "facts.toml").read_text(encoding="utf-8"))
+    assert [m for m in installed("facesr.methods") if m not in facts["methods"]] == []
+    dull = {
+        "dss",
+        "haarpsi",
+        "iw-ssim",
+        "mdsi",
+        "srsim",
+        "vsi",
+        "pyiqa",
+    }  # full-reference measures without a fault of their own kind
+    assert [m for m in installed("facesr.metrics") if m not in dull and not any(m.startswith(k) for k in facts["metrics"])] == []

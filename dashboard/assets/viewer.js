@@ -20,7 +20,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const draw = () => {
     root.replaceChildren();
     const left = make("div", root);
-    const times = Math.max(1, Math.floor((384 * ratio()) / size));
+    const times = Math.max(1, Math.floor((Math.min(384, root.clientWidth || 384) * ratio()) / size));
     const side = css(size, times);
     const pair = make("div", left, { className: "pair" });
     Object.assign(pair.style, { width: `${side}px`, height: `${side}px` });

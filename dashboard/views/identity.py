@@ -42,8 +42,8 @@ def page(scene: Scene) -> None:
         return
     scale = scale_control(scores)
     shell.figure(scene, ("identity", scale), lambda: drawing(scene, single, scale))
-    if known := filters(scene):
-        shell.figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], tuple(known), scale))
+    if known := drawn(scene):
+        shell.figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], known, scale))
     _lost(scene, single, scale)
 
 
@@ -58,11 +58,16 @@ def drawing(scene: Scene, metrics: list[str], scale: int) -> Drawing:
     return leaderboard.drawing(scene, table_of(scene), scale, [scene.scores.column(m) for m in metrics])
 
 
+def drawn(scene: Scene) -> tuple[str, ...]:
+    """Attributes that group these faces, each group large enough to say something."""
+    scores = scene.scores
+    return tuple(a for a in filters(scene) if len(build.bands(scores, a)) > 1 and not build.too_thin(scores, a))
+
+
 def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: int) -> Drawing:
     """Whose identity is kept worse."""
     scores = scene.scores
-    shown = [a for a in names if len(build.bands(scores, a)) > 1] or list(names)[:1]
-    frames = {a: build.attribute_frame(scores, a, metric, scale) for a in shown}
+    frames = {a: build.attribute_frame(scores, a, metric, scale) for a in names}
     return attributes(frames, scores.column(metric), scene.look)
 
 
@@ -89,5 +94,5 @@ def warm(scene: Scene) -> None:
     table_of(scene)
     scale = scores.scales[0]
     shell.warm_figure(scene, ("identity", scale), lambda: drawing(scene, single, scale))
-    if known := filters(scene):
-        shell.warm_figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], tuple(known), scale))
+    if known := drawn(scene):
+        shell.warm_figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], known, scale))

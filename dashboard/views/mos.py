@@ -1,4 +1,4 @@
-"""MOS: three intervals, both analyses, raters and screening, metrics against people. Nothing before the stopping rule."""
+"""MOS: three intervals, both analyses, raters and screening. Nothing before the stopping rule."""
 
 from __future__ import annotations
 
@@ -15,22 +15,33 @@ from facesr.dashboard.address import check, choose, switch
 from facesr.dashboard.memo import memo
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import Catalogue, Group, distinct, named
-from facesr.reports import mos, people
+from facesr.reports import mos
 from facesr.reports.figures import Drawing, Look
 from facesr.reports.figures import mos as drawings
 from facesr.reports.paired import is_paired, open_paired, paired_table
 from facesr.reports.references import printed_condition
-from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
 
 def page(catalogue: Catalogue) -> None:
     """Draw it."""
     st.title("Mean opinion scores")
+    opened = opened_study()
+    if opened is None:
+        return
+    path, rehearsal, result = opened
+    scene = studystudy_scene(path, rehearsal, result)
+    _results(scene, result)
+    _raters(result)
+    st.page_link(st.session_state["pages"]["people"], label="Which metrics agree with these raters", icon=":material/group:")
+
+
+def opened_study() -> tuple[Path, bool, mos.MosResult] | None:
+    """The study that the reader chose, with what must be read first; None where a sentence says why there are no means."""
     paths = list(dict.fromkeys(named("FACESR_STUDIES")))
     if not paths:
         st.info("No study is shown here: give one with `facesr dashboard RUN --study STUDY`.")
-        return
+        return None
     titles = distinct(paths)
     if len(paths) > 1:
         path = titles[choose("Study", list(titles), "study")]
@@ -42,21 +53,20 @@ def page(catalogue: Catalogue) -> None:
     try:
         if memo.get(("paired", path), lambda: is_paired(path)):
             shell.table(open_pairs(path, rehearsal), "pairs")
-            return
+            return None
         result = open_study(path, rehearsal)
     except FaceSRError as error:
         st.info(_for_readers(str(error), path), icon=":material/lock:")
-        return
+        return None
     except Exception as error:
-        st.error(f"{path.name} cannot be read ({type(error).__name__}: {error}): 'facesr study check {path}' says what is wrong")
-        return
-    scene = _scene(path, rehearsal, result)
+        st.error(
+            f"{path.name} cannot be read ({type(error).__name__}: {error}): 'facesr study check {path.name}' says what is wrong"
+        )
+        return None
     if result.label:
         st.warning(result.label, icon=":material/warning:")
     shell.sentences((guard.sentence for guard in result.analysis.guards), caution=True)
-    _results(scene, result)
-    _raters(result)
-    _people(scene, result, _own_scores(result, catalogue))
+    return path, rehearsal, result
 
 
 def _for_readers(sentence: str, path: Path) -> str:
@@ -92,7 +102,7 @@ def open_pairs(path: Path, simulated: bool) -> Table:
     return memo.get(("pairs", path, simulated, ratings_stamp(path)), lambda: paired_table(open_paired(path, simulated=simulated)))
 
 
-def _scene(path: Path, simulated: bool, result: mos.MosResult) -> Scene:
+def study_scene(path: Path, simulated: bool, result: mos.MosResult) -> Scene:
     return Scene(Group(result.study.digest[:12], (), ()), (path, simulated, ratings_stamp(path)))
 
 
@@ -139,37 +149,15 @@ def _raters(result: mos.MosResult) -> None:
         st.caption(f"MOS without the rejected raters: {without}.")
 
 
-def _own_scores(result: mos.MosResult, catalogue: Catalogue) -> Scores | None:
-    """The scores of the run this study was made from, where it is shown."""
-    digest = str(result.study.info.get("run", {}).get("digest", ""))
-    group = next((g for g in catalogue.groups if g.runs[0].digest == digest), None)
-    return group.scores() if group and digest else None
-
-
-def _people(scene: Scene, result: mos.MosResult, scores: Scores | None) -> None:
-    st.header("Metrics against people")
-    if scores is None:
-        st.caption("The run that this study's images came from is not shown here: `facesr dashboard RUN --study STUDY` adds it.")
-        return
-    own = scores
-    found = scene.kept("people", lambda: people.against_people(own, result))
-    if found is None:
-        st.caption("Fewer than six images have both ratings and scores: too few to compare metrics with people.")
-        return
-    look = Look([m.condition for m in result.conditions])
-    shell.figure(scene, "scatter", lambda: drawings.metric_scatter(found.stimuli, found.agreements, found.columns, look))
-    shell.table(scene.kept("agreement", lambda: people.agreement_table(found)), "agreement")
-
-
 def warm(catalogue: Catalogue) -> None:
     """Analyse the studies and draw their figures; one whose rule is not met is left alone."""
     for path in named("FACESR_STUDIES"):
-        _warm_one(path, catalogue)
+        _warm_one(path)
 
 
-def _warm_one(path: Path, catalogue: Catalogue) -> None:
+def _warm_one(path: Path) -> None:
     result = open_study(path, False)
-    scene, found, look = _scene(path, False, result), result.analysis, _look(result)
+    scene, found, look = study_scene(path, False, result), result.analysis, _look(result)
     scene.kept("table one", lambda: mos.table_one(result))
     scene.kept("mos table", lambda: mos.mos_table(result))
     scene.kept("pairs", lambda: mos.pairs_table(result))
@@ -179,10 +167,5 @@ def _warm_one(path: Path, catalogue: Catalogue) -> None:
         "histograms": lambda: drawings.histograms(result.conditions, look, found.scale, result.label),
         "significance": lambda: drawings.significance(found.pairs, order, result.label, result.alpha),
     }
-    scores = _own_scores(result, catalogue)
-    judged = scene.kept("people", lambda: people.against_people(scores, result)) if scores else None
-    if judged:
-        scene.kept("agreement", lambda: people.agreement_table(judged))
-        works["scatter"] = lambda: drawings.metric_scatter(judged.stimuli, judged.agreements, judged.columns, look)
     for name, draw in works.items():
         shell.warm_figure(scene, name, draw)

@@ -69,7 +69,7 @@ def means(leaderboard: pd.DataFrame, columns: Sequence[Column], look: Look) -> D
                 ax.annotate("no value", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=FAINT)
         blank(axes.flat[len(columns) :])
     best = [f"{c.label}: {_best(leaderboard, c)}" for c in columns]
-    return Drawing("means", "Means with 95 % bootstrap intervals over faces", "Best mean by metric. " + "; ".join(best), figure)
+    return Drawing("means", "Means with 95 % intervals over faces", "Best mean by metric. " + "; ".join(best), figure)
 
 
 def _best(frame: pd.DataFrame, column: Column) -> str:

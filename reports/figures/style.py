@@ -177,7 +177,8 @@ def legend(figure: Figure, look: Look, methods: Sequence[str], **lines: Any) -> 
         Line2D([], [], color=look.color(m), marker=look.marker(m), linestyle=look.line(m), label=printed_condition(m), **lines)
         for m in methods
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(methods), 7))
+    across = int(figure.get_size_inches()[0] / 0.95)  # a name and its marker take about an inch
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(len(methods), across)))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from small_runs import Dashboard, chromium, real_run
 pytestmark = pytest.mark.browser
 PAGES = {
     "": "Leaderboard", "faces": "Faces", "compare": "Compare two methods", "identity": "Identity", "consistency": "Consistency",
-    "sweep": "Scale sweep", "attributes": "Attributes", "mos": "Mean opinion scores", "provenance": "Provenance",
+    "sweep": "Scale sweep", "attributes": "Attributes", "mos": "Mean opinion scores", "people": "Metrics against people", "provenance": "Provenance",
 }  # fmt: skip
 EVIL = "<img src=x onerror=window.hit=1>"
 

@@ -105,12 +105,19 @@ def words(script: AppTest) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", ["leaderboard", "faces", "plane", "compare", "identity", "consistency", "sweep", "attributes", "mos", "provenance"]
+    "page",
+    ["leaderboard", "faces", "plane", "compare", "identity", "consistency", "sweep", "attributes", "mos", "people", "provenance"],
 )
 def test_every_page_draws(opened: Open, runs: Path, page: str) -> None:
     script = opened(runs / "one", page=page)
     words(script)
-    titles = {"plane": "Trade-off", "compare": "Compare two methods", "sweep": "Scale sweep", "mos": "Mean opinion scores"}
+    titles = {
+        "plane": "Trade-off",
+        "compare": "Compare two methods",
+        "sweep": "Scale sweep",
+        "mos": "Mean opinion scores",
+        "people": "Metrics against people",
+    }
     assert script.title[0].value == titles.get(page, page.capitalize())
     assert not script.error
 

@@ -1,4 +1,4 @@
-"""One test over every method that is installed, a user's too: shapes, ranges, names, batches, seeds."""
+"""The conformance check that plug-ins pass, over every method that is installed, a user's too; half precision and compiling."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from facesr.bench.conformance import method_faults
 from facesr.bench.data.dataset import find
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import read_rgb, resize, to_tensor
@@ -39,30 +40,9 @@ def _made(name: str) -> Method:
 
 
 @pytest.mark.parametrize("name", sorted(installed("facesr.methods")))
-def test_method_keeps_the_contract(name: str, lr: torch.Tensor) -> None:
-    method, names = _made(name), ["a", "b", "c"]
-    before = lr.clone()
-    answer = method.restore(lr, names)
-    images = _images(answer)
-    assert images.shape[:2] == (3, 3)
-    assert images.shape[2] == images.shape[3] >= 128
-    assert torch.isfinite(images).all()
-    assert torch.equal(lr, before)  # the input is not ours to change
-    if isinstance(answer, Restored) and answer.outcomes is not None:
-        assert len(answer.outcomes) == 3
-    assert not images.requires_grad
-    single = torch.cat([_images(method.restore(lr[i : i + 1], names[i : i + 1])) for i in (2, 0)])
-    assert torch.equal(single, images[[2, 0]]), "an answer depends on its batch"
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3 - min(threads, 2))
-        assert torch.equal(_images(method.restore(lr, names)), images), "an answer depends on the number of threads"
-    finally:
-        torch.set_num_threads(threads)
-    again = _images(_made(name).restore(lr, names))
-    assert torch.equal(again, images), "the same seed gave another answer"
-    assert type(method).__doc__
-    assert all(len(digest) == 64 for digest in method.weights.values())
+def test_method_keeps_the_contract(name: str) -> None:
+    _made(name)  # or say which weights are missing
+    assert method_faults(name, settings=QUICK.get(name, ()), exact=True) == []
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
