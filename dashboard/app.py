@@ -90,7 +90,7 @@ def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
         pages["start"] = st.Page(
             _page("start", lambda: _no_runs(shown)), title="Start", icon=":material/home:", default=not _served()
         )
-    opinion = st.Page(_page("mos", lambda: mos.page(shown)), title="MOS", icon=":material/star:", url_path="mos")
+    opinion = st.Page(_page("mos", mos.page), title="MOS", icon=":material/star:", url_path="mos")
     agreement = st.Page(
         _page("people", lambda: people.page(shown)), title="Metrics and people", icon=":material/group:", url_path="people"
     )

@@ -19,7 +19,7 @@ def warm() -> None:
     views: list[Callable[[Scene], None]] = [leaderboard.warm, faces.warm, compare.warm, consistency.warm, identity.warm]
     views += [attributes.warm, sweep.warm, plane.warm]
     works: list[Callable[[], None]] = [partial(view, scene) for view in views for scene in scenes]
-    works += [partial(mos.warm, shown), partial(people.warm, shown)]
+    works += [mos.warm, partial(people.warm, shown)]
     for work in works:
         try:
             work()

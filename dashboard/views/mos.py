@@ -14,7 +14,7 @@ from facesr.dashboard import shell
 from facesr.dashboard.address import check, choose, switch
 from facesr.dashboard.memo import memo
 from facesr.dashboard.scene import Scene
-from facesr.dashboard.sources import Catalogue, Group, distinct, named
+from facesr.dashboard.sources import Group, distinct, named
 from facesr.reports import mos
 from facesr.reports.figures import Drawing, Look
 from facesr.reports.figures import mos as drawings
@@ -23,14 +23,14 @@ from facesr.reports.references import printed_condition
 from facesr.reports.table import Table
 
 
-def page(catalogue: Catalogue) -> None:
+def page() -> None:
     """Draw it."""
     st.title("Mean opinion scores")
     opened = opened_study()
     if opened is None:
         return
     path, rehearsal, result = opened
-    scene = studystudy_scene(path, rehearsal, result)
+    scene = study_scene(path, rehearsal, result)
     _results(scene, result)
     _raters(result)
     st.page_link(st.session_state["pages"]["people"], label="Which metrics agree with these raters", icon=":material/group:")
@@ -149,7 +149,7 @@ def _raters(result: mos.MosResult) -> None:
         st.caption(f"MOS without the rejected raters: {without}.")
 
 
-def warm(catalogue: Catalogue) -> None:
+def warm() -> None:
     """Analyse the studies and draw their figures; one whose rule is not met is left alone."""
     for path in named("FACESR_STUDIES"):
         _warm_one(path)

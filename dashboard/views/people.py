@@ -20,7 +20,9 @@ from facesr.reports.scores import Scores
 def page(catalogue: Catalogue) -> None:
     """Draw it."""
     st.title("Metrics against people")
-    st.caption("A metric that does not rank images as people do says nothing of what people see. A point is an image: its score, and its MOS.")
+    st.caption(
+        "A metric that does not rank images as people do says nothing of what people see. A point is an image: its score, and its MOS."
+    )
     opened = opinion.opened_study()
     if opened is None:
         return
