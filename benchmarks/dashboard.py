@@ -118,7 +118,7 @@ def make_study(folder: Path, ratings: int = 100_000) -> Path:
 
 
 def cpu_of(pid: int) -> float:
-    """CPU seconds a process has used."""
+    """CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,7 +1,7 @@
 """MobileStyleGAN at 1024², f32: ours against openvino running the published graph, same weights, same run, two threads each.
 
 Goals: a forward pass within 2 times openvino's time, forward and backward (the gradient to W+) within 6 times. The pictures must
-agree within 1e-4. Also the 128² generator that PULSE and pSp use by default: forward and backward within 0.3 s a face.
+agree within 1e-4. Also the 128² generator that PULSE and pSp use by default: forward and backward within 0.3 s per face.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def place(text: str, size: int) -> tuple[int, int, int]:
 
 
 def viewer(left: Picture, right: Picture, images: Sequence[Picture], size: int, zoom: int, key: str) -> None:
-    """Show it. ``size``: pixels a side of HR; ``zoom``: screen pixels an image pixel covers, 0 for no lens."""
+    """Show it. ``size``: pixels per side of HR; ``zoom``: screen pixels an image pixel covers, 0 for no lens."""
     asked = st.query_params.get("at", "")
     check("at", [asked] if placed(asked) else [], "such place (slider in per cent, left and top of the lens in pixels: 50,38,46)")
     # The place is given once: handing every move back would draw the component anew under the reader's hand.

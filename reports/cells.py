@@ -90,7 +90,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of cells, one a column (None where there is nothing). ``group`` heads the rows of one scale or panel."""
+    """A row of cells, one per column (None where there is nothing). ``group`` heads the rows of one scale or panel."""
 
     key: str
     label: str

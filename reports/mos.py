@@ -86,7 +86,7 @@ def table_one(result: MosResult, methods: Sequence[str] | None = None) -> Table:
     rows = (Row("mos", "MOS", bare), Row("interval", "95 % interval", ends), Row("letters", "indistinguishable", letters))
     columns = tuple(Column(m.condition, printed_condition(m.condition)) for m in chosen)
     few, most = min(m.n for m in chosen), max(m.n for m in chosen)
-    caption = f"Mean opinion scores of {result.name}, n = {few:,}{f' to {most:,}' if most > few else ''} ratings a condition"
+    caption = f"Mean opinion scores of {result.name}, n = {few:,}{f' to {most:,}' if most > few else ''} ratings per condition"
     return Table("mos", _said(result, caption), columns, rows, tuple(notes(result)), corner="", show_n=False, show_spread=False)
 
 

@@ -124,7 +124,7 @@ def image_files(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
         alike[same(file.stem)].append(file.name)
     if twice := [names for names in alike.values() if len(names) > 1]:
         raise FaceSRError(
-            f"{folder} has several images named {Path(twice[0][0]).stem!r} ({', '.join(twice[0])}): faces are told apart by name"
+            f"{folder} has several images named {Path(twice[0][0]).stem!r} ({', '.join(twice[0])}): faces are distinguished by name"
         )
     return {file.stem: file for file in images}, other
 

@@ -66,7 +66,7 @@ def write_png(path: Path | str, image: U8) -> bytes:
 
 
 def write_whole(path: Path, data: bytes | str, sync: bool = True) -> None:
-    """Write a file beside its place, force it to disk unless told not to, then rename it: it appears whole or not at all."""
+    """Write a file beside its place, force it to disk unless ``sync`` is false, then rename it: it appears whole or not at all."""
     content = data.encode() if isinstance(data, str) else data
     beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}.part")  # no longer than a long name may be
     try:

@@ -83,7 +83,7 @@ class OnnxEmbedder(Embedder):
     """A recognition network in an ONNX file with one image input (N, 3, 112, 112) and one output (N, D).
 
     The input is ``(pixel - mean) / std`` of pixels 0..255 in the channel ``order``; ``mean`` and ``std``: one number, or three in
-    that order. ``mean=None``: as insightface tells it from the file, (x - 127.5) / 127.5, or plain pixels where the graph begins with it.
+    that order. ``mean=None``: as insightface infers it from the file, (x - 127.5) / 127.5, or plain pixels where the graph begins with it.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class OnnxEmbedder(Embedder):
 
 @cache
 def _onnx(path: Path) -> tuple[OnnxNet, bool]:
-    """The network, and whether its graph begins by scaling pixels itself (exports from MXNet), told as insightface does."""
+    """The network, and whether its graph begins by scaling pixels itself (exports from MXNet), inferred as insightface does."""
     import onnx
 
     net = OnnxNet(path)
@@ -268,7 +268,7 @@ EMBEDDERS: dict[str, Callable[..., Embedder]] = {
 
 @cache
 def embedder(name: str, weights: str = "") -> Embedder:
-    """The embedder of that name, one a process so that metrics share its network and embeddings; ``weights``: a file in place of its own."""
+    """The embedder of that name, one per process so that metrics share its network and embeddings; ``weights``: a file in place of its own."""
     if name not in EMBEDDERS:
         raise FaceSRError(f"no face embedder {name!r}: {suggest(name, EMBEDDERS)}")
     if name != "sface":

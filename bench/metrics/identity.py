@@ -23,7 +23,7 @@ from facesr.bench.metrics.faces import Crops, aligned, check_align, five_points,
 from facesr.bench.onnxnet import F32
 
 ALIGNMENTS = {
-    "hr-landmarks": "one transform a face from HR's five landmarks (known, else YuNet's), applied to HR and SR",
+    "hr-landmarks": "one transform per face from HR's five landmarks (known, else YuNet's), applied to HR and SR",
     "detected": "HR and SR each aligned by its own YuNet landmarks; a face not found counts as no_face",
     "psp-crop": "pSp's fixed crop of the 256-pixel image, no landmarks",
 }

@@ -34,7 +34,7 @@ class _Perceptual(Metric):
     smallest: ClassVar[int] = 16
     """The side below which the deepest layer has no pixel."""
     depth: ClassVar[int] = 1
-    """Bytes of features a pixel, roughly."""
+    """Bytes of features per pixel, roughly."""
 
     def files(self) -> dict[str, Path]:
         """The weight files, by name. Raises ``WeightsMissing``."""
@@ -79,7 +79,7 @@ class _Perceptual(Metric):
         What BicycleGAN (Zhu et al. 2017) reports of multi-modal methods: the mean over all pairs, 0 where all samples are equal.
         """
         if len(samples) < 2:
-            raise FaceSRError(f"diversity needs at least two samples a face, got {len(samples)}")
+            raise FaceSRError(f"diversity needs at least two samples per face, got {len(samples)}")
         rows = []
         for n in range(samples.shape[1]):
             maps = [self._maps(samples[k : k + 1, n]) for k in range(len(samples))]
@@ -201,7 +201,7 @@ def _stlpips(trunk: Literal["alex", "vgg"], file: Path) -> LPIPS:
 
 
 def sample_diversity(folder: Path, names: Sequence[str], metric: _Perceptual | None = None) -> dict[str, float | NoScore]:
-    """``metric``'s diversity (LPIPS-Alex unless told) of a method's saved samples: ``folder``/0/NAME.png, ``folder``/1/NAME.png ...
+    """``metric``'s diversity (LPIPS-Alex by default) of a method's saved samples: ``folder``/0/NAME.png, ``folder``/1/NAME.png ...
 
     A run keeps them in ``samples/METHOD``. A face with fewer than two samples gets its reason instead of a value.
     """

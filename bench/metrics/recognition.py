@@ -181,7 +181,7 @@ def by_attribute(
 ) -> dict[str, Rate]:
     """``measure`` (``retrieval``, ``verification``, or a ``partial`` of it) for the SR faces of each group, against all HR faces."""
     if len(groups) != len(probes):
-        raise FaceSRError(f"{len(groups)} groups for {len(probes)} faces: give one a face")
+        raise FaceSRError(f"{len(groups)} groups for {len(probes)} faces: give one per face")
     label = np.asarray(groups)
     return {str(name): measure(probes, gallery, persons, among=label == name) for name in sorted(set(map(str, groups)))}
 

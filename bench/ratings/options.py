@@ -16,7 +16,7 @@ ROLES = (
 """What a column can be."""
 
 LAYOUTS = ("long", "wide", "qualtrics", "mturk", "p910", "jspsych", "webmushra", "avrate", "sureal")
-"""Layouts that ``--layout`` can name; without it the layout is told by the content."""
+"""Layouts that ``--layout`` can name; without it the layout is inferred from the content."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Layouts of platforms, as they write them: Qualtrics, MTurk and the P.910 toolkit, jsPsych, webMUSHRA. Each is told by its columns."""
+"""Layouts of platforms, as they write them: Qualtrics, MTurk and the P.910 toolkit, jsPsych, webMUSHRA. Each is recognised by its columns."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _qualtrics_long(body: Grid, options: Options) -> Answers:
         found["rater"] = rater
     if not {"face", "stimulus"} & set(found) or "rater" not in found:
         raise FaceSRError(
-            f"the score is in {found['score']!r}, but no column tells the image: name it with --map face=COLUMN,condition=COLUMN or stimulus=COLUMN"
+            f"the score is in {found['score']!r}, but no column names the image: name it with --map face=COLUMN,condition=COLUMN or stimulus=COLUMN"
         )
     frame = body.cells[list(found.values())].set_axis(list(found), axis=1).copy()
     frame["row"], frame["column"], frame["left_out"] = body.rows, found["score"], _qualtrics_left_out(body)
@@ -336,4 +336,4 @@ PLATFORMS: dict[str, tuple[Callable[[Grid], bool], Callable[[Grid, Options], Ans
     "webmushra": (is_webmushra, webmushra),
     "jspsych": (is_jspsych, jspsych),
 }
-"""How each platform is told, and read."""
+"""How each platform is recognised, and read."""

@@ -49,12 +49,12 @@ def read_scored(path: Path, pattern: re.Pattern[str] | None = None, sheet: str |
         source = found["stimulus"] or found["face"]
         if source is None:
             raise FaceSRError(
-                f"{path}: no column tells the image; the columns are {', '.join(map(repr, grid.columns[:12]))}: call them face and method, or file"
+                f"{path}: no column names the image; the columns are {', '.join(map(repr, grid.columns[:12]))}: call them face and method, or file"
             )
         faces, methods = split_stimuli(list(cells[source]), pattern)
         if not any(methods):
             raise FaceSRError(
-                f"{path}: no column tells the method, and names such as {cells[source].iloc[0]!r} do not: add a column method, or --pattern"
+                f"{path}: no column names the method, and names such as {cells[source].iloc[0]!r} do not: add a column method, or --pattern"
             )
     else:
         faces, methods = list(cells[found["face"]]), list(cells[found["condition"]])

@@ -63,7 +63,7 @@ def _one_way(frame: Any) -> Any:
     for i in sorted(frame.index, key=lambda i: order.get(frame.at[i, "score"], 2)):
         key = (frame.at[i, "rater"], frozenset((frame.at[i, "condition"], frame.at[i, "other"])))
         if frame.at[i, "score"] == "0" and key in seen:
-            continue  # the same comparison, told from the other side
+            continue  # the same comparison, from the other side
         if frame.at[i, "score"] == "0.5" and key in seen:
             continue
         seen.add(key)

@@ -140,13 +140,13 @@ def _names(frame: pd.DataFrame, options: Options, notes: list[str]) -> None:
         notes += [f"{column} {name!r} is written {', '.join(map(repr, all_))}: taken as one" for name, all_ in joined.items()]
     if len(used) and (frame.loc[used.index, "condition"] == "").all():
         notes.append(
-            "no column tells conditions apart: all ratings are of one, 'all'; --map condition=COLUMN or --pattern names them"
+            "no column distinguishes conditions: all ratings are of one, 'all'; --map condition=COLUMN or --pattern names them"
         )
         frame["condition"] = "all"
 
 
 def _from_stimuli(shown: pd.DataFrame, options: Options) -> None:
-    """Set face and condition where the table has none, or where a pattern tells them."""
+    """Set face and condition where the table has none, or where a pattern names them."""
     lacking = [c for c in ("face", "condition") if options.pattern is not None or (shown[c] == "").all()]
     if not lacking:
         return

@@ -18,7 +18,7 @@ _SHORT = re.compile(
 
 @dataclass(frozen=True)
 class Moments:
-    """Seconds of each answer (None where there is none, or where it cannot be told), and whether the clock knows its zone.
+    """Seconds of each answer (None where there is none, or where it cannot be known), and whether the clock knows its zone.
 
     ``dated``: the seconds count from 1970, so that days can be told apart. ``resolution``: seconds of the smallest step written.
     """

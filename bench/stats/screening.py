@@ -123,7 +123,7 @@ def vqeg_multimedia(
     """
     x = _table(table)
     if len(condition) != len(x):
-        raise FaceSRError(f"{len(condition)} condition names for {len(x)} stimuli: give one a row")
+        raise FaceSRError(f"{len(condition)} condition names for {len(x)} stimuli: give one per row")
     names = np.asarray([str(c) for c in condition])
     mos = table_means(x, 1)
     groups = [names == n for n in dict.fromkeys(names.tolist())]

@@ -91,7 +91,7 @@ class Plan:
     def problems(
         self, method: str, scale: tuple[int, int], raters: int, counts: Mapping[str, int], *, adaptive: bool = False
     ) -> list[str]:
-        """What does not fit the rest of the design, a sentence each. ``counts``: numbers of attention, gold and repeat items a rater has."""
+        """What does not fit the rest of the design, one sentence each. ``counts``: numbers of attention, gold and repeat items a rater has."""
         found = []
         if (method == "pair") != (self.primary == "bradley-terry"):
             known = "'bradley-terry'" if method == "pair" else ", ".join(map(repr, PRIMARY[:-1]))

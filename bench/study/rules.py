@@ -65,7 +65,7 @@ def _by_the_server(rules: ExcludeRaters, own: pd.DataFrame) -> dict[str, str]:
         if unseen > rules.unseen * len(shown):
             found["unseen"] = f"{unseen} of {len(shown)} images were rated and never sent, more than {rules.unseen:.0%}"
     if rules.pace_seconds is not None and (seconds := pace(own)) is not None and seconds < rules.pace_seconds:
-        found["pace_seconds"] = f"{seconds:.2f} s an image by the server's clock, less than {rules.pace_seconds:g} s"
+        found["pace_seconds"] = f"{seconds:.2f} s per image by the server's clock, less than {rules.pace_seconds:g} s"
     return found
 
 

@@ -64,7 +64,7 @@ class Overview:
         ]
         if len(self.raters):
             lines.append(
-                f"{'rater':<8}{'status':<10}{'done':>10}{'s an item':>11}{'hidden s':>10}{'wrong checks':>14}  last answer"
+                f"{'rater':<8}{'status':<10}{'done':>10}{'s per item':>11}{'hidden s':>10}{'wrong checks':>14}  last answer"
             )
         for r in self.raters.to_dict("records"):
             pace = f"{r['median_s']:.1f}" if pd.notna(r["median_s"]) else ""

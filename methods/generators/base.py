@@ -101,7 +101,7 @@ class Generator(nn.Module):
         return w
 
     def random_noise(self, batch: int, generator: torch.Generator | None = None) -> list[Tensor]:
-        """Fresh noise maps (batch, 1, r, r), one a layer, on the generator's device."""
+        """Fresh noise maps (batch, 1, r, r), one per layer, on the generator's device."""
         where = next(self.parameters())
         drawn = "cpu" if generator is None else generator.device
         return [torch.randn(batch, 1, r, r, generator=generator, device=drawn).to(where) for r in self.noise_sizes]
@@ -114,7 +114,7 @@ class Generator(nn.Module):
     def _check_noise(self, noise: Sequence[Tensor], batch: int) -> list[Tensor]:
         sizes = self.noise_sizes
         if len(noise) != len(sizes):
-            raise FaceSRError(f"{len(noise)} noise maps given: this generator takes {len(sizes)}, one a layer")
+            raise FaceSRError(f"{len(noise)} noise maps given: this generator takes {len(sizes)}, one per layer")
         for i, (n, r) in enumerate(zip(noise, sizes, strict=True)):
             if n.dim() != 4 or n.shape[0] not in (1, batch) or tuple(n.shape[1:]) != (1, r, r):
                 raise FaceSRError(f"noise map {i} has shape {tuple(n.shape)}: give ({batch}, 1, {r}, {r})")

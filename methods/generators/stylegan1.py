@@ -95,7 +95,7 @@ class Intermediate(nn.Module):
 class ConvUp(Conv):
     """Doubling convolution, [1, 2, 1] blur, bias.
 
-    Nearest doubling before a 3x3 convolution equals one 4x4 transposed convolution with the mirrored kernel: 16 products a pixel
+    Nearest doubling before a 3x3 convolution equals one 4x4 transposed convolution with the mirrored kernel: 16 products per pixel
     instead of 36. The fused form, used from 128 pixels on, is the same with the kernel as it is.
     """
 

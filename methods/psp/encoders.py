@@ -225,7 +225,7 @@ def build(config: EncoderConfig | None = None) -> Encoder:
 
 
 def describe(state: Mapping[str, Tensor], *, input_size: int = 256, encoder_type: str | None = None) -> EncoderConfig:
-    """The configuration of an encoder told by its keys and shapes (``encoder.`` prefix removed).
+    """The configuration of an encoder, inferred from its keys and shapes (``encoder.`` prefix removed).
 
     The number of convolutions of each map2style tells which map it reads, and with a pyramid the input size too; ``input_size`` is
     for encoders that have none.

@@ -259,7 +259,7 @@ def prepare(recipe: Recipe) -> Job:
         load_strictly(objective.modules["encoder"], part(load_tensors(begun), "encoder"), f"{begun}, as this recipe's pSp encoder")
     elif net.start_faces:
         _start(objective, source, net.start_faces)
-    if source.recombination:  # last: it may take half an hour, and what is wrong with the rest should be told before
+    if source.recombination:  # last: it may take half an hour, and what is wrong with the rest should be reported before
         _recombine(objective, source)
     elif losses.linear:
         raise FaceSRError("[loss]: linear needs the codes of real faces to be searched: add a table [data.recombined]")

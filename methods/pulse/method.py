@@ -22,7 +22,7 @@ SMALL_LOSS = "1000*L2+0.05*GEOCROSS"
 
 
 class PULSE(NetworkMethod["PULSENet"]):
-    """Searches the prior's latent space, 100 steps a face, for a face that shrinks to the given one.
+    """Searches the prior's latent space, 100 steps per face, for a face that shrinks to the given one.
 
     ``prior``: ``mobilestylegan128`` (comes with the project), ``mobilestylegan``, or a file: PULSE's own ``synthesis.pt`` (with
     ``gaussian_fit.pt`` or ``mapping.pt`` beside it, or given), any StyleGAN2 checkpoint. ``keep``: hand out the ``last`` image, as

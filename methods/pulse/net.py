@@ -36,7 +36,7 @@ class PULSENet(nn.Module):
             raise FaceSRError(f"PULSE's generator makes {own}x{own} faces, which do not shrink to {side}x{side} by a whole factor.")
 
     def search(self, ref: Tensor, seeds: Sequence[int], **changes: Any) -> Found:
-        """Everything the search found; ``seeds``: one a face."""
+        """Everything the search found; ``seeds``: one per face."""
         self.check(ref)
         if len(seeds) != len(ref):
             raise FaceSRError(f"PULSE needs a seed a face: {len(ref)} faces, {len(seeds)} seeds.")

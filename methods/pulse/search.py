@@ -71,7 +71,7 @@ def draw(generator: Generator, seeds: Sequence[int], settings: Settings) -> tupl
 
 
 def search(generator: Generator, fit: GaussianFit, ref: Tensor, seeds: Sequence[int], settings: Settings) -> Found:
-    """Search a face for each of ``ref`` (B, 3, h, h), RGB in [0, 1]; ``seeds``: one a face.
+    """Search a face for each of ``ref`` (B, 3, h, h), RGB in [0, 1]; ``seeds``: one per face.
 
     The loss of each face is its own, their sum is differentiated, and every optimiser here works number by number: so a face does
     not feel the others of its batch.

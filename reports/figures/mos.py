@@ -196,7 +196,7 @@ def metric_scatter(
 ) -> Drawing:
     """Every metric against MOS: a faint point an image, a marker a method's mean, the fitted monotone cubic, SROCC with interval.
 
-    ``stimuli``: columns method, face, mos and one a metric (``facesr.reports.people.stimuli``).
+    ``stimuli``: columns method, face, mos and one per metric (``facesr.reports.people.stimuli``).
     """
     methods = list(dict.fromkeys(stimuli["method"]))
     rows, across = panels(len(agreements))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facesr.reports.writing import Written
 
 COMPARED = ("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp", "psp-refined")
-"""The methods that a comparison takes unless told otherwise."""
+"""The methods that a comparison takes by default."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facesr.images import AnyImages
 
 DEFAULT = ("psnr", "psnr-y", "ssim", "st-lpips-alex", "identity-sface")
-"""The metrics that ``score`` takes unless told otherwise: those that need no download."""
+"""The metrics that ``score`` takes by default: those that need no download."""
 CHUNK = 16
 """Images in memory at once."""
 

@@ -113,7 +113,7 @@ def test_folders_without_a_common_name_are_refused(tmp_path: Path) -> None:
         Image.fromarray(picture(0)).save(tmp_path / side / f"{name}.png")
     with pytest.raises(facesr.FaceSRError, match="paired by file name"):
         facesr.score(tmp_path / "sr", tmp_path / "hr")
-    with pytest.raises(facesr.FaceSRError, match="hr is not a folder"):
+    with pytest.raises(facesr.FaceSRError, match="nowhere is not a folder"):
         facesr.score(tmp_path / "sr", tmp_path / "nowhere")
 
 

@@ -86,7 +86,7 @@ def test_noise_is_fixed_given_or_random(generator: MobileStyleGAN) -> None:
     given = generator.random_noise(1, torch.Generator().manual_seed(0))
     change = (generator.synthesize(w, given) - generator.synthesize(w)).abs().mean()
     assert 1e-4 < change < 0.2
-    with pytest.raises(FaceSRError, match="15, one a layer"):
+    with pytest.raises(FaceSRError, match="15, one per layer"):
         generator.synthesize(w, given[:3])
 
 

@@ -86,7 +86,7 @@ def test_noise_is_given_in_units_of_the_layers_own(small: MobileStyleGAN128) -> 
     assert small.noise_sizes == [4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128]
     given = small.random_noise(2, torch.Generator().manual_seed(0))
     assert 1e-4 < (small.synthesize(w, given) - small.synthesize(w)).abs().mean() < 0.1
-    with pytest.raises(FaceSRError, match="11, one a layer"):
+    with pytest.raises(FaceSRError, match="11, one per layer"):
         small.synthesize(w, given[:2])
 
 

@@ -78,7 +78,7 @@ def _lines(claim: Claim, digits: int) -> list[str]:
         f" (with rounding in its favour {p_text(claim.p_best)})",
         f"  effect A12 = {middle.a12:.3f}; chance of p < {claim.alpha:g} if the means are true: {middle.power:.0%}",
         f"  detectable with 80 % power: {middle.detectable[0.8]:.3f} MOS"
-        + (f"; {abs(claim.difference):.{digits}f} would need {middle.n_needed:,} ratings a method" if middle.n_needed else ""),
+        + (f"; {abs(claim.difference):.{digits}f} would need {middle.n_needed:,} ratings per method" if middle.n_needed else ""),
         f"  counting raters and images as shared, other raters and other images: p about {p_text(claim.p_clustered)}",
     ]
     return lines

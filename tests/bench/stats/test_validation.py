@@ -183,7 +183,7 @@ def test_tables_of_scores(tmp_path: Path) -> None:
     with pytest.raises(FaceSRError, match="psnr of face 'a' by 'x' twice"):
         read_scored(long)
     long.write_text("image,psnr\na,20\nb,21\n")
-    with pytest.raises(FaceSRError, match="no column tells the method"):
+    with pytest.raises(FaceSRError, match="no column names the method"):
         read_scored(long)
     long.write_text("face,method,psnr\na,x,20\nb,x,n/a\nc,x,22\n")
     assert read_scored(long).notes == ("psnr: 1 cells are no number, such as 'n/a' in row 3: those images are left out",)
