@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facesr.bench.study.carried import stopping_in_words
+from facesr.bench.study.design import Design
 from facesr.bench.study.study import Study
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ RULES = {
     "repeats_apart": "repeated images differ by more than {:g} grades on average",
     "unseen": "more than {:.0%} of the rated images were never sent to the rater",
     "same_device": "another rater took part from the same browser before",
+}
+
+SCREENS = {
+    "card": "the size of the screen (by a bank card)",
+    "brightness": "its brightness and contrast",
+    "colour": "colour vision",
+    "acuity": "visual acuity",
 }
 
 
@@ -54,9 +62,25 @@ def text(study: Study, difference: float = 0.3, parts: Components | None = None,
         "",
         f"**Raters left out**, by the program and before the analysis, if {'; if '.join(rules) or 'nothing: no rule is declared'}.",
         "",
+        *_before(design),
         f"**Texts.** Raters read frozen texts in {', '.join(design.texts) or 'the built-in languages'}; for each the sha256 agreed to is kept.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _before(design: Design) -> list[str]:
+    """What is asked and checked before the first rating; nothing where nothing is."""
+    parts = []
+    if design.screen:
+        parts.append(f"checks of {', '.join(SCREENS[name] for name in design.screen)}, at about {design.distance_cm:g} cm")
+        failed = "is not taken into the study" if design.screen_failed == "refuse" else "is recorded and stays in the study"
+        if {"colour", "acuity"} & set(design.screen):
+            parts.append(f"who reads two or more colour plates wrong or has a decimal acuity below 0.5 {failed}")
+    if design.questionnaire:
+        parts.append(f"a questionnaire ({', '.join(q.name for q in design.questionnaire)})")
+    if design.practice:
+        parts.append(f"{design.practice} practice images with feedback, which are no ratings")
+    return [f"**Before rating.** {'; '.join(parts)[0].upper()}{'; '.join(parts)[1:]}.", ""] if parts else []
 
 
 def _equality(study: Study) -> str:

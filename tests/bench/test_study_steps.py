@@ -265,5 +265,11 @@ def test_the_command_takes_every_step(tmp_path: Path, capsys: pytest.CaptureFixt
         True,
     )
     assert len(design.questionnaire) == 5
+    capsys.readouterr()
+    assert main(["study", "preregister", str(tmp_path / "study")]) == 0
+    printed = capsys.readouterr().out
+    assert "checks of the size of the screen (by a bank card), visual acuity, at about 70 cm" in printed.lower()
+    assert "is not taken into the study" in printed
+    assert "2 practice images with feedback" in printed
     assert main([*command[:3], "--out", str(tmp_path / "no"), "--screen", "acuity"]) == 2
     assert "give --screen card,acuity" in capsys.readouterr().err

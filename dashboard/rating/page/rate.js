@@ -62,7 +62,7 @@ async function course() {
       told = true;
       await practice();
       if (pending.left || pending.resync) return;
-      if (position > 1 || here.session.practice.length) await ask("grey", say("instructions_title"), [make("p", { textContent: say("instructions_end", { low: scores[0], high: scores.at(-1) }) })]);
+      if (position > 1 || here.session.practice.length) await ask("grey", say("instructions_title"), [make("p", { textContent: say(here.session.method === "pair" ? "instructions_end_pair" : "instructions_end", { low: scores[0], high: scores.at(-1) }) })]);
     }
     if (pending.rest) { const seconds = pending.rest; pending.rest = 0; sinceBreak = 0; await rest(seconds); }
     if (here.session.break_every && sinceBreak >= here.session.break_every) {
