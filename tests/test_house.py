@@ -181,3 +181,9 @@ def test_a_users_packages_of_our_names_change_nothing(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     for face in (tmp_path / "run/sr/nearest").glob("*.png"):  # the plug-in ran with its own methods.mynet
         assert (tmp_path / "run/sr/mine" / face.name).read_bytes() == face.read_bytes()
+
+
+def test_every_recorded_figure_says_where_it_comes_from() -> None:
+    origin = (ROOT / "tests/conformance/ORIGIN.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\w+)` \|", origin, re.MULTILINE))
+    assert named == {file.stem for file in (ROOT / "tests/conformance/vectors").glob("*.npz")}
