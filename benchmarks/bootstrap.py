@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks import interleaved, line
+from benchmarks import interleaved, line, within
 from facesr.bench.stats.intervals import F64, pigeonhole_means
 
 SECONDS, RATIO, TOLERANCE = 0.3, 10.0, 0.02
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] = ()) -> int:
     start = time.process_time()
     pigeonhole_means(large, draws)
     seconds = time.process_time() - start
-    print(f"two-way bootstrap, {draws} draws over {large.size:,} ratings: {seconds:.2f} s of one core, {LARGE_SECONDS} allowed")
+    within(f"two-way bootstrap, {draws:,} draws over {large.size:,} ratings", seconds, LARGE_SECONDS)
     return 0 if reached and apart <= TOLERANCE and ours <= SECONDS and seconds <= LARGE_SECONDS else 1
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks import cpu_seconds
+from benchmarks import cpu_seconds, within
 from facesr.bench.imaging import write_png
 
 PROTOCOL = """
@@ -86,8 +86,7 @@ def main(argv: Sequence[str]) -> int:
     good = []
     start = bare()
     helped = help_time()
-    good.append(helped <= 0.15)
-    print(f"facesr --help {helped:.3f} s of CPU (bare Python {start:.3f}), goal 0.15")
+    good.append(within(f"facesr --help (bare Python {start:.3f} s)", helped, 0.15))
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         (root / "p.toml").write_text(PROTOCOL)
@@ -107,14 +106,10 @@ def main(argv: Sequence[str]) -> int:
         faces(root / "hr50", 50)
         cold, _ = call(*run("50", "bicubic,nearest"))
         warm = min(call(*run("50", "bicubic,nearest"))[0] for _ in range(5)) - start
-        good.append(warm <= 0.5)
-        print(f"200 cells: cold {cold:.2f} s, warm {warm:.2f} s of CPU beyond the interpreter's start, goal 0.5")
+        good.append(within(f"facesr run, 200 cells, warm (cold {cold:.2f} s)", warm, 0.5))
         peaks = []
         for count in (300, 3000):
             faces(root / f"hr{count}", count)
             peaks.append(call(*run(str(count), "bicubic"))[1])
-        good.append(peaks[1] <= 1.1 * peaks[0])
-        print(
-            f"peak memory: {peaks[0]:.0f} MiB for 300 faces, {peaks[1]:.0f} MiB for 3,000: {peaks[1] / peaks[0]:.2f}x, goal 1.10x"
-        )
+        good.append(within(f"peak memory, 3,000 faces against 300 ({peaks[0]:.0f} MiB)", peaks[1] / peaks[0], 1.1, "times"))
     return 0 if all(good) else 1

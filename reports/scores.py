@@ -176,8 +176,19 @@ class Scores:
 
     def cells(self, level: float = 0.95) -> list[Cell]:
         """A cell for every method, scale and metric in view: mean, interval over faces, n, failures with reasons."""
+        if level not in self._counted:
+            self._counted[level] = self._count(level)
+        return list(self._counted[level])
+
+    @functools.cached_property
+    def _counted(self) -> dict[float, list[Cell]]:
+        """Cells by level: a table asks for them more than once."""
+        return {}
+
+    def _count(self, level: float) -> list[Cell]:
         from facesr.bench.stats.many import mean_intervals
 
+        faces = np.array(self.faces, dtype=object)
         position, values, status = self._grid
         good = status == 0
         shares = [self.metrics[key.metric].share for key in position]
@@ -189,7 +200,7 @@ class Scores:
                 continue
             mean = intervals[i]
             whole = bool(good[:, i].all())
-            images = self.faces if whole else tuple(f for f, ok in zip(self.faces, good[:, i], strict=True) if ok)
+            images = self.faces if whole else tuple(faces[good[:, i]])
             failures = () if whole else self._failures(key, status[:, i])
             made.append(self._cell(key, mean.mean, mean.low, mean.high, len(images), failures, images))
         return made

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -152,6 +154,36 @@ def test_a_task_that_ends_three_workers_is_given_up(world: Path, alone: Run) -> 
     assert "signal 9" in psnr.reason["003"]
     assert (psnr.status.drop(["002", "003"]) == "ok").all()
     assert (run.scores().query("method == 'bicubic' and metric == 'psnr'").status == "ok").all()
+
+
+@pytest.mark.timeout(900)  # ten processes start: a minute of two cores, more beside other work
+def test_seven_workers_and_random_kills(world: Path) -> None:
+    """Three workers, each at another task, are killed at random moments."""
+    faces(world / "many", 14)
+    specs = registry.method_specs([f"{world / 'net.py'}:Net", "nearest"], ["net.slow=0.3"])
+    known = protocol.parse(TINY, metrics=registry.installed("facesr.metrics"))
+    single = start(make_plan(known, specs, world / "many-1", data=str(world / "many")))
+    workers, drawn, ended = Processes(7), random.Random(5), threading.Event()
+    killed: dict[int, int] = {}
+
+    def kill() -> None:
+        while len(killed) < 3 and not ended.wait(drawn.uniform(0.0, 0.3)):
+            busy = [w for w in list(workers._workers) if w.task is not None and id(w.task) not in killed]
+            if busy:
+                victim = drawn.choice(busy)
+                killed[id(victim.task)] = victim.process.pid
+                os.kill(victim.process.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        run = start(make_plan(known, specs, world / "many-7", data=str(world / "many")), workers=workers)
+    finally:
+        ended.set()
+        killer.join()
+    assert workers.deaths == len(killed) == 3
+    assert len(_bytes(run.path)) == 14 * 3 + 1
+    assert _bytes(run.path) == _bytes(single.path)
 
 
 def _command(world: Path, out: str) -> list[str]:
