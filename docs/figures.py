@@ -1,8 +1,9 @@
-"""Make the pictures of README and docs: ``python docs/figures.py demo runs/demo``, ``sweep runs/sweep``, ``london runs/london``,
+"""Make the pictures of README and docs: ``python docs/figures.py demo runs/demo``, ``sweep runs/sweep``, ``london runs/london [runs/pulse]``,
 ``training runs/pix2pixhd``.
 
 ``demo.png``: the methods, from what ``make demo`` leaves. ``london.png``: all of them on 16 faces of the Face Research Lab London Set, from a
-run of those. ``training-pix2pixhd.png``: the validations of a training folder. ``psp.png``: pSp at x8, x16 and x32 and three further answers by style
+run of those (or several of the same faces, where one method takes much longer).
+``training-pix2pixhd.png``: the validations of a training folder. ``psp.png``: pSp at x8, x16 and x32 and three further answers by style
 mixing, from ``facesr run demo-sweep-128 --methods bicubic,psp --set psp.samples=3 --set psp.mix_alpha=0.5 --out runs/sweep``.
 """
 
@@ -69,17 +70,18 @@ METHODS = {
 }
 
 
-def london(folder: Path) -> None:
-    """Rows of two faces: LR, the methods, HR, and the same again."""
-    run = load(folder)
-    names = [face.name for face in run.faces]
-    shown = [method for method in METHODS if method in run.methods and run.sr_path(method, names[-1], 8).is_file()]
+def london(*folders: Path) -> None:
+    """Rows of two faces: LR, the methods (each from the first run that has it), HR, and the same again."""
+    runs = [load(folder) for folder in folders]
+    run, names = runs[0], [face.name for face in runs[0].faces]
+    of = {m: r for r in reversed(runs) for m in METHODS if m in r.methods and r.sr_path(m, names[-1], 8).is_file()}
+    shown = [method for method in METHODS if method in of]
     titles = ["LR", *(METHODS[method] for method in shown), "HR"]
     step, across = SIDE + GAP, len(titles)
     height = HEAD + (len(names) + 1) // 2 * step - GAP
     canvas = np.full((height, 2 * across * step + GAP, 3), 255, np.uint8)
     for i, name in enumerate(names):
-        tiles = [enlarge(read_rgb(run.lr_path(name, 8)), SIDE), *(read_rgb(run.sr_path(m, name, 8)) for m in shown)]
+        tiles = [enlarge(read_rgb(run.lr_path(name, 8)), SIDE), *(read_rgb(of[m].sr_path(m, name, 8)) for m in shown)]
         for j, image in enumerate([*tiles, read_rgb(run.hr_path(name))]):
             top, left = HEAD + i // 2 * step, (i % 2) * (across * step + 2 * GAP) + j * step
             canvas[top : top + SIDE, left : left + SIDE] = image
@@ -108,4 +110,4 @@ def training(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"demo": demo, "sweep": sweep, "london": london, "training": training}[sys.argv[1]](Path(sys.argv[2]))
+    {"demo": demo, "sweep": sweep, "london": london, "training": training}[sys.argv[1]](*map(Path, sys.argv[2:]))

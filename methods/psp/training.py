@@ -196,8 +196,9 @@ class PSPObjective(Objective):
         return LinearLosses(features, {name: getattr(self.losses, name) for name in IMAGE_LOSSES})
 
     def restore(self, batch: Batch) -> Tensor:
-        """Images in [-1, 1] of a validation batch."""
-        return self.generator.synthesize(self.codes(from_lr(batch["lr"], self.config.input_size))).float()
+        """Images in [-1, 1] of a validation batch (which has ``lr``) or of a training batch (which has what the encoder gets of it)."""
+        given = from_lr(batch["lr"], self.config.input_size) if "lr" in batch else batch["given"]
+        return self.generator.synthesize(self.codes(given)).float()
 
     def validate(self, batch: Batch) -> dict[str, float]:
         """LPIPS, identity (cosine) and the mean squared error of the shrunk output."""
@@ -217,7 +218,8 @@ class PSPObjective(Objective):
     def preview(self, batch: Batch) -> Tensor:
         """Rows: LR as the encoder gets it, output, HR."""
         size = batch["hr"].shape[-1]
-        return grid([from_lr(batch["lr"], size) / 2 + 0.5, self.restore(batch) / 2 + 0.5, batch["hr"]])
+        given = from_lr(batch["lr"], size) if "lr" in batch else resize(batch["given"], size, "bilinear-pillow")
+        return grid([given / 2 + 0.5, self.restore(batch) / 2 + 0.5, batch["hr"]])
 
     def export(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The encoder, the mean style and what they are for."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import facesr.methods
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb, resize8, write_png
 from facesr.cli import main
 from facesr.cli.train import default_recipe, recipe_file
 from facesr.methods.fsrnet import FSRNet
 from facesr.methods.pix2pixhd import Pix2PixHD
+from facesr.methods.psp import PSP
 from facesr.methods.training import read
 from facesr.methods.training.job import on, prepare
 from facesr.methods.training.trunks import tensors
 
+METHODS = Path(facesr.methods.__file__).parent
 FEW = ("--threads", "1", "--set", "loop.batch=2", "--set", "loop.steps=2", "--set", "loop.warmup=0", "--set", "loop.decay=0")
 DRAWN = ("--set", "data.generated.held_out=1")
 SMALL_FSRNET = (
@@ -143,3 +147,39 @@ def test_all_share_the_minutes(tmp_path: Path) -> None:
         assert made[name]["step"] >= 1
     method = Pix2PixHD.from_checkpoint(tmp_path / "all/pix2pixhd/weights.safetensors")
     assert method.restore(torch.rand(1, 3, 16, 16)).shape == (1, 3, 128, 128)
+
+
+def test_a_preview_without_validation_faces_shows_the_training_batch() -> None:
+    """As each timing of ``--all`` and any recipe without [[data.validation]] ends: pSp's training batches have the encoder's input, no LR face."""
+    recipe = read(default_recipe("psp"), dict(pair.split("=", 1) for pair in SMALL_PSP[1::2]) | {"loop.batch": "2"})
+    objective = prepare(recipe).objective
+    given = torch.linspace(-1, 1, 32).expand(1, 3, 32, 32)
+    sheet = objective.preview({"hr": torch.zeros(1, 3, 128, 128), "given": given})
+    lr, hr = sheet[:, :128, :128], sheet[:, -128:, -128:]
+    assert float(lr[0, 64, 64]) == pytest.approx(0.5, abs=0.01), "the middle of a ramp from black to white"
+    assert float(lr[0, 64, -4] - lr[0, 64, 3]) > 0.9
+    assert float(hr.abs().max()) == 0
+
+
+@pytest.mark.parametrize("card", sorted(METHODS.glob("*/weights/*.md")), ids=lambda card: card.stem)
+def test_a_model_card_names_the_recipes_of_its_weights(card: Path) -> None:
+    """Each file is there, and says in its first lines that it made these weights: `default.toml` is what strangers run."""
+    named = re.findall(r"`(?:[.\w/]+/)?recipes/([\w.-]+\.toml)`", card.read_text(encoding="utf-8"))
+    assert named
+    for name in named:
+        head = (card.parents[1] / "recipes" / name).read_text(encoding="utf-8").split("method =")[0]
+        assert f"/weights/{card.stem}.safetensors" in head, name
+
+
+@pytest.mark.slow
+def test_psp_takes_its_share_of_the_card(tmp_path: Path, folder: Path) -> None:
+    """pSp's card recipe at tiny sizes: timed, then trained through the generator, and weights that the method takes."""
+    from facesr.methods.training.everything import train_all
+    from facesr.methods.training.loop import Machine
+
+    small = dict(pair.split("=", 1) for pair in SMALL_PSP[1::2]) | {"loop.batch": "2"}
+    made = train_all({"psp": recipe_file("psp", "card")}, tmp_path / "all", 0.2, str(folder), Machine("cpu"), small)
+    assert made["psp"]["step"] >= 1
+    image = PSP.from_checkpoint(tmp_path / "all/psp/weights.safetensors").restore(torch.rand(1, 3, 16, 16))
+    assert isinstance(image, torch.Tensor)
+    assert image.shape == (1, 3, 128, 128)
