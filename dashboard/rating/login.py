@@ -31,7 +31,7 @@ body{{font:1.05rem/1.5 system-ui,sans-serif;display:grid;place-items:center;min-
 form{{width:min(22rem,100%);display:grid;gap:.8rem}}h1{{font-size:1.4rem;margin:0}}p{{margin:0}}
 input,button{{font:inherit;padding:.6rem .8rem;border-radius:.5rem;border:1px solid GrayText}}button{{cursor:pointer;font-weight:600}}
 section{{width:min(34rem,100%);margin-bottom:2.5rem}}section h1{{margin-bottom:.7rem}}h2{{font-size:1.15rem;margin:0}}
-main{{display:grid;place-items:center}}
+main{{display:grid;justify-items:start;width:min(34rem,100%)}}
 </style></head><body><main>{welcome}<form method="post" action="login"><h2>For the organisers: log in to watch the study</h2>
 <p role="alert">{problem}</p><input type="hidden" name="csrf" value="{csrf}">
 <label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required>

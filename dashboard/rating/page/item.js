@@ -170,6 +170,7 @@ export async function showItem(item, { old = null, practice = null } = {}) {
 
 function shown(item, loaded, pictures, old, practice) {
   const label = practice ? say("practice_title") : progress(item).label;
+  if (practice) $("count").textContent = label;
   const example = isExample(item);
   return new Promise((resolve) => {
     const stage = make("div", { className: "stage" }, ...pictures);
