@@ -17,7 +17,7 @@ from annotated_types import Interval, Len
 
 from facesr.bench.config import BadValue, OneOf, Probability, Text, from_table
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.reading import parse_toml
+from facesr.bench.reading import MAX_TOML, parse_toml, read_text
 
 FOLDER = Path(__file__).parent.parent / "protocols"
 
@@ -179,4 +179,4 @@ def load(name: str, metrics: Iterable[str] | None = None) -> Protocol:
             raise FaceSRError(f"no protocol file {name}")
     elif name not in names():
         raise FaceSRError(f"no protocol {name!r}: {suggest(name, names())}")
-    return parse(file.read_text(encoding="utf-8"), str(file.name), metrics)
+    return parse(read_text(file, MAX_TOML), str(file.name), metrics)

@@ -33,6 +33,8 @@ LARGE = 12_000_000
 """Images of more pixels are worked on one at a time, so that memory stays flat."""
 IN_FLIGHT = 256 << 20
 """Bytes of undecoded images that wait in memory at once."""
+BEGUN = ".preparing"
+"""A file beside ``images`` while there is no manifest yet: what lies in ``images`` is ours."""
 KNOWN = {
     "celeba-hq": "CelebA-HQ (Karras 2018): 30,000 faces, 1024 px; non-commercial research; split by CelebA's official partition",
     "ffhq": "FFHQ (Karras 2019): 70,000 faces, 1024 px, images1024x1024/00000/00000.png; CC BY-NC-SA and per image",
@@ -88,6 +90,10 @@ class Request:
             problems.append(f"--landmarks: the faces of {self.dataset} are placed already")
         if placed and self.align:
             problems.append("--align: the London set is aligned by its own landmarks")
+        images = self.folder / "images"
+        ours = any((self.folder / name).exists() for name in (MANIFEST, BEGUN))
+        if not ours and images.is_dir() and any(images.iterdir()):
+            problems.append(f"{images} holds files and {self.folder} no manifest: they could be overwritten; choose another --out")
         if problems:
             raise FaceSRError("; ".join(problems))
 
@@ -123,6 +129,7 @@ def prepare(request: Request, progress: Progress = lambda what, done, total: Non
         raise FaceSRError(f"{request.source} holds no images{'' if request.split == 'all' else f' of split {request.split!r}'}")
     try:
         (request.folder / "images").mkdir(parents=True, exist_ok=True)
+        (request.folder / BEGUN).touch()
     except OSError as error:
         raise FaceSRError(f"{request.folder}: cannot be written ({error.strerror})") from None
     rows: list[Row] = []
@@ -145,6 +152,7 @@ def prepare(request: Request, progress: Progress = lambda what, done, total: Non
         raise FaceSRError(f"{request.source}: no usable face ({len(rejected)} rejected: {reasons})")
     made = _manifest(request, work, rows, rejected, images)
     manifest.write(request.folder, made)
+    (request.folder / BEGUN).unlink(missing_ok=True)
     return made
 
 
@@ -258,7 +266,7 @@ def _detect(image: U8) -> Points:
 
 
 def _work(request: Request) -> Work:
-    own = [request.folder / "images", request.folder / MANIFEST, request.mapping, request.landmarks]
+    own = [request.folder / "images", request.folder / MANIFEST, request.folder / BEGUN, request.mapping, request.landmarks]
     source = Source(request.source, {p.resolve() for p in own if p is not None}, request.column)
     if request.dataset == "celeba-hq":
         return _celebahq(request, source)

@@ -100,6 +100,13 @@ class Run:
             for (n, status, metric, why), methods in causes.items()
         ]
 
+    def remarks(self) -> list[str]:
+        """What came up about images as they were read, each cause once, and what methods far below bicubic look like."""
+        from facesr.bench.diagnosis import counted
+
+        said = [f"HR: {line}" for line in counted(f.note for f in self.faces)]
+        return said + [f"{m.label}: {line}" for m in self.info.methods for line in (*m.remarks, *m.diagnosis)]
+
     def hashes(self) -> Iterator[tuple[str, Path, str]]:
         """LR and SR images with the sha256 they had when they were measured: what it is, where it lies, sha256."""
         if not (self.path / CELLS).is_file():

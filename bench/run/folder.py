@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from facesr.bench.errors import Busy, FaceSRError
 from facesr.bench.imaging.files import write_whole
 from facesr.bench.results import CallInfo, Run, RunInfo
+from facesr.bench.results.cells import FILE as CELLS
 from facesr.bench.results.cells import Cells
 from facesr.bench.results.run import score_rows
 from facesr.bench.results.table import write_scores
@@ -21,8 +22,12 @@ from facesr.bench.results.table import write_scores
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the run folder; a second run into it gets one sentence. The lock ends with the process, however it ends."""
+    """Hold the run folder; a second run into it gets one sentence. The lock ends with the process, however it ends.
+
+    A folder that is no run's and has images where a run keeps its own is refused: they would be overwritten.
+    """
     try:
+        _refuse_foreign(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / ".lock").is_symlink():
             raise FaceSRError(f"{folder / '.lock'} is a link: remove it")
@@ -32,6 +37,15 @@ def locked(folder: Path) -> Iterator[None]:
         raise Busy(f"{folder} is in use by another facesr run: wait for it, or choose another --out") from None
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise FaceSRError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise ``FaceSRError`` for somebody's folder with ``lr`` or ``sr`` of its own."""
+    if any((folder / name).exists() for name in ("run.json", CELLS)):
+        return
+    taken = [kind for kind in ("lr", "sr", "samples") if (folder / kind).is_dir() and any((folder / kind).iterdir())]
+    if taken:
+        raise FaceSRError(f"{folder} is no run, and its folder {taken[0]!r} would be written into: choose another --out")
 
 
 def now() -> str:

@@ -15,7 +15,7 @@ from facesr.bench.code import OWN, code_digest, sources
 from facesr.bench.data.dataset import UNREADABLE, file_sha256
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import Face
-from facesr.bench.imaging.files import read_rgb, write_whole
+from facesr.bench.imaging.files import read_bytes, read_rgb, write_whole
 from facesr.bench.method import Method, Outcome
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import RETRIED, SERVED, MethodInfo, Status
@@ -127,8 +127,20 @@ class Restorer:
         if not self.store:
             return due
         held = self.store.all(self.store.get, (("sr", self.keys[f.name]) for f in due))
-        self.write([_answer(f.name, h) for f, h in zip(due, held, strict=True) if h])
-        return [f for f, h in zip(due, held, strict=True) if not h]
+        good = {f.name: h for f, h in zip(due, held, strict=True) if h and self._is_answer(h.data, self.keys[f.name])}
+        self.write([_answer(name, h) for name, h in good.items()])
+        return [f for f in due if f.name not in good]
+
+    def _is_answer(self, data: bytes, key: str) -> bool:
+        """Whether bytes of the shared store are an image of the run's size; others are listed with the store's wrong objects."""
+        try:
+            if read_bytes(data, key).shape == (self.plan.size, self.plan.size, 3):
+                return True
+        except FaceSRError:
+            pass
+        assert self.store is not None
+        self.store.wrong.append(f"sr/{key[:2]}/{key}")
+        return False
 
     def _samples(self, answer: Restoration) -> None:
         for k, data in enumerate(answer.samples):

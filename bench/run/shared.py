@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from facesr.bench.config import Natural, from_table
 from facesr.bench.errors import FaceSRError
+from facesr.bench.reading import parse_json
+from facesr.bench.results.status import Status
 
 T = TypeVar("T")
 SCHEMES = ("s3", "gs", "az")
@@ -118,13 +122,48 @@ class SharedStore:
         return said + ([self.trouble] if self.trouble else [])
 
 
+@dataclass(frozen=True)
+class _Image:
+    """Facts of an SR image."""
+
+    status: Literal["ok", "not_converged"]
+    reason: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Facts of a score."""
+
+    value: float | None
+    status: Status
+    reason: str
+    low: float | None
+    high: float | None
+    n: Natural
+
+
+def _checked(kind: str, facts: Mapping[str, Any]) -> None:
+    """Raise ``FaceSRError`` where facts are not of the kind's types: somebody else may have written them."""
+    from_table(_Image if kind == "sr" else _Score, facts, "object")
+    if any(isinstance(v, float) and not math.isfinite(v) for v in facts.values()):
+        raise FaceSRError("object: a number is not finite")
+    if (
+        kind == "score"
+        and (facts["status"] == Status.OK) != (facts["value"] is not None)
+        and facts["status"] != Status.NOT_CONVERGED
+    ):
+        raise FaceSRError("object: a status that does not go with its value")
+
+
 def _opened(kind: str, key: str, whole: bytes) -> Held | None:
     line, _, data = whole.partition(b"\n")
     try:
-        said = json.loads(line)
+        said = parse_json(line.decode(), "object")
         facts = dict(said["facts"])
+        _checked(kind, facts)
         good = (said["facesr"], said["kind"], said["key"]) == (VERSION, kind, key) and said["sha256"] == _sha256(facts, data)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (FaceSRError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Held(facts, data) if good else None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import COLUMNS, UNUSED
+from facesr.bench.reading import read_json
 from facesr.bench.study import reading
 from facesr.bench.study.closing import seal_of
 from facesr.bench.study.database import now
@@ -177,9 +178,8 @@ def _manifest(study: Study, folder: Path, files: list[Path], rows: dict[str, int
 def verify(folder: Path) -> list[str]:
     """Problems of an export: files that are missing or no longer have the manifest's sha256."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        hashes = dict(manifest["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+        hashes = dict(read_json(folder / "manifest.json")["sha256"])
+    except (FaceSRError, ValueError, KeyError, TypeError):
         return [f"{folder / 'manifest.json'} is missing or cannot be read"]
     problems = []
     for name, wanted in hashes.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.reading import parse_json, read_text
 from facesr.bench.study import tables as t
 from facesr.bench.study.design import PastStudy
 from facesr.bench.study.store import pseudonym
@@ -52,9 +53,9 @@ def took_part_before(study: Study, source: str, worker: str) -> str:
     if not study.design.past:
         return ""
     try:
-        found = {entry["digest"]: entry for entry in json.loads((study.path / "past.json").read_text(encoding="utf-8"))}
+        found = {entry["digest"]: entry for entry in parse_json(read_text(study.path / "past.json"), "past.json")}
         known = [KnownRaters(p, found[p.digest]["secret"], frozenset(found[p.digest]["pseudonyms"])) for p in study.design.past]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FaceSRError, ValueError, KeyError, TypeError):
         raise FaceSRError(
             f"{study.path / 'past.json'} is missing or damaged, and with it who may not take part: put it back"
         ) from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,8 @@ def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit: floa
     When it returns, nothing the program started is left: its session is killed, and so is a daemon that left the session.
     """
     token = uuid.uuid4().hex
+    _adopt_orphans()
+    before = set(_children())
     try:
         process = subprocess.Popen(
             arguments, cwd=cwd, env={**os.environ, **env, MARK: token}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -40,7 +44,7 @@ def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit: floa
     except subprocess.TimeoutExpired:
         return f"{arguments[0]!r} was stopped after {limit:g} s"
     finally:
-        _end(process, token)
+        _end(process, token, before)
         # Whoever holds the other end of standard error is dead by now; a second is for what the pipe still has.
         reader.join(1)
     if status == 0:
@@ -57,20 +61,52 @@ def _drain(pipe: IO[bytes], tail: bytearray) -> None:
             del tail[:-TAIL]
 
 
-def _end(process: subprocess.Popen[bytes], token: str) -> None:
-    """Kill the program's process group, then whatever carries its mark; a few times, since what is being killed may still fork."""
+def _end(process: subprocess.Popen[bytes], token: str, before: set[int]) -> None:
+    """Kill the program's process group, then what carries its mark or was left to us; a few times, since what is being killed may still fork."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
     process.wait()
-    for _ in range(5):
-        if not (left := _marked(token)):
+    for _ in range(20):
+        orphans = [pid for pid in _children() if pid not in before and _session(pid) not in (None, os.getsid(0))]
+        if not (left := {*_marked(token), *orphans}):
             return
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        for pid in orphans:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+SUBREAPER = 36
+"""``PR_SET_CHILD_SUBREAPER`` of Linux's prctl(2)."""
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ended, so that a daemon that shed its environment is found too (Linux)."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    """This process's children, in all its threads (Linux)."""
+    found: list[int] = []
+    for file in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            found += [int(pid) for pid in file.read_text().split()]
+    return found
+
+
+def _session(pid: int) -> int | None:
+    """The session of a process that is not this one's; None where it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def _marked(token: str) -> list[int]:

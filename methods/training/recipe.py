@@ -12,7 +12,7 @@ from annotated_types import Interval
 
 from facesr.bench.config import Count, from_table
 from facesr.bench.errors import FaceSRError
-from facesr.bench.reading import parse_toml
+from facesr.bench.reading import MAX_TOML, parse_toml, read_text
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,7 @@ class Recipe:
 
 def read(path: Path, changes: dict[str, str] | None = None) -> Recipe:
     """Read a recipe; ``changes`` are ``loop.steps=200``-like settings from the command line (TOML values)."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FaceSRError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise FaceSRError(f"{path} is not TOML: {error}") from None
+    text = read_text(path, MAX_TOML)
     tables = parse_toml(text, str(path))
     for key, value in (changes or {}).items():
         _change(tables, key, value)

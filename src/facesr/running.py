@@ -45,6 +45,11 @@ class Run:
         scores = self.scores
         return scores[~scores["status"].isin(["ok", "skipped"])]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What came up about images as they were read, and what methods that score far below bicubic look like (BGR, shifted ...)."""
+        return self.folder.remarks()
+
     def table(
         self, *, methods: Sequence[str] | None = None, metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None,
         where: Sequence[str] = (), study: Path | str | None = None, full: bool = False,

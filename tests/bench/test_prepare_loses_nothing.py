@@ -21,7 +21,7 @@ from facesr.bench.data.prepare import Request, prepare
 from facesr.bench.data.verify import verify
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb, write_png
-from helpers import picture
+from helpers import faces, picture
 
 
 def _png(seed: int) -> bytes:
@@ -261,3 +261,11 @@ def test_manifests_of_strangers(tmp_path: Path, face: dict[str, object], says: s
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "x", "size": 32, "reduce": "box", "faces": rows}))
     with pytest.raises(FaceSRError, match=says):
         from_folder(tmp_path)
+
+
+def test_originals_are_not_overwritten(tmp_path: Path) -> None:
+    faces(tmp_path / "ffhq/images", 2)
+    before = [p.read_bytes() for p in sorted((tmp_path / "ffhq/images").iterdir())]
+    with pytest.raises(FaceSRError, match="choose another --out"):
+        prepare(Request("mine", tmp_path / "ffhq/images", size=32, out=tmp_path / "ffhq"))
+    assert [p.read_bytes() for p in sorted((tmp_path / "ffhq/images").iterdir())] == before

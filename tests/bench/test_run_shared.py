@@ -214,3 +214,36 @@ def test_a_store_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, w
     monkeypatch.setattr("facesr.bench.run.shared.RETRY", {"max_retries": 0})
     with pytest.raises(FaceSRError, match="cannot be read"):
         _go(world, "one", SharedStore("s3://bench/x"))
+
+
+FORGED: tuple[dict[str, object], ...] = (
+    {"status": "excellent"}, {"status": None}, {"status": "ok", "seconds": "fast"}, {"reason": ["x"]}, {"value": "1e9"}, {"value": None}, {"n": -5},
+    {"value": float("inf"), "seconds": float("nan")}, {"extra": 1}, {},
+)  # fmt: skip
+
+
+def test_objects_forged_with_a_right_checksum_are_of_the_right_types_or_wrong(world: Path) -> None:
+    """What a stranger with the key and the recipe can write: values of other types, images of other sizes. (A plausible lie cannot be told.)"""
+    import json
+
+    from facesr.bench.imaging.files import encode_png
+    from facesr.bench.run.shared import _sha256
+    from helpers import picture
+
+    place = world / "store"
+    good = _go(world, "one", SharedStore(str(place))).scores()
+    objects = sorted(p for p in place.rglob("*") if p.is_file())
+    for i, file in enumerate(objects):
+        line, _, data = file.read_bytes().partition(b"\n")
+        said = json.loads(line)
+        change = FORGED[i % len(FORGED)]
+        said["facts"] = {k: v for k, v in said["facts"].items() if change} | change
+        if said["kind"] == "sr" and i % 2:
+            said["facts"], data = json.loads(line)["facts"], (encode_png(picture(0, 32)), b"<svg>", b"")[i % 3]
+        said["sha256"] = _sha256(said["facts"], data)
+        file.write_bytes(json.dumps(said).encode() + b"\n" + data)
+    store = SharedStore(str(place))
+    again = _go(world, "two", store)
+    same = ("image", "metric", "value", "status", "reason", "n")
+    assert again.scores()[list(same)].equals(good[list(same)])
+    assert len(store.wrong) >= 20

@@ -40,8 +40,8 @@ COMMANDS: dict[str, str] = {
 """Each is ``facesr/cli/<name>.py`` ('-' becomes '_') with ``arguments(parser)`` and ``main(args) -> int``."""
 
 
-EXIT = """exit status: 0 all done, 1 done but some cells have no score (listed by cause), 2 refused or not done,
-3 busy (another facesr holds the folder), 130 stopped; the same command goes on where it was"""
+EXIT = """exit status: 0 all done; 1 done, with findings: cells without a score (listed by cause), faults that a check found;
+2 refused, with the reason, or not done; 3 busy (another facesr holds the folder); 130 stopped, the same command goes on"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 def _command(name: str, make: Callable[..., argparse.ArgumentParser], **options: Any) -> argparse.ArgumentParser:
     """A command's own parser, with the options that all share."""
     module = importlib.import_module(f"facesr.cli.{name.replace('-', '_')}")
-    options |= {"description": module.__doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    options |= {"description": module.__doc__, "epilog": EXIT, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = make(prog=f"facesr {name}", **options)
     module.arguments(parser)
     _common(parser, default=False)
@@ -122,9 +122,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, Busy):
             return 3
         return 2
-    except KeyboardInterrupt:
-        print(f"facesr {name}: interrupted; what was finished is kept, the same command goes on", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk that is full, a folder that may not be written: not a fault of the program
+        if tone.verbose:
+            traceback.print_exc()
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"facesr {name}: {shown(f'{place}{error.strerror or error}')}; what was finished before is kept", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"facesr {name}: interrupted; what was finished is kept, the same command goes on", file=sys.stderr)
+        return 130

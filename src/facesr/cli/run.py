@@ -19,7 +19,6 @@ from facesr.bench.errors import shown, some
 from facesr.cli.options import names
 
 if TYPE_CHECKING:
-    from facesr.bench.results import Run
     from facesr.bench.run import Plan
     from facesr.bench.run.workers import Workers
 
@@ -135,7 +134,7 @@ def carry_out(
         run = start(request, bar, workers_for(args, request.out), store)
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
     failures = run.failures()
-    for line in [*notes_of(request), *remarks_of(run), *(store.sentences if store else []), *failures]:
+    for line in [*notes_of(request), *run.remarks(), *(store.sentences if store else []), *failures]:
         print(f"  {shown(line)}")
     tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 1 if failures else 0
@@ -145,11 +144,3 @@ def notes_of(request: Plan) -> list[str]:
     """What of the data was not used."""
     unused = request.data.unused
     return [f"{len(unused)} files of the data folder are no faces: {some(unused)}"] if unused else []
-
-
-def remarks_of(run: Run) -> list[str]:
-    """What came up about images as they were read, each cause once, and what methods far below bicubic look like."""
-    from facesr.bench.diagnosis import counted
-
-    said = [f"HR: {line}" for line in counted(f.note for f in run.faces)]
-    return said + [f"{m.label}: {line}" for m in run.info.methods for line in (*m.remarks, *m.diagnosis)]

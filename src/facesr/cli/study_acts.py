@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.reading import read_text, read_toml
 from facesr.cli.options import names
 
 if TYPE_CHECKING:
@@ -37,12 +37,9 @@ def create(args: argparse.Namespace) -> int:
     options["conditions"] = names(args.conditions)
     options |= {option: names(getattr(args, option)) for option in ("languages", "screen", "practice_faces")}
     if args.faces:
-        options["face_names"] = [line.strip() for line in _text(args.faces).splitlines() if line.strip()]
+        options["face_names"] = [line.strip() for line in read_text(args.faces).splitlines() if line.strip()]
     if args.analysis:
-        try:
-            options["analysis"] = tomllib.loads(_text(args.analysis))
-        except tomllib.TOMLDecodeError as error:
-            raise FaceSRError(f"{args.analysis} is not valid TOML: {error}") from None
+        options["analysis"] = read_toml(args.analysis)
     folder = args.out or Path("studies") / args.run.resolve().name
     study = make(run, folder, options=options, database=args.database)
     design, rows = study.design, study.design.rows()
@@ -298,13 +295,6 @@ def _study(args: argparse.Namespace) -> Study:
     if study.imported and args.act not in {"export", "check", "analyse", "exclude"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FaceSRError(f"{file} cannot be read ({error})") from None
 
 
 ACTS: dict[str, Callable[[argparse.Namespace], int]] = {
