@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import write_whole
+from facesr.bench.imaging.files import make_folder, write_whole
 from facesr.reports import notes
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Report, save_figures
@@ -37,7 +37,8 @@ HEAD = r"""\documentclass[10pt,a4paper]{article}
 
 def write_paper(report: Report, folder: Path, kinds: Sequence[str] = ("pdf", "svg", "png")) -> list[Path]:
     """Write ``paper.tex``, ``numbers.tex``, ``references.bib``, ``table-*.tex``, ``figures/*``. Returns the files, ``paper.tex`` first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    for place in (folder, folder / "figures"):
+        make_folder(folder.parent, place)
     files = save_figures(report, folder / "figures", kinds)
     for table in report.tables:
         files.append(folder / f"table-{table.name}.tex")
@@ -172,7 +173,9 @@ def compile_paper(folder: Path) -> Path:
     for program in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
         if program == "bibtex" and not ((folder / "references.bib").exists() and shutil.which(program)):
             continue
-        options = ["-interaction=nonstopmode", "-halt-on-error", "paper.tex"] if program == "pdflatex" else ["paper"]
+        options = (
+            ["-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"] if program == "pdflatex" else ["paper"]
+        )
         done = subprocess.run([program, *options], cwd=folder, capture_output=True, timeout=300, check=False)
         if program == "pdflatex" and done.returncode:
             log = done.stdout.decode("utf-8", "replace").splitlines()

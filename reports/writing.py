@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import write_whole
+from facesr.bench.imaging.files import make_folder, write_whole
 from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports.gather import gather
 from facesr.reports.mos import MosResult, open_study
@@ -50,5 +50,6 @@ def write(
         mos = open_study(study, peek=peek, simulated=simulated)
     report = gather(scores, mos, faces=faces, count=count, seed=seed, metric=metric, zooms=zooms, paired=paired)
     out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, out / "paper")
     write_whole(out / "report.html", page(report))
     return Written(out / "report.html", out / "paper", len(write_paper(report, out / "paper")))

@@ -82,6 +82,17 @@ def write_whole(path: Path, data: bytes | str, sync: bool = True) -> None:
         raise FaceSRError(f"{path}: cannot be written ({error.strerror or error}); what was finished before is kept") from None
 
 
+def make_folder(out: Path, folder: Path) -> None:
+    """Make ``folder`` inside ``out``. One that a link leads out of it is refused: what ``out`` holds may come from a stranger."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        inside = folder.resolve().is_relative_to(out.resolve())
+    except OSError as error:
+        raise FaceSRError(f"{folder}: cannot be written ({error.strerror})") from None
+    if not inside:
+        raise FaceSRError(f"{folder} is a link that leads out of {out}: remove the link")
+
+
 def to_tensor(images: U8) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
     import torch

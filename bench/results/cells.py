@@ -189,7 +189,7 @@ def _mend(path: Path) -> None:
         db = sqlite3.connect(path)
         try:
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
-            if version == VERSION and db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
+            if version == VERSION and _plain_tables(db) and db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
                 return
             sound = list(_sound(db)) if version == VERSION else []
         finally:
@@ -197,6 +197,12 @@ def _mend(path: Path) -> None:
         _anew(path, sound)
         return
     _anew(path, [])
+
+
+def _plain_tables(db: sqlite3.Connection) -> bool:
+    """Whether the file holds our tables and nothing that acts on them: a stranger's trigger could delete what is written."""
+    ours = {("table", table) for table, _ in TABLES.values()}
+    return set(db.execute("SELECT type, name FROM sqlite_master")) == ours
 
 
 def _sound(db: sqlite3.Connection) -> Iterator[tuple[str, tuple[Any, ...]]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging.files import make_folder
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, Status, load
 from facesr.bench.results.again import command
@@ -19,7 +20,7 @@ from facesr.bench.run.environment import environment
 from facesr.bench.run.findings import as_before, with_findings
 from facesr.bench.run.folder import finish, locked, log, now, seen_from, write_info
 from facesr.bench.run.live import Notes
-from facesr.bench.run.lr import LrImages, Progress, make_folder, make_lr
+from facesr.bench.run.lr import LrImages, Progress, make_lr
 from facesr.bench.run.plan import Plan, make_plan
 from facesr.bench.run.restorer import Restorer
 from facesr.bench.run.restoring import RestoreResult, RestoreTask

@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from facesr.bench.data.dataset import file_sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Face
 from facesr.bench.imaging.decode import Picture, decode
-from facesr.bench.imaging.files import read_picture, write_png
+from facesr.bench.imaging.files import make_folder, read_picture, write_png
 from facesr.bench.imaging.resample import resize8
 from facesr.bench.results.cells import Cells, LrCell
 from facesr.bench.run.plan import Plan
@@ -107,14 +106,3 @@ def _lr_files(plan: Plan, face: Face, notes: dict[str, str]) -> list[LrCell] | s
         known = hashlib.sha256(data).hexdigest()
         made.append(LrCell(scale, face.name, plan.degradation_key(face, scale), known, pixels_digest(lr)))
     return made
-
-
-def make_folder(out: Path, folder: Path) -> None:
-    """Make a folder of the run. One that leads out of the run through a link is refused: a run folder may come from a stranger."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        inside = folder.resolve().is_relative_to(out.resolve())
-    except OSError as error:
-        raise FaceSRError(f"{folder}: cannot be written ({error.strerror})") from None
-    if not inside:
-        raise FaceSRError(f"{folder} is a link that leads out of the run folder: remove the link")

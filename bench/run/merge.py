@@ -13,13 +13,14 @@ from facesr.bench.config import from_table
 from facesr.bench.data.dataset import Dataset, file_sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
+from facesr.bench.imaging.files import make_folder
 from facesr.bench.protocol import Protocol
 from facesr.bench.registry import installed
 from facesr.bench.results import SERVED, WHOLE_SET, FaceInfo, Run, RunInfo, load
 from facesr.bench.results.again import command
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.run.folder import finish, locked, seen_from, write_info
-from facesr.bench.run.lr import Progress, make_folder
+from facesr.bench.run.lr import Progress
 from facesr.bench.run.plan import Plan, make_metrics, run_digest
 from facesr.bench.run.scorer import Scorer
 from facesr.bench.run.workers import Here, Workers

@@ -15,13 +15,13 @@ from facesr.bench.code import OWN, code_digest, sources
 from facesr.bench.data.dataset import UNREADABLE, file_sha256
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import Face
-from facesr.bench.imaging.files import read_bytes, read_rgb, write_whole
+from facesr.bench.imaging.files import make_folder, read_bytes, read_rgb, write_whole
 from facesr.bench.method import Method, Outcome
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import RETRIED, SERVED, MethodInfo, Status
 from facesr.bench.results.cells import Cells, MethodMemo, SrCell
 from facesr.bench.run.keys import content, contents, digest
-from facesr.bench.run.lr import LrImages, chunks, make_folder
+from facesr.bench.run.lr import LrImages, chunks
 from facesr.bench.run.plan import Plan
 from facesr.bench.run.restoring import Restoration, RestoreResult, RestoreTask, Setting
 from facesr.bench.run.shared import Held, SharedStore

@@ -232,9 +232,12 @@ ATTACKS: dict[str, Callable[[Path], None]] = {
         )
     },
     **{f"{name} is a hard link": (lambda home, name=name: _hard(home, name)) for name in HARD},
-    "cells name files outside": lambda home: _cells(home, "UPDATE restored SET image = '../../../victim/file'"),
-    "cells name methods outside": lambda home: _cells(home, "UPDATE restored SET method = '../../victim'"),
+    "cells name files outside": lambda home: _cells(home, "UPDATE restored SET image = '../../../victim/' || image"),
+    "cells name methods outside": lambda home: _cells(home, "UPDATE restored SET method = '../../victim/' || method"),
     "cells with a trigger": lambda home: _cells(home, "CREATE TRIGGER t AFTER INSERT ON score BEGIN DELETE FROM score; END"),
+    "cells with a trigger that lies": lambda home: _cells(
+        home, "CREATE TRIGGER t AFTER INSERT ON restored BEGIN UPDATE restored SET method = '../../victim'; END"
+    ),
     "cells are a view": lambda home: _cells(home, "ALTER TABLE score RENAME TO s; CREATE VIEW score AS SELECT * FROM s"),
     "cells attach": lambda home: _cells(home, "CREATE TABLE x AS SELECT 1; PRAGMA user_version = 99"),
     "a method is a file": lambda home: _target(home, "{home}/evil.py:M"),
@@ -248,8 +251,25 @@ ATTACKS: dict[str, Callable[[Path], None]] = {
 def _acts(home: Path) -> Iterator[tuple[str, Callable[[], Any], Callable[[Any], bool]]]:
     run = home / "run"
     yield "read", lambda: _read(run), lambda found: True
-    yield "continued", lambda: _go(home), lambda found: not found.running
+    yield "continued", lambda: _whole(home), bool
     yield "report", lambda: _called("report", str(run), "--faces", "000"), lambda code: code in (0, 1)
+
+
+def _whole(home: Path) -> bool:
+    """The run called again with one more method (by a file of its own): finished, with a row for every cell of this call."""
+    run = _go(home, ("bicubic", f"more={home / 'more.py'}:More"))
+    rows = {(row[0], row[1], row[3]) for row in _values(run)}
+    wanted = {(f.name, m, metric) for f in run.faces for m in ("bicubic", "more") for metric in run.metrics}
+    return not run.running and rows >= wanted
+
+
+MORE = """
+from facesr.bench.imaging import resize
+from facesr.bench.method import Method
+class More(Method):
+    def restore(self, lr, names=()):
+        return resize(lr, self.size, "box").clamp(0, 1)
+"""
 
 
 def _called(*words: str) -> int:
@@ -267,6 +287,7 @@ def _attacked(world: Path, to: Path, names: list[str]) -> Outcome:
         home = _copies(world, to / str(i))
         (home / "victim/folder").mkdir(parents=True)
         (home / "victim/file").write_bytes(b"precious")
+        (home / "more.py").write_text(MORE)
         shutil.copy(world / "run/run.json", home / "victim/run.json")
         os.environ["FACESR_VICTIM"] = str(home / "victim")
         ATTACKS[name](home)
