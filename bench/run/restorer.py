@@ -15,7 +15,7 @@ from facesr.bench.code import OWN, code_digest, sources
 from facesr.bench.data.dataset import UNREADABLE, file_sha256
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import Face
-from facesr.bench.imaging.files import make_folder, read_bytes, read_rgb, write_whole
+from facesr.bench.imaging.files import decode_rgb, make_folder, read_rgb, write_whole
 from facesr.bench.method import Method, Outcome
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import RETRIED, SERVED, MethodInfo, Status
@@ -134,7 +134,7 @@ class Restorer:
     def _is_answer(self, data: bytes, key: str) -> bool:
         """Whether bytes of the shared store are an image of the run's size; others are listed with the store's wrong objects."""
         try:
-            if read_bytes(data, key).shape == (self.plan.size, self.plan.size, 3):
+            if decode_rgb(data, key).shape == (self.plan.size, self.plan.size, 3):
                 return True
         except FaceSRError:
             pass

@@ -46,6 +46,9 @@ def _poisoned(plain: Any, payload: str, key: str = "") -> Any:
     return [_poisoned(v, payload, key) for v in plain] if isinstance(plain, list) else plain
 
 
+LINKS = ("src", "href", "action", "formaction", "xlink:href", "srcset", "data", "style")
+
+
 class _Page(HTMLParser):
     """What a browser would act on."""
 
@@ -57,7 +60,7 @@ class _Page(HTMLParser):
         for name, value in attrs:
             text = (value or "").strip().lower()
             handler = name.startswith("on") and "alert" in text
-            if handler or text.startswith("javascript:") or (name in ("src", "href") and "evil" in text):
+            if handler or (name in LINKS and (text.startswith("javascript:") or "evil" in text)):
                 self.acts.append(f"{tag} {name}={text}")
         self.inside = tag
 
