@@ -11,10 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from facesr.bench.study import Study
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import trouble
 from facesr.dashboard.rating.api import Limits, rating_api
 from facesr.dashboard.rating.limits import Bounded
 from facesr.dashboard.rating.login import Login
@@ -27,8 +31,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
-async def _alive(_request: Request) -> Response:
-    return PlainTextResponse("ok")
+def _alive(study: Study) -> Route:
+    def alive(_request: Request) -> Response:
+        try:
+            with study.engine.connect() as connection:
+                connection.execute(select(t.study.c.id)).first()
+        except SQLAlchemyError as error:
+            return PlainTextResponse(trouble(error), 503)
+        return PlainTextResponse("ok")
+
+    return Route("/api/alive", alive)
 
 
 def study_app(
@@ -46,7 +58,7 @@ def study_app(
     ``address``: the host name by which organisers reach the pages through a proxy; Streamlit opens its WebSocket to pages from there.
     """
     nowhere = lost(study)
-    routes = [Route("/api/alive", _alive), *rating_routes(study.design.join, nowhere), Mount("/api", rating_api(study, limits))]
+    routes = [_alive(study), *rating_routes(study.design.join, nowhere), Mount("/api", rating_api(study, limits))]
     if not streamlit:
         from starlette.applications import Starlette
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, insert, select
 from facesr.bench.config import Natural, from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.results import Run
+from facesr.bench.study import address
 from facesr.bench.study import tables as t
 from facesr.bench.study.choice import Choice, choose
 from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
@@ -54,7 +55,7 @@ DIRECT = frozenset(f.name for f in fields(Design)) - MADE
 """Options handed straight to the design; the others are made from options."""
 
 ELSE = frozenset({"images", "anchors", "face_names", "practice_faces", "scale_factor"}) | frozenset(
-    {"analysis", "texts", "languages", "past", "questionnaire"}
+    {"analysis", "texts", "languages", "past", "questionnaire", "url"}
 )
 """Options that decide what the design holds."""
 
@@ -76,8 +77,8 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
     ``options``: fields of ``Design``, and ``images`` (faces in the main set), ``anchors`` (of each kind), ``face_names`` (the main set by
     name), ``practice_faces`` (by name; two images of each unless ``practice`` says how many), ``questionnaire`` (a TOML file, or ``standard``),
     ``scale_factor`` (which downscaling of a run with several), ``analysis`` (entries of the plan), ``texts`` (a folder of own wording),
-    ``languages`` (those to offer), ``past`` (folders of studies whose raters are sent away). What is not given comes from the protocol's
-    [study] section. Raises one ``FaceSRError`` naming every problem; then nothing is left on disk.
+    ``languages`` (those to offer), ``past`` (folders of studies whose raters are sent away), ``url`` (the server's address).
+    What is not given comes from the protocol's [study] section. Raises one ``FaceSRError`` naming every problem; then nothing is left on disk.
     """
     if folder.exists():
         raise FaceSRError(f"{folder} exists already: a study is never overwritten; choose another --out, or remove it yourself")
@@ -98,6 +99,8 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
             engine.dispose()
         if database:
             private(part / "database.url", database + "\n")  # it may hold a password
+        if given.get("url"):
+            address.remember(part, given["url"])
         if past:
             private(part / "past.json", past_json(past))
         (part / "study.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -149,6 +152,7 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     questions: list[Question] = tried(lambda: read_questionnaire(asked["questionnaire"]) if asked.get("questionnaire") else [], [])
     spoken = tried(lambda: askable(questions, texts, demanded=asked.get("languages") is not None), list(texts))
     texts = {language: words for language, words in texts.items() if language in spoken}
+    tried(lambda: address.checked(str(asked.get("url") or address.HERE)), "")
     values |= {
         "questionnaire": [asdict(q) for q in questions],
         "name": name, "created": now(), "texts": texts, "past": [asdict(p) for p in past], "analysis": asdict(analysis),

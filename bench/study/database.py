@@ -56,6 +56,19 @@ def private(file: Path, text: str | None = None) -> None:
     file.chmod(0o600)
 
 
+def private_bytes(file: Path, data: bytes) -> None:
+    """Write bytes that their owner alone may read, whole or not at all: beside the name first, then under it."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        private(part)
+        part.write_bytes(data)
+        part.replace(file)
+    except OSError as error:
+        raise FaceSRError(f"{file} cannot be written ({error.strerror or error})") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def connect(url: str) -> Engine:
     """An engine for ``url``; SQLite gets WAL, full synchronous, foreign keys and a long busy time."""
     if url.startswith(("postgres://", "postgresql://")):

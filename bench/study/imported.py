@@ -79,3 +79,14 @@ def exclude(folder: Path, rater: str, rule: str, reason: str) -> None:
     made = exclusions(folder)
     made.setdefault(rater, {})[rule] = reason
     write_whole(folder / EXCLUSIONS, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+
+
+def undo_exclusion(folder: Path, rater: str) -> str:
+    """Take back the last exclusion by hand of a rater; returns its rule."""
+    made = exclusions(folder)
+    if not made.get(rater):
+        raise FaceSRError(f"there is nothing to undo about {rater!r}: nobody excluded that rater by hand")
+    rule = list(made[rater])[-1]
+    del made[rater][rule]
+    write_whole(folder / EXCLUSIONS, json.dumps({k: v for k, v in made.items() if v}, indent=1, ensure_ascii=False) + "\n")
+    return rule

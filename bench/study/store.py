@@ -156,8 +156,8 @@ def by_token(engine: Engine, token: str) -> Rater | None:
     return None if row is None else rater_of(row)
 
 
-def set_status(engine: Engine, name: str, status: str, reason: str = "") -> Rater:
-    """Pause a rater, or let one go on ('active'). A finished or deleted rater stays so."""
+def set_status(engine: Engine, name: str, status: str, reason: str = "", *, everyone: bool = False) -> Rater:
+    """Pause a rater, or let one go on ('active'). A finished or deleted rater stays so. ``everyone``: one of all, which undoing all undoes."""
     with writing(engine) as connection:
         rater = find(connection, name)
         if rater.status in {"done", "replaced", "deleted"}:
@@ -165,16 +165,17 @@ def set_status(engine: Engine, name: str, status: str, reason: str = "") -> Rate
                 f"rater {name} is {rater.status}: only raters who are invited, active or paused can be paused or resumed"
             )
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(status=status))
-        log(connection, status, rater.id, reason=reason)
+        log(connection, status, rater.id, reason=reason, **({"everyone": True} if everyone else {}))
     return rater
 
 
-def replace(engine: Engine, name: str, rows: int, reason: str, *, force: bool = False) -> tuple[Rater, str]:
+def replace(engine: Engine, name: str, reason: str, *, force: bool = False) -> tuple[Rater, str]:
     """Put a new rater in the place of one who left: the same row of the design; the old ratings stay, excluded by the rule 'replaced'.
 
     A finished rater is replaced with ``force`` only: those answers are complete, and leaving them out is a choice that must be meant.
     """
     with writing(engine) as connection:
+        serialise(connection)
         rater = find(connection, name)
         if is_closed(connection):
             raise FaceSRError("the study is closed: nobody is replaced any more")
@@ -184,8 +185,9 @@ def replace(engine: Engine, name: str, rows: int, reason: str, *, force: bool = 
             raise FaceSRError(f"rater {name} has finished: --force replaces a finished rater, whose ratings are then left out")
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(status="replaced"))
         add_new(connection, t.exclusion, {"rater": rater.id, "rule": "replaced", "reason": reason, "at": now()})
-        log(connection, "replaced", rater.id, reason=reason)
-    return invite(engine, rows=rows, row=rater.row, simulated=rater.simulated)
+        fresh, token = add_rater(connection, rater.row, simulated=rater.simulated, source="invited")
+        log(connection, "replaced", rater.id, reason=reason, by=fresh.name, was=rater.status)
+    return fresh, token
 
 
 def exclude(engine: Engine, name: str, rule: str, reason: str) -> None:

@@ -7,15 +7,15 @@ import hmac
 import html
 import secrets
 from collections.abc import Callable
+import time
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from itsdangerous import BadSignature, TimestampSigner
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facesr.dashboard.rating.limits import Limiter
 
@@ -37,6 +37,12 @@ main{{display:grid;justify-items:start;width:min(34rem,100%)}}
 <label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required>
 <button>Log in</button></form></main></body></html>"""
 
+LOGOUT = (
+    PAGE.partition("{welcome}")[0].format()
+    + """<form method="post" action="logout"><h1>Log out</h1><p>Pages that are still open end at the next thing they do.</p>
+<button>Log out</button><a href="./">Back to the study</a></form></main></body></html>"""
+)
+
 
 @dataclass
 class Login:
@@ -51,6 +57,7 @@ class Login:
     secret: bytes
     welcome: Callable[[Request], str] | None = None
     tries: Limiter = field(default_factory=lambda: Limiter(0.1, 10))
+    _ended: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         salt = hashlib.sha256(b"facesr admin" + self.secret).digest()
@@ -65,7 +72,7 @@ class Login:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             if self._known(scope):
-                await self.app(scope, receive, send)
+                await self.app(scope, self._while_logged_in(scope, receive), send)
             else:
                 await send({"type": "websocket.close", "code": 1008})
         elif path == "/login":
@@ -86,10 +93,20 @@ class Login:
         return found[name].value if name in found else ""
 
     def _known(self, scope: Scope) -> bool:
+        cookie = self._cookie(scope, COOKIE)
         try:
-            return self._signer.unsign(self._cookie(scope, COOKIE), max_age=HOURS * 3600) == b"admin"
+            return self._signer.unsign(cookie, max_age=HOURS * 3600).startswith(b"admin-") and cookie not in self._ended
         except BadSignature:
             return False
+
+    def _while_logged_in(self, scope: Scope, receive: Receive) -> Receive:
+        """What a page's open WebSocket sends, until its session is ended."""
+
+        async def checked() -> Message:
+            message = await receive()
+            return message if self._known(scope) else {"type": "websocket.disconnect", "code": 1008}
+
+        return checked
 
     async def _login(self, request: Request) -> Response:
         if request.method in {"GET", "HEAD"}:
@@ -113,23 +130,32 @@ class Login:
         if not hmac.compare_digest(given, self._hash):
             return self._form("That is not the password.", 401)
         response = RedirectResponse("./", 303)
-        self._set(response, request, COOKIE, self._signer.sign(b"admin").decode(), HOURS * 3600)
+        self._set(response, request, COOKIE, self._signer.sign(f"admin-{secrets.token_urlsafe(9)}").decode(), HOURS * 3600)
         return response
 
     def _logout(self, request: Request) -> Response:
+        """A page with a button, so that no other page's picture or link logs anybody out; the button ends the session here, too."""
+        known = self._known(request.scope)
+        if request.method in {"GET", "HEAD"} and known:
+            return _page(LOGOUT, 200)
         if request.method != "POST" or not _same_origin(request):
-            return Response("log out by the page's own button", 405)
+            return (
+                RedirectResponse("login", 303)
+                if request.method in {"GET", "HEAD"}
+                else Response("log out by the page's own button", 405)
+            )
+        if known:
+            now = time.time()
+            self._ended = {c: at for c, at in self._ended.items() if now - at < HOURS * 3600} | {
+                self._cookie(request.scope, COOKIE): now
+            }
         response = RedirectResponse("login", 303)
         response.delete_cookie(COOKIE)
         return response
 
     def _form(self, problem: str, status: int, welcome: str = "") -> Response:
         csrf = secrets.token_urlsafe(24)
-        response = HTMLResponse(PAGE.format(problem=html.escape(problem), csrf=csrf, welcome=welcome), status)
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-        )
-        response.headers["Cache-Control"] = "no-store"
+        response = _page(PAGE.format(problem=html.escape(problem), csrf=csrf, welcome=welcome), status)
         response.set_cookie("facesr_csrf", csrf, httponly=True, samesite="strict", max_age=3600)
         return response
 
@@ -139,14 +165,18 @@ class Login:
         response.set_cookie(name, value, max_age=age, httponly=True, samesite="strict", secure=request.url.scheme == "https")
 
 
+def _page(content: str, status: int) -> HTMLResponse:
+    response = HTMLResponse(content, status)
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def _same_origin(request: Request) -> bool:
     origin = request.headers.get("origin")
     try:
         return origin is None or urlsplit(origin).netloc == request.headers.get("host")
     except ValueError:  # such as "http://[", which is no address at all
         return False
-
-
-def guard(app: ASGIApp, password: str, secret: bytes) -> Any:
-    """``app`` behind the login."""
-    return Login(app, password, secret)

@@ -13,7 +13,11 @@ import streamlit as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import Study, load, store
+from facesr.bench.study.address import HERE, checked, link, remembered
+from facesr.bench.study.undo import undo
 from facesr.bench.study.watching import Overview, overview
+
+ACTS = ("pause", "resume", "replace", "new link", "undo")
 
 
 @st.cache_resource(show_spinner=False)
@@ -168,30 +172,43 @@ def _bars(study: Study, note: str) -> None:
 
 def _acts(study: Study, seen: Overview) -> None:
     st.subheader("Invite, pause, replace")
-    names = list(seen.raters.loc[~seen.raters["status"].isin(["done", "replaced", "deleted"]), "name"])
+    people = seen.raters[seen.raters["status"] != "deleted"]
+    names = list(people["name"])
     left, right = st.columns(2)
     with left.form("invite"):
-        base = st.text_input("Address of the server", value=os.environ.get("FACESR_STUDY_URL", "http://localhost:8501"))
+        base = st.text_input("Address of the server", value=remembered(study.path) or HERE)
         if st.form_submit_button("Invite a rater"):
-            rater, token = store.invite(study.engine, rows=study.design.raters)
-            _show_link(rater.name, base, token)
+            try:
+                base = checked(base)
+                rater, token = store.invite(study.engine, rows=study.design.raters)
+                _show_link(rater.name, base, token)
+            except FaceSRError as error:
+                st.error(str(error))
     with right.form("act"):
         who = st.selectbox("Rater", names, key="acted on", placeholder="nobody to act on")
-        what = st.radio("What", ["pause", "resume", "replace", "new link"], horizontal=True)
+        what = st.radio("What", ACTS, horizontal=True)
         reason = st.text_input("Reason", help="kept in the log")
+        sure = st.checkbox(
+            "Yes, do it", help="pausing and replacing change what a rater can do; 'undo' takes the last of them back"
+        )
         if st.form_submit_button("Do it", disabled=not names) and who:
+            if what in {"pause", "replace"} and not sure:
+                st.error(f"{who} would no longer be able to rate: tick 'Yes, do it' if that is meant")
+                return
             try:
-                _act(study, str(who), str(what), reason, base)
+                _act(study, str(who), str(what), reason, checked(base))
             except FaceSRError as error:
                 st.error(str(error))
 
 
 def _act(study: Study, who: str, what: str, reason: str, base: str) -> None:
     if what == "replace":
-        rater, token = store.replace(study.engine, who, study.design.raters, reason)
+        rater, token = store.replace(study.engine, who, reason)
         _show_link(rater.name, base, token)
     elif what == "new link":
         _show_link(who, base, store.fresh_link(study.engine, who))
+    elif what == "undo":
+        st.success(undo(study, who))
     else:
         store.set_status(study.engine, who, "paused" if what == "pause" else "active", reason)
         st.success(f"{who}: {what}d")
@@ -199,7 +216,12 @@ def _act(study: Study, who: str, what: str, reason: str, base: str) -> None:
 
 def _show_link(name: str, base: str, token: str) -> None:
     st.success(f"{name}: this link is shown once")
-    st.code(f"{base.rstrip('/')}/rate/#{token}", language=None)
+    st.code(link(base, token), language=None)
+
+
+def _log_out() -> None:
+    # A plain link in this tab: Streamlit's own buttons open another one, and this page would stay on the screen.
+    st.sidebar.html('<a href="/logout" target="_self">Log out</a>')
 
 
 @st.fragment(run_every=10)
@@ -216,6 +238,7 @@ def page() -> None:
     study = _chosen()
     if study is None:
         return
+    _log_out()
     design = study.design
     st.title(f"Study {study.name}")
     st.caption(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,11 +55,12 @@ class Study:
     ) -> None:  # fmt: skip
         """Serve the rating page until stopped, and behind a login the watching page.
 
-        ``runs``: run folders to show behind the login. ``watching``: False leaves the watching page out. ``address``: the host
-        name by which organisers reach the pages through a proxy. ``proxies``: addresses of proxies
+        ``runs``: run folders to show behind the login. ``watching``: False leaves the watching page out. ``address``: the host name by which
+        organisers reach the pages through a proxy; by default that of the address remembered at ``create``. ``proxies``: addresses of proxies
         whose forwarded headers are believed. ``password`` of the watching page: ``FACESR_ADMIN_PASSWORD`` where it is None, else one is made
         and printed.
         """
+        from facesr.bench.study.address import host_of, remembered
         from facesr.bench.study.check import changed_files
         from facesr.bench.study.crowd import carry_out_rules
         from facesr.dashboard.serve import serve, study_app
@@ -75,13 +77,17 @@ class Study:
             problems.append("FACESR_ADMIN_PASSWORD is empty: give a password, or unset it and one is made")
         if not 1 <= port <= 65535:
             problems.append(f"--port {port} is no port: give 1 to 65535, such as 8501")
+        if address and not re.fullmatch(r"[A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45}", address):
+            problems.append(f"--address {address!r} is no host name: give the name alone, such as study.example.org")
         if problems:
             raise FaceSRError("; ".join(problems))
         _ = self.folder.engine, self.folder.words("en")  # a damaged database or text is reported before anything is served
         carry_out_rules(self.folder)
-        made = given or secrets.token_urlsafe(9)
+        made, public = given or secrets.token_urlsafe(9), remembered(self.path)
+        address = address or host_of(public)
         app = study_app(self.folder, password=made, runs=[Path(r) for r in runs], streamlit=watching, address=address, port=port)
-        lines = [f"rating page  http://{host}:{port}/rate/  (personal links: facesr study invite {self.path} --url ...)"]
+        lines = [f"public       {public}"] if public else []
+        lines += [f"rating page  http://{host}:{port}/rate/  (personal links: facesr study invite {self.path})"]
         if watching:
             shown = "from FACESR_ADMIN_PASSWORD" if given and password is None else made
             lines.append(f"watching     http://{host}:{port}/  password: {shown}")

@@ -65,23 +65,6 @@ def test_from_design_to_analysis(made: Path, tmp_path: Path, capsys: pytest.Capt
     opened.close()
 
 
-def test_raters_are_managed_by_name(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """link, pause, resume, replace, exclude, delete-rater; a mistyped name is answered with a suggestion."""
-    assert study("invite", made, "--count", 2) == 0
-    assert study("pause", made, "all") == 0
-    assert "paused: r001, r002" in capsys.readouterr().out
-    assert study("resume", made, "r001") == 0
-    assert study("link", made, "r001") == 0
-    assert study("replace", made, "r002", "--reason", "ill") == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("r003\thttp://localhost:8501/rate/#")
-    assert study("exclude", made, "r003", "--rule", "attention") == 0
-    assert study("delete-rater", made, "r001") == 2
-    assert "repeat with --yes" in capsys.readouterr().err
-    assert study("delete-rater", made, "r001", "--yes") == 0
-    assert study("pause", made, "r0003") == 2
-    assert "did you mean 'r003'?" in capsys.readouterr().err
-
-
 def test_paired_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Bradley-Terry scores in the order of the simulated qualities, HR above both; the label stays."""
     fake_run(tmp_path / "run", faces=16)

@@ -104,7 +104,7 @@ def test_rules_free_places_as_often_as_there_are_spares(tmp_path: Path) -> None:
         assert study.finished() == 1
         assert set(study.ratings()["rater"]) == {"r002"}
         with pytest.raises(FaceSRError, match="--force"):
-            store.replace(study.engine, "r002", 1, "looks better without")
+            store.replace(study.engine, "r002", "looks better without")
     study.close()
 
 

@@ -134,7 +134,7 @@ def test_pause_resume_replace_exclude_delete(study: Study) -> None:
     assert store.rate(study.engine, rater, 2, None).problem == "paused"
     store.set_status(study.engine, rater.name, "active")
     assert store.rate(study.engine, rater, 2, None).stored
-    successor, token = store.replace(study.engine, rater.name, 3, "ill")
+    successor, token = store.replace(study.engine, rater.name, "ill")
     assert successor.row == rater.row
     assert store.by_token(study.engine, token) == successor
     assert store.rate(study.engine, rater, 3, None).problem == "replaced"

@@ -149,7 +149,7 @@ def test_pause_and_replacement(study: Study, client: TestClient) -> None:
     assert put(client, headers, 1, None).json()["stored"] is False
     store.set_status(study.engine, name, "active")
     assert put(client, headers, 2, None).status_code == 200
-    store.replace(study.engine, name, 6, "gone")
+    store.replace(study.engine, name, "gone")
     assert put(client, headers, 3, None).status_code == 401
 
 

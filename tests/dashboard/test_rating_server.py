@@ -222,8 +222,15 @@ def test_login_stands_before_everything_but_the_rating_page(tmp_path: Path) -> N
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
         assert "<title>" in client.get("/").text
-        assert client.get("/logout").status_code == 405
+        kept = client.cookies["facesr_admin"]
+        assert 'action="logout"' in client.get("/logout").text  # a page with a button: no picture of another page logs anybody out
+        assert client.get("/").status_code == 200
+        assert client.post("/logout", headers={"Origin": "https://evil.example"}).status_code == 405
         assert client.post("/logout").status_code == 303
+        client.cookies.set("facesr_admin", kept)
+        assert client.get("/").status_code == 303  # a copy of the cookie is worth nothing any more
+        assert client.get("/_stcore/stream", headers=upgrade).status_code == 403
+        client.cookies.delete("facesr_admin")
         codes = []
         for _ in range(12):
             client.get("/login")

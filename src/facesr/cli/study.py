@@ -16,22 +16,28 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.cli import study_deploy, study_people
 
 ACTS: dict[str, str] = {
     "create": "make a study from a run: order, images under opaque names, frozen design",
     "serve": "serve the rating page, and behind a login the watching page",
-    "invite": "add raters and print their personal links",
+    "url": "print or set the server's address, which links use",
+    "invite": "add raters: personal links, a table for mail merge, QR codes",
     "link": "a new personal link for a rater who lost it",
     "pause": "let a rater wait (or everyone, with 'all')",
     "resume": "let a paused rater go on (or everyone, with 'all')",
     "replace": "put a new rater in the place of one who left",
     "exclude": "leave a rater out of the analysis, by a rule and with a reason",
+    "undo": "take back the last pause, exclusion or replacement of a rater, or 'pause all'",
     "delete-rater": "remove everything a rater left",
     "returned": "free the place of a crowd worker who returned the submission",
     "payments": "what to approve, reject and pay, as Prolific and MTurk import it; then erase the ids",
     "code": "who was given a completion code",
     "status": "who is where, what is missing",
     "close": "end the collection and freeze the sha256 of ratings and texts",
+    "deploy": "write what a server needs: containers or systemd, proxy, backups",
+    "backup": "save the running study into one file, and restore it on trial",
+    "restore": "bring a study back from a backup",
     "rescue": "save what can be read of a damaged database into a new folder",
     "preregister": "print the plan as a text for a preregistration",
     "simulate": "add simulated raters, for rehearsal",
@@ -42,7 +48,11 @@ ACTS: dict[str, str] = {
     "analyse": "MOS, intervals and tests, once the stopping rule is met",
 }
 
+PEOPLE = ("url", "invite", "link", "pause", "resume", "replace", "exclude", "undo", "delete-rater")
+
 OTHERS = {
+    **{act: ("study_people", act.replace("-", "_")) for act in PEOPLE},
+    **{act: ("study_deploy", act) for act in ("deploy", "backup", "restore")},
     "payments": ("study_crowd", "payments"),
     "code": ("study_crowd", "code"),
     "returned": ("study_crowd", "returned"),
@@ -63,13 +73,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _create(made["create"])
     _serve(made["serve"])
     for act in (
-        "invite",
-        "link",
-        "pause",
-        "resume",
-        "replace",
-        "exclude",
-        "delete-rater",
+        *PEOPLE,
+        "deploy",
+        "backup",
         "status",
         "simulate",
         "export",
@@ -83,9 +89,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ):
         made[act].add_argument("study", type=Path, help="study folder")
         made[act].add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
-    for act in ("link", "pause", "resume", "replace", "exclude", "delete-rater", "returned"):
-        made[act].add_argument("rater", help="the rater's name, such as r007")
-    made["replace"].add_argument("--force", action="store_true", help="replace even a rater who has finished")
+    study_people.options(made)
+    study_deploy.options(made)
+    made["returned"].add_argument("rater", help="the rater's name, such as r007")
+    made["returned"].add_argument("--reason", default="", help="kept in the log")
     made["code"].add_argument("code", help="the code a worker shows")
     _payments(made["payments"])
     made["rescue"].add_argument("--out", type=Path, required=True, help="new study folder")
@@ -94,14 +101,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--difference", type=float, default=0.3, help="smallest MOS difference of interest, for the power (default 0.3)")
     p.add_argument("--pilot", type=Path, metavar="STUDY", help="take the variance components from this study's ratings")
     p.add_argument("--simulated", action="store_true", help="with --pilot: from its simulated raters")
-    for act in ("pause", "replace", "returned"):
-        made[act].add_argument("--reason", default="", help="kept in the log")
-    for act in ("invite", "link", "replace"):
-        made[act].add_argument("--url", default="http://localhost:8501", help="address of the server, for the links")
-    made["invite"].add_argument("--count", type=int, help="how many; default: as many as the design still needs")
-    made["exclude"].add_argument("--rule", required=True, help="the rule of the analysis plan")
-    made["exclude"].add_argument("--reason", default="", help="what happened")
-    made["delete-rater"].add_argument("--yes", action="store_true", help="really: this cannot be undone")
     made["status"].add_argument("--peek", metavar="REASON", help="show means before the stopping rule is met; this is logged")
     made["status"].add_argument("--json", action="store_true", help="print JSON")
     made["simulate"].add_argument("--raters", type=int, default=0, help="how many; default: as many as the design has")
@@ -177,6 +176,9 @@ def _create(p: argparse.ArgumentParser) -> None:
     )
     entry.add_argument("--texts", type=Path, help="folder of own wording: en.toml, de.toml, ...; frozen with the study")
     entry.add_argument("--languages", metavar="A,B,...", help="languages to offer; default all that have the whole wording")
+    entry.add_argument(
+        "--url", help="address of the server, such as https://study.example.org: links, QR codes and watching page use it"
+    )
     entry.add_argument("--contact", help="whom raters can ask, shown on the consent page")
     _steps(p)
     plan = p.add_argument_group("analysis plan")
@@ -210,7 +212,7 @@ def _serve(p: argparse.ArgumentParser) -> None:
     p.add_argument("--runs", type=Path, nargs="*", default=[], help="run folders for the result pages behind the login")
     p.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine only")
     p.add_argument("--port", type=int, default=8501)
-    p.add_argument("--address", default="", help="host name organisers use through a proxy, such as study.example.org")
+    p.add_argument("--address", default="", help="host name organisers use through a proxy; default: that of create --url")
     p.add_argument("--proxies", default="127.0.0.1", help="reverse proxies whose X-Forwarded headers are believed")
     p.add_argument("--no-dashboard", action="store_true", help="the rating page alone, without Streamlit")
     p.add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")

@@ -21,7 +21,7 @@ OPTIONS = (
     *("method", "raters", "images", "faces_per_rater", "pairs_per_face", "ties", "scale_factor", "seed"),
     *("anchors", "repeats", "gold", "attention", "gap", "break_every", "session_minutes", "rest_minutes"),
     *("zoom", "fractional", "outside_epsilon", "join", "completion_url", "completion_code", "contact", "stop_raters"),
-    *("pairs", "reserve_minutes", "spares", "full_url", "screened_url", "already_url", "past", "texts"),
+    *("pairs", "reserve_minutes", "spares", "full_url", "screened_url", "already_url", "past", "texts", "url"),
     *("questionnaire", "screen_failed", "distance_cm", "practice", "comment"),
 )
 
@@ -29,6 +29,7 @@ OPTIONS = (
 def create(args: argparse.Namespace) -> int:
     """Make a study and say what its order guarantees."""
     from facesr.bench.results import load as load_run
+    from facesr.bench.study import address
     from facesr.bench.study.create import create as make
     from facesr.bench.study.order import order_figures
 
@@ -64,6 +65,7 @@ def create(args: argparse.Namespace) -> int:
         counts = {c: sum(s.condition == c for s in flagged) for c in design.conditions}
         print(f"epsilon      outside {design.epsilon:g}, flagged: {', '.join(f'{c} {n}' for c, n in counts.items() if n)}")
     print(f"stopping     means stay hidden until {design.raters_to_finish} raters have finished")
+    print(f"address      {address.remembered(folder) or f'none: facesr study url {folder} https://... remembers one for links'}")
     if not design.contact:
         print("contact      none: raters see nobody to ask, or to have their ratings deleted; --contact gives one")
     print(f"frozen       digest {study.digest}")
@@ -77,94 +79,6 @@ def serve(args: argparse.Namespace) -> int:
     Study(_study(args)).serve(
         args.host, args.port, runs=args.runs, watching=not args.no_dashboard, address=args.address, proxies=args.proxies
     )
-    return 0
-
-
-def invite(args: argparse.Namespace) -> int:
-    """Add raters; the links are shown this once."""
-    from facesr.bench.study import reading, store
-
-    study = _study(args)
-    people = reading.raters(study)
-    there = int((~people["simulated"].astype(bool) & ~people["status"].isin(["replaced", "deleted"])).sum()) if len(people) else 0
-    count = args.count if args.count is not None else max(0, study.design.raters - there)
-    if count < 1:
-        raise FaceSRError(f"{there} raters are invited, as many as the design has: --count N invites more")
-    for _ in range(count):
-        rater, token = store.invite(study.engine, rows=study.design.raters)
-        print(_link(args.url, rater.name, token))
-    return 0
-
-
-def _link(url: str, name: str, token: str) -> str:
-    # The token stands behind '#': browsers never send that part, so it is in no server's or proxy's log.
-    return f"{name}\t{url.rstrip('/')}/rate/#{token}"
-
-
-def link(args: argparse.Namespace) -> int:
-    """A new link; the old one stops working."""
-    from facesr.bench.study import store
-
-    print(_link(args.url, args.rater, store.fresh_link(_study(args).engine, args.rater)))
-    return 0
-
-
-def pause(args: argparse.Namespace) -> int:
-    """Pause a rater, or all."""
-    return _set(args, "paused", args.reason)
-
-
-def resume(args: argparse.Namespace) -> int:
-    """Let a rater go on, or all."""
-    return _set(args, "active", "")
-
-
-def _set(args: argparse.Namespace, status: str, reason: str) -> int:
-    from facesr.bench.study import reading, store
-
-    study = _study(args)
-    chosen = [args.rater]
-    if args.rater == "all":
-        people = reading.raters(study)
-        wanted = ["invited", "active"] if status == "paused" else ["paused"]
-        chosen = list(people.loc[people["status"].isin(wanted), "name"])
-        store.set_joining(study.engine, paused=status == "paused", reason=reason)
-    for name in chosen:
-        store.set_status(study.engine, name, status, reason)
-    print(f"{status}: {', '.join(chosen) or 'nobody'}")
-    return 0
-
-
-def replace(args: argparse.Namespace) -> int:
-    """A new rater on the same row of the design."""
-    from facesr.bench.study import store
-
-    study = _study(args)
-    rater, token = store.replace(study.engine, args.rater, study.design.raters, args.reason, force=args.force)
-    print(_link(args.url, rater.name, token))
-    return 0
-
-
-def exclude(args: argparse.Namespace) -> int:
-    """Exclude from the analysis; the ratings stay."""
-    from facesr.bench.study import imported, store
-
-    study = _study(args)
-    if study.imported:
-        imported.exclude(study.path, args.rater, args.rule, args.reason)
-    else:
-        store.exclude(study.engine, args.rater, args.rule, args.reason)
-    print(f"{args.rater} is left out by the rule {args.rule!r}; the ratings stay in the study and in exports")
-    return 0
-
-
-def delete_rater(args: argparse.Namespace) -> int:
-    """Delete for good."""
-    from facesr.bench.study import store
-
-    if not args.yes:
-        raise FaceSRError(f"this removes every rating and event of {args.rater} for good: repeat with --yes")
-    print(f"{args.rater}: {store.delete_rater(_study(args).engine, args.rater)} ratings and everything else removed")
     return 0
 
 
@@ -292,7 +206,7 @@ def _study(args: argparse.Namespace) -> Study:
     from facesr.bench.study import load
 
     study = load(args.study, args.database)
-    if study.imported and args.act not in {"export", "check", "analyse", "exclude"}:
+    if study.imported and args.act not in {"export", "check", "analyse"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study
 
@@ -300,13 +214,6 @@ def _study(args: argparse.Namespace) -> Study:
 ACTS: dict[str, Callable[[argparse.Namespace], int]] = {
     "create": create,
     "serve": serve,
-    "invite": invite,
-    "link": link,
-    "pause": pause,
-    "resume": resume,
-    "replace": replace,
-    "exclude": exclude,
-    "delete-rater": delete_rater,
     "status": status,
     "simulate": simulate,
     "export": export,

@@ -1,0 +1,71 @@
+"""Acts of ``facesr study`` about the server: its files, backups, and bringing a study back."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from facesr.bench.study import load
+
+
+def options(made: dict[str, argparse.ArgumentParser]) -> None:
+    """Options of these acts."""
+    made["deploy"].add_argument(
+        "--out", type=Path, required=True, help="new folder for the server's files; it will hold the study's key"
+    )
+    made["deploy"].add_argument(
+        "--url", default="", help="address of the server; default: the one that is remembered (create --url)"
+    )
+    made["deploy"].add_argument(
+        "--home", default="/srv/facesr", help="folder on the server, for systemd and nginx; default /srv/facesr"
+    )
+    made["backup"].add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where backups go")
+    made["backup"].add_argument(
+        "--keep", type=int, default=0, help="remove all but the newest N of this study's backups; default: none"
+    )
+    p = made["restore"]
+    p.add_argument("backup", type=Path, help="file made by 'facesr study backup'")
+    p.add_argument("--out", type=Path, required=True, help="new study folder")
+    p.add_argument("--database", metavar="URL", help="an empty PostgreSQL database; default SQLite in the folder")
+
+
+def deploy(args: argparse.Namespace) -> int:
+    """Write the server's files."""
+    from facesr.bench.study.address import remember, remembered
+    from facesr.bench.study.deploy import deploy as write
+    from facesr.bench.study.deploy import warning
+
+    study = load(args.study, args.database)
+    files = write(study, args.out, url=args.url, home=args.home)
+    if args.url:
+        remember(study.path, args.url)
+    if said := warning(args.url or remembered(study.path)):
+        print(f"facesr study deploy: {said}", file=sys.stderr)
+    print(f"{args.out}: {', '.join(str(f.relative_to(args.out)) for f in files)}")
+    print("copy the folder to the server, then there: docker compose up -d --build")
+    print("links        docker compose exec study sh /start.sh invite /srv/facesr/study")
+    print(f"watching     {args.url or remembered(study.path)}/ with the password in {args.out / '.env'}")
+    return 0
+
+
+def backup(args: argparse.Namespace) -> int:
+    """Save the running study."""
+    from facesr.bench.study.backup import backup as save
+
+    study = load(args.study, args.database)
+    file = save(study, args.to, keep=args.keep)
+    print(
+        f"{file}: {file.stat().st_size / 1e6:.1f} MB, restored on trial; it holds the study's key, so keep it as you keep the study"
+    )
+    return 0
+
+
+def restore(args: argparse.Namespace) -> int:
+    """Bring a study back."""
+    from facesr.bench.study.backup import restore as bring_back
+
+    study = bring_back(args.backup, args.out, args.database)
+    ratings = len(study.ratings(excluded=True))
+    print(f"{args.out}: {study.name}, {ratings:,} ratings of people, digest {study.digest[:12]}")
+    return 0
