@@ -15,6 +15,7 @@ import numpy as np
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_words
 from facesr.bench.stats.pairwise import letters_refused
+from facesr.bench.study import ending
 from facesr.bench.study.carried import Entry, carried_out, entries
 from facesr.bench.study.study import Study, load
 
@@ -311,6 +312,8 @@ def analyse(
 def _analyse(study: Study, *, peek: bool, simulated: bool, ordinal: bool) -> Analysis | PairedAnalysis:
     if ordinal and study.method == "pair":
         raise FaceSRError(f"{study.path} is a paired comparison: the ordinal model is of ratings on a scale, leave it out")
+    if not simulated:
+        ending.carry_out(study)  # a look that is due, where no server ran when it came
     label = allow(study, peek=peek, simulated=simulated)
     left_out = study.excluded(simulated=simulated)
     ratings = study.ratings(simulated=simulated)

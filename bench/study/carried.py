@@ -73,6 +73,10 @@ def _collection(study: Study, simulated: bool) -> Entry:
     )
     short = finished < design.raters_to_finish
     deviation = f"{design.raters_to_finish - finished} raters fewer" if short else ""
+    if not simulated and (look := study.ended):
+        done += f"; the rule was met at {look.raters}, {look.decided} of {look.pairs} pairs decided at level {look.level:.3g}: those are analysed"
+    elif not simulated and sealed and not study.complete():
+        deviation = deviation or "ended before the rule was met"
     if sealed and sealed.reason:
         deviation = f"{deviation}; {sealed.reason}" if deviation else sealed.reason
     return Entry("collection", planned, done, deviation)

@@ -17,6 +17,9 @@ from facesr.bench.study.wording import Texts
 _KEY = 7061616367
 """PostgreSQL's advisory lock: answers share it, a closing has it alone, so that no answer slips in behind the seal."""
 
+MET = "stopping rule met"
+"""The event that ends the collection by the plan."""
+
 
 class Seal(NamedTuple):
     """What a closing froze."""
@@ -42,6 +45,12 @@ def is_closed(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_KEY})")
     return connection.execute(select(t.closing.c.id).limit(1)).first() is not None
+
+
+def has_ended(connection: Connection) -> bool:
+    """Whether nobody new begins any more: the plan's stopping rule was met (``ending``), or the study is closed."""
+    met = select(t.event.c.id).where(t.event.c.rater.is_(None), t.event.c.kind == MET).limit(1)
+    return connection.execute(met).first() is not None or is_closed(connection)
 
 
 def ratings_digest(study: Opened) -> tuple[int, int, str]:

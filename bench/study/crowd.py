@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import reading, store
 from facesr.bench.study import tables as t
-from facesr.bench.study.closing import is_closed
+from facesr.bench.study.closing import has_ended
 from facesr.bench.study.database import later, now, writing
 from facesr.bench.study.past import took_part_before
 from facesr.bench.study.rules import violations
@@ -73,7 +73,7 @@ def join(study: Study, worker: str = "", *, submission: str = "", device: str = 
             return _refused(study, "already_done")
         if known is not None:
             return _again(study, connection, known, worker, submission)
-        if is_closed(connection):
+        if has_ended(connection):
             return _refused(study, "closed")
         if connection.execute(select(t.study.c.paused)).scalars().first():
             return _refused(study, "paused")
@@ -110,7 +110,7 @@ def _again(study: Study, connection: Connection, known: Row[tuple[object, ...]],
         taken = select(t.rater.c.id).where(
             t.rater.c.row == known.row, t.rater.c.status != "replaced", t.rater.c.simulated.is_(False)
         )
-        if not known.departed or is_closed(connection) or connection.execute(taken).first() is not None:
+        if not known.departed or has_ended(connection) or connection.execute(taken).first() is not None:
             return _refused(study, known.departed or "full")
         back = {"status": "active" if known.consent else "invited", "departed": None}
         connection.execute(update(t.rater).where(t.rater.c.id == known.id).values(**back))

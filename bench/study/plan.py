@@ -52,7 +52,7 @@ class ExcludeRaters:
 class Stopping:
     """When means may be looked at. ``fixed``: once, at the end. ``group-sequential``: after each number of finished raters in ``looks``, with
     the level spent as ``spending`` says. ``always-valid``: any time from the first of ``looks`` on (default 8 raters), at a level that holds
-    however often one looks. ``end``: collection ends at a look where all pairs are decided, or any one is.
+    however often one looks. ``end``: collection ends, by the program, at the first look where all pairs are decided, or any one is.
     """
 
     kind: Literal["fixed", "group-sequential", "always-valid"] = "fixed"
@@ -105,6 +105,10 @@ class Plan:
             for entry, off in {"screening": "none", "equivalence_margin": 0.0}.items():
                 if getattr(self, entry) != off:
                     found.append(f"{entry} = {getattr(self, entry)!r} has no meaning for pairs, which have no grades: leave it out")
+            if self.correction != "holm":
+                found.append(
+                    f"correction = {self.correction!r} would not act: Bradley-Terry's tests are corrected by Holm; leave it out"
+                )
         elif self.equivalence_margin >= scale[1] - scale[0]:
             found.append(f"equivalence_margin = {self.equivalence_margin:g} is as wide as the scale {scale[0]} to {scale[1]}")
         needs = {"gold_wrong": "gold", "repeats_apart": "repeats"}

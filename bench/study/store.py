@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, sel
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import tables as t
-from facesr.bench.study.closing import is_closed
+from facesr.bench.study.closing import has_ended, is_closed
 from facesr.bench.study.database import later, now, writing
 
 OPEN = ("invited", "active")
@@ -87,8 +87,8 @@ def invite(
     """
     with writing(engine) as connection:
         serialise(connection)
-        if is_closed(connection) and not simulated:
-            raise FaceSRError("the study is closed: nobody is invited any more")
+        if not simulated and has_ended(connection):
+            raise FaceSRError("the study has ended: nobody is invited any more")
         chosen = _emptiest(connection, rows, simulated)[0] if row is None else row
         return add_rater(connection, chosen, simulated=simulated, source=source)
 
@@ -165,7 +165,8 @@ def set_status(engine: Engine, name: str, status: str, reason: str = "", *, ever
                 f"rater {name} is {rater.status}: only raters who are invited, active or paused can be paused or resumed"
             )
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(status=status))
-        log(connection, status, rater.id, reason=reason, **({"everyone": True} if everyone else {}))
+        detail: dict[str, Any] = {"reason": reason, **({"everyone": True} if everyone else {})}
+        log(connection, status, rater.id, **detail)
     return rater
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings.columns import COLUMNS
 from facesr.bench.reading import read_json, read_text
-from facesr.bench.study import closing, imported, reading, wording
+from facesr.bench.study import closing, ending, imported, reading, wording
 from facesr.bench.study.database import private
 from facesr.bench.study.design import Design, from_json
 from facesr.bench.study.health import damage
@@ -91,13 +91,15 @@ class Study:
     @property
     def alpha(self) -> float:
         """The level that holds now, before correction over pairs: the plan's, or the nominal one of the latest look of a sequential plan."""
-        rule = self.plan.stopping
-        if rule.kind == "fixed" or self.imported:
+        if self.plan.stopping.kind == "fixed" or self.imported:
             return self.plan.alpha
-        conditions = len(self.design.conditions)
         # Before the first look only a rehearsal or a logged peek sees anything: it is shown at the level of the end.
-        looked = self.raters_looked_at() or self.design.raters
-        return level_now(rule, self.plan.alpha, looked, self.design.raters, conditions * (conditions - 1) // 2)
+        return self.level_at(self.raters_looked_at() or self.design.raters)
+
+    def level_at(self, raters: int) -> float:
+        """The level for all pairs together at a look after so many raters."""
+        conditions = len(self.design.conditions)
+        return level_now(self.plan.stopping, self.plan.alpha, raters, self.design.raters, conditions * (conditions - 1) // 2)
 
     @property
     def engine(self) -> Engine:
@@ -161,7 +163,8 @@ class Study:
         """The ratings with the columns of ``COLUMNS``: people's, or with ``simulated`` the simulated ones, never both.
 
         Raters who were replaced, or left out by the plan's rules or by hand, are missing unless ``excluded`` is set; so are those who
-        finished after the latest look of a group-sequential plan. Closed ratings that were changed since are refused.
+        finished after the latest look of a group-sequential plan, or after the look that ended the collection.
+        Closed ratings that were changed since are refused.
         """
         if self.imported:
             if simulated:
@@ -175,7 +178,7 @@ class Study:
         if excluded:
             return table
         out = set(self._excluded(table, simulated))
-        if not simulated and self.plan.stopping.kind == "group-sequential":
+        if not simulated and (self.plan.stopping.kind == "group-sequential" or self.ended):
             out |= set(table["rater"]) - set(self._finishers(out)[: self.raters_looked_at()])
         return table[~table["rater"].isin(out)].reset_index(drop=True)
 
@@ -208,11 +211,39 @@ class Study:
         done = (table["status"] == "done") & (table["simulated"].astype(bool) == simulated) & ~table["name"].isin(list(out))
         return int(done.sum())
 
+    @property
+    def ended(self) -> ending.Look | None:
+        """The look at which the plan's stopping rule was met; None before, and under a fixed plan."""
+        if self.imported or self.plan.stopping.kind == "fixed":
+            return None
+        return next(iter(ending.looks(self, ending.MET)), None)
+
     def raters_looked_at(self) -> int:
-        """Raters at the latest look of a group-sequential plan, 0 before the first; under any other plan all who finished."""
-        finished = self.finished()
-        rule = self.plan.stopping
-        return max((n for n in rule.looks if n <= finished), default=0) if rule.kind == "group-sequential" else finished
+        """Raters at the latest look, and at the one that ended the collection once that was so; under a fixed plan all who finished.
+
+        0 before the first look of a group-sequential plan.
+        """
+        if ended := self.ended:
+            return ended.raters
+        return self.look_due() if self.plan.stopping.kind == "group-sequential" else self.finished()
+
+    def look_due(self) -> int:
+        """Raters at the latest look that the plan allows by now; 0 before the first, and under a fixed plan."""
+        rule, finished = self.plan.stopping, self.finished()
+        if rule.kind == "always-valid":
+            return finished if finished >= self.design.raters_to_finish else 0
+        return max((n for n in rule.looks if n <= finished), default=0)
+
+    def first_finishers(self, raters: int) -> pd.DataFrame:
+        """Ratings of the first so many people to finish of those who count."""
+        table = self.ratings(excluded=True)
+        return table[table["rater"].isin(self._finishers(self._excluded(table, simulated=False))[:raters])].reset_index(drop=True)
+
+    def complete(self) -> bool:
+        """Whether the collection may end by the plan: its rule is met, or as many have finished as a fixed plan asks for, or all places."""
+        if self.plan.stopping.kind == "fixed":
+            return self.may_show_means()
+        return self.ended is not None or self.finished() >= self.design.raters
 
     @property
     def citation(self) -> str:
@@ -237,9 +268,12 @@ class Study:
         """End the collection for good and freeze ratings and texts. Before the stopping rule is met a reason is demanded, which reports print."""
         if closing.seal_of(self):
             raise FaceSRError(f"{self.path} was closed already; a closed study is not opened again")
-        if not self.may_show_means() and not reason.strip():
+        ending.carry_out(self)
+        if not self.complete() and not reason.strip():
+            needed = self.design.raters_to_finish if self.plan.stopping.kind == "fixed" else self.design.raters
             raise FaceSRError(
-                f"{self.finished()} of {self.design.raters_to_finish} raters have finished: to close now, give --reason, which reports print"
+                f"{self.finished()} of {needed} raters have finished{'' if self.plan.stopping.kind == 'fixed' else ' and the rule is not met'}: "
+                "to close now, give --reason, which reports print"
             )
         return closing.seal(self, self.design.texts, reason.strip())
 

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import OperationalError
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, closing, crowd, store, wording
+from facesr.bench.study import Study, closing, crowd, ending, store, wording
 from facesr.bench.study import tables as t
 from facesr.bench.study.adaptive import assign
 from facesr.bench.study.database import writing
@@ -175,7 +175,7 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         return {
             **rules,
             "study": study.digest[:16],
-            "closed": closing.seal_of(study) is not None,
+            "closed": closing.seal_of(study) is not None or (rater.consent is None and study.ended is not None),
             "rater": rater.name,
             "status": rater.status,
             "consented": rater.consent is not None,
@@ -189,7 +189,7 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
             "rest": rest,
         }
 
-    @app.post("/consent", responses=_answers(401, 409, 422))
+    @app.post("/consent", responses=_answers(401, 409, 410, 422))
     def consent(given: Consent, rater: store.Rater = identified) -> dict[str, bool]:
         """Note that the rater agreed to take part, and to which texts."""
         chosen, found = study.words(given.locale or "en")
@@ -198,6 +198,8 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         agreed = wording.digest(study.design.texts.get(chosen, found))
         if given.sha256 and given.sha256 != agreed:
             raise HTTPException(409, "these are not the study's texts: please load the page again")
+        if rater.consent is None and study.ended is not None:
+            raise HTTPException(410, "the study is closed")  # who has begun may finish; nobody begins
         store.consent(study.engine, rater, chosen, agreed)
         return {"consented": True}
 
@@ -289,7 +291,7 @@ def _answering(app: FastAPI, study: Study, identified: Any) -> None:
         return {"kept": True}
 
     @app.put("/ratings/{position}", responses=_answers(401, 403, 404, 409, 410, 422, 423))
-    def rate(position: Position, rating: Rating, rater: store.Rater = identified) -> Stored:
+    def rate(position: Position, rating: Rating, after: BackgroundTasks, rater: store.Rater = identified) -> Stored:
         """Store an answer. Sending it again, or late, changes nothing and says so."""
         if rater.consent is None:
             raise HTTPException(403, "consent comes first")
@@ -312,6 +314,7 @@ def _answering(app: FastAPI, study: Study, identified: Any) -> None:
             raise HTTPException(_CODES.get(answer.problem, 409), answer.problem)
         if answer.finished:
             crowd.carry_out_rules(study, [rater.name])
+            after.add_task(ending.carry_out, study)  # a look may take seconds: the rater does not wait for it
         rest = 0.0
         if answer.stored and design.session_minutes:
             with study.engine.connect() as connection:

@@ -60,6 +60,7 @@ class Study:
         whose forwarded headers are believed. ``password`` of the watching page: ``FACESR_ADMIN_PASSWORD`` where it is None, else one is made
         and printed.
         """
+        from facesr.bench.study import ending
         from facesr.bench.study.address import host_of, remembered
         from facesr.bench.study.check import changed_files
         from facesr.bench.study.crowd import carry_out_rules
@@ -83,6 +84,7 @@ class Study:
             raise FaceSRError("; ".join(problems))
         _ = self.folder.engine, self.folder.words("en")  # a damaged database or text is reported before anything is served
         carry_out_rules(self.folder)
+        ending.carry_out(self.folder)
         made, public = given or secrets.token_urlsafe(9), remembered(self.path)
         address = address or host_of(public)
         app = study_app(self.folder, password=made, runs=[Path(r) for r in runs], streamlit=watching, address=address, port=port)

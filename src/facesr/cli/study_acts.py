@@ -84,10 +84,13 @@ def serve(args: argparse.Namespace) -> int:
 
 def status(args: argparse.Namespace) -> int:
     """Who is where."""
+    from facesr.bench.study import ending
     from facesr.bench.study.closing import seal_of
     from facesr.bench.study.watching import overview
 
     study = _study(args)
+    if not study.imported:
+        ending.carry_out(study)
     found = overview(study)
     if args.peek and not study.may_show_means():
         study.peek("facesr study status", args.peek)
@@ -98,6 +101,10 @@ def status(args: argparse.Namespace) -> int:
     print(found.text())
     if sealed := seal_of(study):
         print(f"closed       {sealed.at[:10]}: {sealed.ratings:,} ratings, sha256 {sealed.ratings_sha256[:16]}")
+    elif look := study.ended:
+        print(
+            f"ended        by the plan's rule at {look.raters} raters: {look.decided} of {look.pairs} pairs decided, level {look.level:.3g}"
+        )
     elif study.plan.stopping.kind != "fixed" and study.raters_looked_at():
         print(f"look         at {study.raters_looked_at()} raters, level {study.alpha:.3g} for all pairs together")
     if means is None:

@@ -1,0 +1,109 @@
+"""The plan's stopping rule, carried out: at each look the program tests, and ends the collection where the rule is met. Nobody sees a mean.
+
+From then on nobody new begins. Who has begun may finish and is paid; those answers are kept, and the analysis stays at the look that decided.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from facesr.bench.errors import FaceSRError
+from facesr.bench.study import closing, store
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import writing
+from facesr.bench.study.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facesr.bench.study.study import Study
+
+LOOK, MET = "look of the plan", closing.MET
+"""Kinds of events; both are the study's own, of no rater."""
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Look:
+    """A test at a look: after so many ``raters``, at ``level`` for all pairs together, ``decided`` of ``pairs``."""
+
+    raters: int
+    level: float
+    decided: int
+    pairs: int
+
+    def ends(self, plan: Plan) -> bool:
+        """Whether collection ends here by the plan."""
+        return self.decided >= (1 if plan.stopping.end == "any" else self.pairs)
+
+
+def looks(study: Study, kind: str = LOOK) -> list[Look]:
+    """The looks that were carried out, or with ``MET`` the one that ended the collection."""
+    with study.engine.connect() as connection:
+        return _read(connection, kind)
+
+
+def _read(connection: Connection, kind: str) -> list[Look]:
+    mine = (t.event.c.kind == kind) & t.event.c.rater.is_(None)
+    return [
+        Look(**json.loads(d)) for d in connection.execute(select(t.event.c.detail).where(mine).order_by(t.event.c.id)).scalars()
+    ]
+
+
+def carry_out(study: Study) -> Look | None:
+    """Test if a look is due, and end the collection if the rule is met; returns the look that ended it, now or before.
+
+    What cannot be tested (a condition that never won, one rater) decides nothing.
+    """
+    rule = study.plan.stopping
+    if study.imported or rule.kind == "fixed":
+        return None
+    with _ONE_AT_A_TIME:
+        if met := looks(study, MET):
+            return met[0]
+        due = study.look_due()
+        if not due or closing.seal_of(study) or due in {look.raters for look in looks(study)}:
+            return None
+        level = study.level_at(due)
+        tested = decisions(study.first_finishers(due), study.plan, level, study.design.conditions, study.method)
+        found = Look(due, level, sum(tested.values()), len(tested))
+        with writing(study.engine) as connection:
+            store.serialise(connection)
+            if due in {look.raters for look in _read(connection, LOOK)}:  # another process was quicker
+                return next(iter(_read(connection, MET)), None)
+            store.log(connection, LOOK, **asdict(found))
+            if found.ends(study.plan):
+                store.log(connection, MET, **asdict(found))
+    return found if found.ends(study.plan) else None
+
+
+def decisions(ratings: pd.DataFrame, plan: Plan, level: float, conditions: list[str], method: str) -> dict[tuple[str, str], bool]:
+    """For each pair, whether the plan's primary test decides it at ``level``: different, or equivalent where a margin is declared."""
+    undecided = dict.fromkeys(combinations(conditions, 2), False)
+    if not 0 < level < 1:
+        return undecided
+    try:
+        if method == "pair":
+            from facesr.bench.stats.paired_comparison import bradley_terry
+            from facesr.bench.study.pairs import cells
+
+            names, by_cell = cells(ratings, conditions)
+            p = bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell).p
+            return {(a, b): bool(p[names.index(a), names.index(b)] < level) for a, b in undecided}
+        from facesr.bench.stats.cube import cube
+        from facesr.bench.stats.pairwise import compare_conditions
+
+        correction = {"bh": "benjamini-hochberg"}.get(plan.correction, plan.correction)
+        pairs = compare_conditions(
+            cube(ratings, conditions), margin=plan.equivalence_margin, alpha=level, correction=correction, leave_out=False
+        )
+        return undecided | {(q.a, q.b): q.verdict in {"different", "equivalent"} for q in pairs}
+    except FaceSRError:
+        return undecided
