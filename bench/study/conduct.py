@@ -31,6 +31,7 @@ def conduct(table: pd.DataFrame, raters: pd.DataFrame) -> list[Finding]:
     found = [
         _note("raters took less than half a second an image, by the server's clock", _hasty(sent)),
         _note("raters rated images that were never sent to them", _unseen(sent)),
+        _note("raters gave answers without saying how the image was shown, as the page does", _unreported(rated, table)),
         _note("raters gave their grades in a repeating pattern", _patterned(rated)),
         _note("raters gave exactly the grades of another one, position by position", _copied(rated)),
         _note("raters disagree with themselves by more than a grade and a half on repeated images", _contrary(rated)),
@@ -50,6 +51,15 @@ def _hasty(rated: dict[str, pd.DataFrame]) -> list[str]:
 
 def _unseen(rated: dict[str, pd.DataFrame]) -> list[str]:
     counts = {name: int(rows["served_ms"].isna().sum()) for name, rows in rated.items()}
+    return [f"{name} ({count} of {len(rated[name])})" for name, count in counts.items() if count]
+
+
+def _unreported(rated: dict[str, pd.DataFrame], table: pd.DataFrame) -> list[str]:
+    """Answers without a presentation: the page sends one with every answer. Where nobody has any, nothing is judged."""
+    without = table["device_pixels"].isna() & table["hidden_ms"].isna()
+    if without.all():
+        return []
+    counts = {name: int(without[rows.index].sum()) for name, rows in rated.items()}
     return [f"{name} ({count} of {len(rated[name])})" for name, count in counts.items() if count]
 
 

@@ -107,7 +107,9 @@ def _impossible(table: pd.DataFrame, scale: tuple[int, int] | None) -> list[Find
         # Half grades throughout are a finer scale, as sliders are; a few among whole ones are mistakes.
         if 0 < broken.mean() < 0.05 and high - low <= 10:
             add("scores between two grades", table[broken], "score")
-    add(f"response times below {FASTEST_MS:g} ms", table[table["rt_ms"] < FASTEST_MS], "rt_ms")
+    # by the server's clock where it sent the image; a rater's own clock may be coarse or wrong
+    served = table["served_ms"] if "served_ms" in table else table["rt_ms"]
+    add(f"response times below {FASTEST_MS:g} ms", table[served.fillna(table["rt_ms"]) < FASTEST_MS], "rt_ms")
     add("answers of simulated raters among people's", table[table["simulated"]] if table["simulated"].nunique() > 1 else table[:0])
     back = _time_goes_back(table)
     add("answers stored before the one at the position before", back, "position", "at")

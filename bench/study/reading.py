@@ -111,11 +111,13 @@ def ratings(study: Opened, *, simulated: bool, excluded: bool, names: Sequence[s
     table = table_of(study, query)
     if not excluded:
         table = table[~table["rater"].isin(list(exclusions(study)))].reset_index(drop=True)
-    return _finish(table, _corrections(study))[list(COLUMNS)]
+    return _finish(table, _corrections(study, names))[list(COLUMNS)]
 
 
-def _corrections(study: Opened) -> pd.DataFrame:
+def _corrections(study: Opened, names: Sequence[str] | None) -> pd.DataFrame:
     query = select(t.rater.c.name.label("rater"), t.correction.c.position, t.correction.c.revision, t.correction.c.score)
+    if names is not None:
+        query = query.where(t.rater.c.name.in_(list(names)))
     table = table_of(study, query.join(t.rater, t.rater.c.id == t.correction.c.rater).order_by(t.correction.c.revision))
     grouped = table.groupby(["rater", "position"])
     return grouped.agg(last=("score", "last"), revisions=("revision", "size")).reset_index()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facesr.bench.study.plan import ExcludeRaters
 
@@ -18,13 +18,12 @@ def violations(rules: ExcludeRaters, ratings: pd.DataFrame, raters: pd.DataFrame
 
     Simulated raters saw no images from the server, so the rules about sending and pace do not touch them.
     """
-    done = raters[raters["status"] == "done"]
+    groups = dict(iter(ratings.groupby("rater")))
+    done = raters.loc[(raters["status"] == "done") & raters["name"].isin(list(groups)), ["name", "simulated"]]
     found: Broken = {}
     if rules.declared and len(done):
-        groups = dict(iter(ratings.groupby("rater")))
-        for person in done.to_dict("records"):
-            if (own := groups.get(person["name"])) is not None:
-                found[person["name"]] = _broken(rules, own, bool(person["simulated"]))
+        for name, simulated in done.itertuples(index=False, name=None):
+            found[name] = _broken(rules, groups[name], bool(simulated))
         if rules.same_device:
             for name, other in _same_device(raters).items():
                 if name in found:
@@ -87,13 +86,10 @@ def pace(own: pd.DataFrame) -> float | None:
 
 def _same_device(raters: pd.DataFrame) -> dict[str, str]:
     """Raters whose browser another rater had used before them -> that rater."""
-    first: dict[Any, str] = {}
+    first: dict[str, str] = {}
     found = {}
-    for person in raters.sort_values(["invited", "name"]).to_dict("records"):
-        device = person["device"]
-        if isinstance(device, str) and device and person["departed"] != "screened":
-            if device in first:
-                found[person["name"]] = first[device]
-            else:
-                first[device] = person["name"]
+    known = raters[raters["device"].notna() & (raters["device"] != "")].sort_values(["invited", "name"])
+    for name, device, departed in known[["name", "device", "departed"]].itertuples(index=False, name=None):
+        if departed != "screened" and first.setdefault(device, name) != name:
+            found[name] = first[device]
     return found

@@ -88,7 +88,7 @@ def invite(
     with writing(engine) as connection:
         serialise(connection)
         if not simulated and has_ended(connection):
-            raise FaceSRError("the study has ended: nobody is invited any more")
+            raise FaceSRError("the study is closed, or has ended by its rule: nobody is invited any more")
         chosen = _emptiest(connection, rows, simulated)[0] if row is None else row
         return add_rater(connection, chosen, simulated=simulated, source=source)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.study import reading
+from facesr.bench.study.conduct import conduct
 from facesr.bench.study.rules import pace
 from facesr.bench.study.study import Study
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class Overview:
     """``raters``: one row a person with progress, pace, attention failures. ``rate``: ratings in each of the last 60 minutes.
 
-    ``cells``: due, rated and missing ratings of each face and condition. No score is in here.
+    ``cells``: due, rated and missing ratings of each face and condition. ``notes``: what stands out in how people went about it (``conduct``).
+    No score is in here.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Overview:
     cells: pd.DataFrame
     needed: int
     simulated: int
+    notes: list[str]
 
     @property
     def finished(self) -> int:
@@ -52,7 +55,7 @@ class Overview:
         """For ``--json``."""
         people = self.raters.astype(object).where(self.raters.notna(), None)
         figures = {k: getattr(self, k) for k in ("finished", "needed", "answered", "per_minute", "missing", "simulated")}
-        return {"study": self.name, **figures, "raters": people.to_dict("records")}
+        return {"study": self.name, **figures, "notes": self.notes, "raters": people.to_dict("records")}
 
     def text(self) -> str:
         """For a terminal."""
@@ -72,7 +75,7 @@ class Overview:
             done, checks = f"{r['done']}/{r['of']}", f"{r['wrong']}/{r['checks']}"
             line = f"{r['name']:<8}{r['status']:<10}{done:>10}{pace:>11}{r['hidden_s']:>10.0f}{checks:>14}  {last}"
             lines.append(line + (f"  excluded ({r['excluded']})" if r["excluded"] else ""))
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
 
 def overview(study: Study) -> Overview:
@@ -82,9 +85,10 @@ def overview(study: Study) -> Overview:
     people = reading.raters(study)
     simulated = int(people["simulated"].astype(bool).sum()) if len(people) else 0
     people = people[~people["simulated"].astype(bool)] if len(people) else people
+    table = study.ratings(excluded=True)
+    notes = [str(finding) for finding in conduct(table, people)]
     out = study.excluded()
     people = people.assign(excluded=[out.get(name, "") for name in people["name"]])
-    table = study.ratings(excluded=True)
     rated = table[table["kind"].isin(reading.RATED)]
     each = rated.groupby("rater")
     checks = rated[rated["correct"].notna()].groupby("rater")["correct"]
@@ -113,6 +117,7 @@ def overview(study: Study) -> Overview:
         reading.cells(study),
         study.design.raters_to_finish,
         simulated,
+        notes,
     )
 
 

@@ -6,6 +6,7 @@ A Streamlit page script: it runs alone, or as a page of ``dashboard/app.py``. Wh
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,19 @@ def _people(seen: Overview) -> None:
         "excluded": st.column_config.TextColumn("Excluded"),
     }
     st.dataframe(table[shown], column_config=settings, hide_index=True, width="stretch")
+
+
+def _notices(seen: Overview) -> None:
+    if seen.notes:
+        st.warning(
+            "What stands out, for you to look at; the plan's rules decide, not these lines:\n\n"
+            + "\n".join(f"- {_plain(n)}" for n in seen.notes)
+        )
+
+
+def _plain(text: str) -> str:
+    """Text as it is: Streamlit would read some characters as marks of Markdown."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>$:~-])", r"\\\1", text)
 
 
 def _checks(seen: Overview) -> list[str]:
@@ -229,6 +243,7 @@ def _live(study: Study) -> None:
     seen = overview(study)
     _figures(study, seen)
     _people(seen)
+    _notices(seen)
     _pace(seen)
     _holes(seen)
 

@@ -66,7 +66,7 @@ def test_collection_ends_where_the_plan_says(
     ended = study.ended
     assert (ended.raters if ended else None) == ends_at
     if ended:
-        with pytest.raises(FaceSRError, match="has ended"):
+        with pytest.raises(FaceSRError, match="has ended by its rule"):
             store.invite(study.engine, rows=9)
         assert study.end().reason == ""  # by the plan: no reason is asked for
         found = carried_out(study)[0]
