@@ -82,6 +82,10 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
     """
     if folder.exists():
         raise FaceSRError(f"{folder} exists already: a study is never overwritten; choose another --out, or remove it yourself")
+    if database and database.startswith("sqlite"):
+        raise FaceSRError(
+            f"--database {database!r}: an SQLite study keeps its database in its own folder; --database is for PostgreSQL"
+        )
     given = {k: v for k, v in options.items() if v is not None}
     past = [past_study(Path(p)) for p in given.get("past") or ()]
     scale_factor, design = _design(run, folder.name, given, [known.study for known in past])

@@ -325,12 +325,31 @@ def load(path: Path | str, database: str | None = None) -> Study:
     if info.get("kind") not in {"study", "import"}:
         raise FaceSRError(f"{file} is not a study's description: it lacks kind 'study' or 'import'")
     _check(info, file)
-    note = folder / "database.url"
-    url = database or (read_text(note).strip() if note.exists() else f"sqlite:///{(folder / 'ratings.db').resolve()}")
+    url = database or _noted(folder) or f"sqlite:///{(folder / 'ratings.db').resolve()}"
     study = Study(folder, info, url)
     if not study.imported:
         _ = study.design  # a damaged or changed design is refused before anything else is done with it
     return study
+
+
+def _noted(folder: Path) -> str:
+    """The database noted when the study was made; '' for none.
+
+    A folder may come from a stranger, and opening a database means connecting to it, with one's own name and password: the note counts only
+    where it is as ``create`` writes it, this user's own and for nobody else to read, and no file outside the folder.
+    """
+    note = folder / "database.url"
+    if not note.exists():
+        return ""
+    facts, url = note.stat(), read_text(note).strip()
+    if facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+        raise FaceSRError(
+            f"{note} was not written by this user's 'study create', and it would connect to a database: look at it, and then name the database "
+            "with --database, or make the file yours alone (chown, chmod 600)"
+        )
+    if url.startswith("sqlite") and not Path(url.partition("///")[2]).resolve().is_relative_to(folder.resolve()):
+        raise FaceSRError(f"{note} names a file outside the study's folder: if that is meant, name it with --database")
+    return url
 
 
 def _check(info: Mapping[str, Any], file: Path) -> None:

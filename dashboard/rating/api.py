@@ -198,8 +198,7 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         agreed = wording.digest(study.design.texts.get(chosen, found))
         if given.sha256 and given.sha256 != agreed:
             raise HTTPException(409, "these are not the study's texts: please load the page again")
-        if rater.consent is None and study.ended is not None:
-            raise HTTPException(410, "the study is closed")  # who has begun may finish; nobody begins
+        _begin(study, rater)
         store.consent(study.engine, rater, chosen, agreed)
         return {"consented": True}
 
@@ -245,6 +244,12 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
             raise HTTPException(409, "there are items left")
         code = completion_code(study, rater.id)
         return {"code": code, "url": study.design.completion_url.replace("{code}", code)}
+
+
+def _begin(study: Study, rater: store.Rater) -> None:
+    """Once the plan's stopping rule is met, who has begun may finish, and nobody begins."""
+    if rater.consent is None and study.ended is not None:
+        raise HTTPException(410, "the study is closed")
 
 
 def _depart(study: Study, rater: store.Rater, why: str, reason: str, *, erase: bool) -> str:

@@ -6,8 +6,8 @@ import hashlib
 import hmac
 import html
 import secrets
-from collections.abc import Callable
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit

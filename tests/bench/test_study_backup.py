@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, crowd, reading, store
+from facesr.bench.study import Study, crowd, load, reading, store
 from facesr.bench.study.backup import backup, dump, restore
 from facesr.bench.study.check import check
 from facesr.bench.study.closing import ratings_digest
@@ -147,6 +147,27 @@ def test_a_strangers_backup_is_read_as_data(tmp_path: Path, capsys: pytest.Captu
         assert main(["study", "restore", str(tmp_path / "evil.zip"), "--out", str(tmp_path / "out")]) == 2
         assert "not a readable zip archive" in capsys.readouterr().err
     made.close()
+
+
+def test_a_strangers_folder_connects_to_nothing(tmp_path: Path) -> None:
+    """A note of a database counts as ``create`` writes it, the user's own and private; never for a file elsewhere."""
+    made = small_study(tmp_path)
+    made.close()
+    elsewhere = tmp_path / "elsewhere.db"
+    shutil.copy(made.path / "ratings.db", elsewhere)
+    note = made.path / "database.url"
+    for url, mode, message in (
+        ("postgresql://evil.example.org/x", 0o644, "was not written by this user's 'study create'"),
+        (f"sqlite:///{elsewhere}", 0o600, "names a file outside the study's folder"),
+        (f"sqlite:///{made.path}/../elsewhere.db", 0o600, "names a file outside the study's folder"),
+    ):
+        note.write_text(url)
+        note.chmod(mode)
+        with pytest.raises(FaceSRError, match=message):
+            load(made.path)
+    assert load(made.path, f"sqlite:///{elsewhere}").url.endswith("elsewhere.db")  # said by the user
+    with pytest.raises(FaceSRError, match="in its own folder"):
+        small_study(tmp_path / "other", database=f"sqlite:///{elsewhere}")
 
 
 # --- a server's files ---------------------------------------------------------------------------------------------------------------

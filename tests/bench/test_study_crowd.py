@@ -200,7 +200,7 @@ def test_a_small_simulated_crowd(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_two_thousand_workers(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
     """The same with 2,000, on both databases."""
