@@ -96,7 +96,7 @@ class Server:
         environment = {**os.environ, "FACESR_ADMIN_PASSWORD": "open sesame", "OMP_NUM_THREADS": "1"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment, cwd=ROOT)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240  # a machine with other work takes minutes for Streamlit
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.log.read_text()[-2000:]}")
@@ -105,7 +105,8 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.05)
-        raise AssertionError("the server did not answer within a minute")
+        self.kill()
+        raise AssertionError("the server did not answer within four minutes")
 
     def kill(self) -> None:
         """SIGKILL: no chance to tidy up."""

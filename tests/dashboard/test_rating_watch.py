@@ -99,7 +99,15 @@ def test_inviting_and_pausing(study: Study) -> None:
     page = opened()
     page.selectbox(key="acted on").select("r001")
     page = next(b for b in page.button if b.label == "Do it").click().run()
+    assert any("tick 'Yes, do it'" in str(e.value) for e in page.error)
+    assert reading.raters(study).set_index("name").loc["r001", "status"] == "active"
+    page.checkbox[0].check()
+    page = next(b for b in page.button if b.label == "Do it").click().run()
     assert reading.raters(study).set_index("name").loc["r001", "status"] == "paused"
+    page.radio[0].set_value("undo")
+    page = next(b for b in page.button if b.label == "Do it").click().run()
+    assert any("the pause is taken back" in str(e.value) for e in page.success)
+    assert reading.raters(study).set_index("name").loc["r001", "status"] == "active"
 
 
 def test_nothing_to_watch_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
