@@ -17,7 +17,7 @@ WORDS = {
     "consistency.study": "Faces beyond ε in a study",
 }  # fmt: skip
 """Entries of a protocol, as people read them."""
-FOLDERS = re.compile(r"(?<![\w.:/])(?:~|/)(?:[^/\s,;:'\"]+/)+(?=[^/\s])|(?<!\w)[A-Za-z]:\\(?:[^\\\s,;:'\"]+\\)+")
+FOLDERS = re.compile(r"(?<![\w./~])~?/(?:[^/\s,;:'\"]+/)+(?=[^/\s])|(?<!\w)[A-Za-z]:\\(?:[^\\\s,;:'\"]+\\)+")
 """The folders before a file's name, on this kind of system or another."""
 
 

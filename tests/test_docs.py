@@ -137,18 +137,30 @@ def test_the_python_works_as_written(block: Block, desk: Path, tmp_path: Path, m
         exec(compile(block.body, block.where, "exec"), {"__name__": "page"})
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed: the extra 'docs'")
-def test_the_site_builds_without_a_warning_and_passes_axe(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
-    settings = {**os.environ, "FACESR_DOCS_METHODS": "bicubic", "OMP_NUM_THREADS": "1"}
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; a warning is an error."""
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("mkdocs is not installed: the extra 'docs'")
+    made = tmp_path_factory.mktemp("docs") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(made)]
+    settings = {**os.environ, "FACESR_DOCS_METHODS": "bicubic", "FACESR_DOCS_METRICS": "psnr", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False, env=settings)
     assert done.returncode == 0, done.stderr[-3000:]
-    page = (tmp_path / "site" / "reference" / "metrics" / "psnr.html").read_text(encoding="utf-8")
+    return made
+
+
+def test_the_site_builds_without_a_warning(site: Path) -> None:
+    page = (site / "reference" / "metrics" / "psnr.html").read_text(encoding="utf-8")
     assert "When it misleads" in page and not re.search(r'(?:src|url\()["\']?https?://', page)  # nothing is fetched from anywhere
-    assert "reference/metrics/psnr.html" in (tmp_path / "site" / "llms.txt").read_text(encoding="utf-8")
-    assert "Reference value: <strong>" in page and (tmp_path / "site" / "demo" / "report.html").is_file()
-    if CHROMIUM:
-        assert found_by_axe(tmp_path / "site", ("index.html", "plugins.html", "reference/metrics.html", "statistics.html")) == []
+    assert "reference/metrics/psnr.html" in (site / "llms.txt").read_text(encoding="utf-8")
+    assert "Reference value: <strong>" in page and (site / "demo" / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")
+def test_axe_finds_nothing_serious_in_the_site(site: Path) -> None:
+    assert found_by_axe(site, ("index.html", "plugins.html", "reference/metrics.html", "statistics.html")) == []
 
 
 def found_by_axe(site: Path, pages: tuple[str, ...]) -> list[str]:

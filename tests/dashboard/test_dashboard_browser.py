@@ -107,7 +107,7 @@ def test_every_page_opens_by_its_address_and_says_no_error(page: Any, server: Da
             assert image.get_attribute("alt"), f"a picture without words on {path}"
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(1400, "light", marks=pytest.mark.slow), (390, "dark")])
 def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
     page: Any, server: Dashboard, world: Path, width: int, scheme: str
 ) -> None:
