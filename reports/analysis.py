@@ -204,14 +204,15 @@ def _ends(result: Analysis) -> Table:
 def _more_pairs(result: Analysis) -> Table:
     """What the table of pairs has no room for."""
     heads = {"verdict": "verdict", "joint": "joint interval", "n": "n", "se": "SE", "df": "df", "mwu": "p MWU, Holm", "nemenyi": "p Nemenyi",
-             "noninferior": "p non-inferior", "detectable": "detectable", "left": "p without any one", "faces": "r faces"}  # fmt: skip
+             "noninferior": "p non-inferior", "detectable": "detectable", "left": "p without any one", "whom": "hangs on", "faces": "r faces"}  # fmt: skip
     rows = []
     for q in result.pairs:
         equal = q.equivalence
         joint = f"{fixed(q.low_joint, 2)} to {fixed(q.high_joint, 2)}"
         texts = [q.verdict, joint, f"{q.n:,}", fixed(q.se, 3), fixed(q.df, 1), p_text(q.p_paper_holm),
                  p_text(q.p_nemenyi), p_text(equal.p_noninferior) if equal else "–", fixed(q.detectable, 2),
-                 " to ".join(p_text(p) for p in q.p_left_out), fixed(q.rank_biserial_faces, 2)]  # fmt: skip
+                 " to ".join(p_text(p) for p in q.p_left_out),
+                 q.left_out.hangs_on if q.left_out else "–", fixed(q.rank_biserial_faces, 2)]  # fmt: skip
         rows.append((f"{printed_condition(q.a)} − {printed_condition(q.b)}", texts))
     return _words("pairs-more", f"More of all pairs of {result.name}", "Pair", heads, rows)
 

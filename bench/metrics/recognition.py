@@ -19,6 +19,7 @@ from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
 from facesr.bench.metrics.embedders import Embedder, embedder
 from facesr.bench.metrics.identity import HrFaces, Recogniser
 from facesr.bench.onnxnet import F32
+from facesr.bench.stats.effect import superiority
 
 Bool = NDArray[np.bool_]
 MOST = 1000
@@ -40,11 +41,10 @@ class Rate:
 
 def auc(genuine: ArrayLike, impostor: ArrayLike) -> float:
     """The chance that a same-person pair scores higher than a different-person pair; ties count half (Mann-Whitney U / nm)."""
-    g, i = np.ravel(np.asarray(genuine)), np.sort(np.ravel(np.asarray(impostor)))
-    if len(g) == 0 or len(i) == 0:
-        raise FaceSRError(f"verification needs pairs of both kinds, got {len(g)} same and {len(i)} different")
-    below, upto = np.searchsorted(i, g, "left"), np.searchsorted(i, g, "right")
-    return float((below + upto).mean() / 2.0 / len(i))
+    value = superiority(genuine, impostor)
+    if np.isnan(value):
+        raise FaceSRError(f"verification needs pairs of both kinds, got {np.size(genuine)} same and {np.size(impostor)} different")
+    return value
 
 
 def tar_at(genuine: ArrayLike, impostor: ArrayLike, far: float) -> float:

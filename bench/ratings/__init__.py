@@ -20,7 +20,7 @@ ENDINGS = ".csv, .tsv, .txt, .xlsx, .parquet, .db (AVrate), .json (jsPsych, sure
 
 
 def read(path: Path, asked: Options | None = None) -> Imported:
-    """Read a file of ratings, telling the layout by its content unless ``asked.layout`` names it.
+    """Read a file of ratings, or a folder of one file per person, telling the layout by its content unless ``asked.layout`` names it.
 
     Raises ``FaceSRError`` with one sentence for a file that cannot be read, or not with certainty.
     """
@@ -28,7 +28,9 @@ def read(path: Path, asked: Options | None = None) -> Imported:
 
     asked = asked or Options()
     if path.is_dir():
-        raise FaceSRError(f"{path} is a folder: give one file of ratings")
+        from facesr.bench.ratings.folder import files_of, together
+
+        return finish(together([(file, _answers(file, asked, alone=False)) for file in files_of(path)], path), asked)
     if not path.is_file():
         raise FaceSRError(f"there is no file {path}")
     check_regular(path)
@@ -38,8 +40,12 @@ def read(path: Path, asked: Options | None = None) -> Imported:
         raise FaceSRError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
-def _answers(path: Path, asked: Options) -> Answers:
+def _answers(path: Path, asked: Options, *, alone: bool = True) -> Answers:
+    """``alone`` False: one of a folder's files, whose name is the rater where it does not name one itself."""
+    if not alone:
+        check_regular(path)
     from facesr.bench.ratings import avrate, jsons
+    from facesr.bench.ratings.folder import named_by_file
     from facesr.bench.ratings.grid import TEXT, read_grid
     from facesr.bench.ratings.long import long
     from facesr.bench.ratings.platforms import PLATFORMS
@@ -51,12 +57,12 @@ def _answers(path: Path, asked: Options) -> Answers:
     if suffix == ".py":
         return sureal(path, asked)
     if suffix == ".json":
-        return jsons.answers(path, asked)
+        return jsons.answers(path, asked, alone=alone)
     if suffix in {".xls", ".ods", ".numbers"}:
         raise FaceSRError(f"{path}: {suffix} is not read; save it as .xlsx or .csv")
     if suffix not in TEXT | {".xlsx", ".parquet"}:
         raise FaceSRError(f"{path}: {suffix or 'a file without ending'} is not read; give {ENDINGS}")
-    grid = read_grid(path, asked.sheet)
+    grid = read_grid(path, asked.sheet) if alone else named_by_file(read_grid(path, asked.sheet), path, asked)
     if asked.layout in PLATFORMS:
         return PLATFORMS[asked.layout][1](grid, asked)
     if asked.layout == "p910":

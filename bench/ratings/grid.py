@@ -118,6 +118,7 @@ def _from_rows(rows: list[list[str]], about: str, path: Path, first: int = 1) ->
     numbered = [(n, row) for n, row in numbered if any(row)]
     if not numbered:
         raise FaceSRError(f"{path} is empty: there is no header to read")
+    numbered, joined = _one_header(numbered)
     header = numbered[0][1]
     while header and not header[-1]:
         header = header[:-1]
@@ -132,12 +133,52 @@ def _from_rows(rows: list[list[str]], about: str, path: Path, first: int = 1) ->
         raise FaceSRError(
             f"{path}: its first row ({', '.join(header[:3])} ...) holds numbers, no names of columns: add a header, and a column naming the image"
         )
+    numbered = _without_copies(numbered, header)
+    header = numbered[0][1][:width]
+    width = len(header)
     twice = sorted({c for c in header if c and header.count(c) > 1})
     if twice:
         raise FaceSRError(f"{path} has the column {', '.join(map(repr, twice))} more than once: name each column once")
     names = [c or f"column {i}" for i, c in enumerate(header, 1)]
     body = [(row + [""] * width)[:width] for _, row in numbered[1:]]
-    return Grid(pd.DataFrame(body, columns=names, dtype=object), [n for n, _ in numbered[1:]], about)
+    return Grid(pd.DataFrame(body, columns=names, dtype=object), [n for n, _ in numbered[1:]], about + joined)
+
+
+def _one_header(numbered: list[tuple[int, list[str]]]) -> tuple[list[tuple[int, list[str]]], str]:
+    """Two rows of header, the first with merged cells over the second, as one: 'psp quality', or the second's names where each is one of a kind.
+
+    Told by a second row without a number that is empty where the first begins and filled where the first has gaps.
+    """
+    if len(numbered) < 3:
+        return numbered, ""
+    (row, top), (_, below) = numbered[0], numbered[1]
+    width = max(len(top), len(below))
+    top, below = top + [""] * (width - len(top)), below + [""] * (width - len(below))
+    gaps = [i for i in range(width) if not top[i] and below[i]]
+    if below[0] or not top[0] or not gaps or any(re.fullmatch(r"[+-]?[\d.,]+", c) for c in below):
+        return numbered, ""
+    filled, last = [], ""
+    for a, b in zip(top, below, strict=True):
+        last = a or (last if b else "")
+        filled.append(last)
+    known = [b for b in below if b]
+    unique = len(set(known)) == len(known) and not set(known) & {a for a, b in zip(top, below, strict=True) if not b}
+    header = [(b if unique else f"{a} {b}") if b else a for a, b in zip(filled, below, strict=True)]
+    return [(row, header), *numbered[2:]], ", two rows of header joined"
+
+
+def _without_copies(numbered: list[tuple[int, list[str]]], header: list[str]) -> list[tuple[int, list[str]]]:
+    """Rows without columns whose name and cells another one has already."""
+    columns: dict[tuple[str, ...], int] = {}
+    for i, name in enumerate(header):
+        key = (
+            (name, *(row[i] if i < len(row) else "" for _, row in numbered[1:]))
+            if name and header.count(name) > 1
+            else (name, str(i))
+        )
+        columns.setdefault(key, i)
+    kept = sorted(columns.values())
+    return numbered if len(kept) == len(header) else [(n, [row[i] for i in kept if i < len(row)]) for n, row in numbered]
 
 
 def _parquet(path: Path) -> Grid:
@@ -171,7 +212,27 @@ def _xlsx(path: Path, sheet: str | None) -> tuple[list[list[str]], str]:
     if sheet is None and len(filled) > 1:
         raise FaceSRError(f"{path} has several sheets ({', '.join(filled)}): choose one with --sheet")
     name = sheet if sheet is not None else next(iter(filled), "")
+    _refuse_formulas(path, name, filled.get(name, []))
     return filled.get(name, []), f"sheet {name!r}"
+
+
+def _refuse_formulas(path: Path, name: str, rows: list[list[str]]) -> None:
+    """A program that wrote formulas and never computed them leaves no values: say so, where a column is empty under its name."""
+    import openpyxl
+
+    empty = [i for i, head in enumerate(rows[0] if rows else []) if head and not any(row[i] for row in rows[1:] if i < len(row))]
+    if not empty or len(rows) < 2:
+        return
+    book = openpyxl.load_workbook(path, read_only=True)
+    try:
+        for r, row in enumerate(book[name].iter_rows(min_row=2, values_only=True), 2):
+            for i in empty:
+                if i < len(row) and isinstance(row[i], str) and row[i].startswith("="):
+                    raise FaceSRError(
+                        f"{path}: row {r} of {rows[0][i]!r} holds a formula without its result: open the file in a spreadsheet program and save it"
+                    )
+    finally:
+        book.close()
 
 
 def _text(value: Any) -> str:

@@ -131,18 +131,25 @@ def long(grid: Grid, options: Options) -> Answers:
     found = find_roles(grid.columns, grid.cells, asked)
     across = options.layout == "wide" or "score" not in found or "*" in found["score"]
     if across:
-        return _wide(grid, {r: c for r, c in found.items() if r != "score"}, asked.get("score", "*"))
+        return _wide(grid, {r: c for r, c in found.items() if r != "score"}, asked.get("score", "*"), options.labels)
     lacking = [role for role in ("rater",) if role not in found]
     if "face" not in found and "stimulus" not in found:
         lacking.append("face or stimulus")
     if lacking:
         raise _lacking(grid, lacking)
+    if not {"condition", "stimulus"} & set(found) and "face" not in asked and _are_files(grid.cells[found["face"]]):
+        found["stimulus"] = found.pop("face")  # 'psp/f1.png' tells both
     frame = grid.cells[list(found.values())].set_axis(list(found), axis=1).copy()
     frame["row"], frame["column"] = grid.rows, found["score"]
     if "training" in frame and "kind" not in frame:
         frame["kind"] = ["training" if t.casefold() in {"true", "1", "1.0", "yes"} else "main" for t in frame["training"]]
     read = ", ".join(f"{role} from {column!r}" for role, column in found.items() if role != column)
     return Answers(frame, "long table", notes=(read,) if read else ())
+
+
+def _are_files(names: pd.Series[str]) -> bool:
+    """Whether all are paths of images in folders."""
+    return bool(len(names)) and all("/" in n or "\\" in n for n in names if n)
 
 
 def _lacking(grid: Grid, roles: Sequence[str]) -> FaceSRError:
@@ -154,7 +161,7 @@ def _lacking(grid: Grid, roles: Sequence[str]) -> FaceSRError:
     )
 
 
-def _wide(grid: Grid, found: dict[str, str], glob: str) -> Answers:
+def _wide(grid: Grid, found: dict[str, str], glob: str, labels: Mapping[str, float]) -> Answers:
     """One column per rater, condition, face or item: whichever of the three has no column of its own."""
     rest = [c for c in grid.columns if c not in found.values() and plain(c) not in _OTHERS]
     if glob and glob != "*":
@@ -164,7 +171,7 @@ def _wide(grid: Grid, found: dict[str, str], glob: str) -> Answers:
                 f"--map score={glob}: no column has such a name; the columns are {', '.join(map(repr, grid.columns[:12]))}"
             )
     elif not glob or glob == "*":
-        rest = [c for c in rest if _holds_scores(grid.cells[c])]
+        rest = [c for c in rest if _holds_scores(grid.cells[c], labels)]
     across = _across(grid, found, rest)
     base = grid.cells[list(found.values())].set_axis(list(found), axis=1)
     base["row"] = grid.rows
@@ -211,10 +218,10 @@ def _melt(grid: Grid, base: pd.DataFrame, columns: Sequence[str], across: str) -
     return frame.sort_values("row", kind="stable").reset_index(drop=True)
 
 
-def _holds_scores(column: pd.Series[str]) -> bool:
-    """Whether most filled cells are a number or a word of a scale."""
+def _holds_scores(column: pd.Series[str], labels: Mapping[str, float]) -> bool:
+    """Whether most filled cells are a number or a word of a scale, the user's ``labels`` included."""
     filled = [c for c in column if c]
-    words = {w: g for w, (g, _) in grades.WORDS.items()}
+    words = {w: g for w, (g, _) in grades.WORDS.items()} | {w.casefold(): g for w, g in labels.items()}
     parsed = [grades.parse(c, words) for c in filled]
     good = sum(p.mark or p.number is not None or p.grade is not None for p in parsed)
     return bool(filled) and good >= 0.8 * len(filled)

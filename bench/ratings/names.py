@@ -15,6 +15,11 @@ NOBODY = frozenset({
     "assignment_id_not_available", "consent_revoked", "data_expired", "nat",
 })  # fmt: skip
 """Ids that stand for nobody in particular, lower case."""
+SUMMARIES = frozenset({
+    *("mean", "average", "avg", "total", "totals", "sum", "count", "median", "std", "stdev", "sd", "mos", "grand total"),
+    *("mittelwert", "summe", "gesamt", "moyenne", "somme", "media", "promedio", "suma"),
+})  # fmt: skip
+"""What stands in place of an id in rows that a spreadsheet computed from the others, lower case."""
 _UNFILLED = re.compile(r"\{\{.*\}\}|\{%.*%\}|\$\{.*\}|\[\[?.*\]\]?|<.*>|%\w+%")
 _REWRITTEN = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]\d{1,3}|#(?:NAME|REF|VALUE|N/A|NUM|DIV/0|NULL|#+)[?!]?.*", re.IGNORECASE)
 
@@ -23,6 +28,8 @@ def not_a_person(rater: str) -> str:
     """Why an id is no person: empty, a placeholder nobody filled in, or one that a spreadsheet rewrote; '' for a person."""
     if rater.casefold() in NOBODY:
         return f"{rater!r} is no rater's id" if rater else "no rater's id"
+    if rater.casefold().rstrip(":") in SUMMARIES:
+        return f"{rater!r} is a row computed from others, no rater"
     if _UNFILLED.fullmatch(rater):
         return f"the id {rater!r} is a placeholder that was never filled in"
     if _REWRITTEN.fullmatch(rater):

@@ -15,7 +15,7 @@ ROLES = (
 )
 """What a column can be."""
 
-LAYOUTS = ("long", "wide", "qualtrics", "mturk", "p910", "jspsych", "webmushra", "avrate", "sureal")
+LAYOUTS = ("long", "wide", "qualtrics", "mturk", "p910", "jspsych", "webmushra", "avrate", "sureal", "survey", "pairs")
 """Layouts that ``--layout`` can name; without it the layout is inferred from the content."""
 
 

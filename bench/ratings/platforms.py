@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings.grid import Grid, plain
 from facesr.bench.ratings.long import _holds_scores, find_roles
-from facesr.bench.ratings.names import not_a_person
 from facesr.bench.ratings.options import Options
+from facesr.bench.ratings.pairlog import is_pairlog, pairlog
+from facesr.bench.ratings.people import PEOPLE, frame_of, pick
+from facesr.bench.ratings.surveys import is_survey, survey
 from facesr.bench.ratings.table import Answers
+from facesr.bench.ratings.webmushra import is_webmushra, webmushra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,33 +25,6 @@ LEFT = {
     "returned": "the submission was returned",
     "timed-out": "the submission timed out",
 }
-PEOPLE = (
-    "prolific_pid",
-    "prolificpid",
-    "prolific_id",
-    "worker_id",
-    "participant_id",
-    "participant",
-    "subject_id",
-    "subject",
-    "rater",
-)
-
-
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(rows, dtype=object).fillna("")
-
-
-def _pick(grid: Grid, names: tuple[str, ...], role: str, options: Options) -> str | None:
-    """The column of a role: the user's, else the first of ``names`` that has a person in it."""
-    if options.columns.get(role):
-        return grid.column(options.columns[role])
-    known = {plain(c): c for c in grid.columns}
-    there = [known[plain(n)] for n in names if plain(n) in known]
-    return next((c for c in there if any(not not_a_person(v) for v in grid.cells[c])), there[0] if there else None)
-
 
 # --- Qualtrics ------------------------------------------------------------------------------------------------------------------------
 
@@ -66,11 +42,11 @@ def qualtrics(grid: Grid, options: Options) -> Answers:
     body = Grid(cells, numbers, grid.about)
     if "*" not in options.columns.get("score", "*"):
         return _qualtrics_long(body, options)
-    rater = _pick(body, (*PEOPLE, "ResponseId"), "rater", options) or "ResponseId"
+    rater = pick(body, (*PEOPLE, "ResponseId"), "rater", options) or "ResponseId"
     ids = grid.cells.iloc[1]
     own = [c for c in body.columns if re.search(r'"ImportId"\s*:\s*"QID', str(ids[c])) and c != rater]
     glob = re.compile(re.escape(options.columns.get("score", "*")).replace(r"\*", ".*"), re.IGNORECASE)
-    columns = [c for c in own if glob.fullmatch(c) and _holds_scores(cells[c])]
+    columns = [c for c in own if glob.fullmatch(c) and _holds_scores(cells[c], options.labels)]
     if not columns:
         raise FaceSRError("no question of this Qualtrics file holds scores: name the columns with --map 'score=Q3_*'")
     items = _qualtrics_items(columns, asked, options)
@@ -91,7 +67,7 @@ def qualtrics(grid: Grid, options: Options) -> Answers:
 def _qualtrics_long(body: Grid, options: Options) -> Answers:
     """One question asked of each stimulus, which other columns (embedded data) name."""
     found = find_roles(body.columns, body.cells, {r: body.column(c) if c else c for r, c in options.columns.items()})
-    if "rater" not in found and (rater := _pick(body, (*PEOPLE, "ResponseId"), "rater", options)):
+    if "rater" not in found and (rater := pick(body, (*PEOPLE, "ResponseId"), "rater", options)):
         found["rater"] = rater
     if not {"face", "stimulus"} & set(found) or "rater" not in found:
         raise FaceSRError(
@@ -141,13 +117,13 @@ def is_mturk(grid: Grid) -> bool:
 def mturk(grid: Grid, options: Options) -> Answers:
     """One assignment per row. ``Answer.q1`` belongs to ``Answer.q1_url`` (P.910 toolkit), else to the ``Input`` of its number."""
     lower = {c.casefold(): c for c in grid.columns}
-    rater = _pick(grid, ("WorkerId",), "rater", options) or lower["workerid"]
+    rater = pick(grid, ("WorkerId",), "rater", options) or lower["workerid"]
     if set(lower) & {"answer.taskanswers"}:
         return _task_answers(grid, lower, rater)
     urls = {n: c for n, c in lower.items() if re.fullmatch(r"answer\.\w+_url", n)}
     pairs = [(lower[n.removesuffix("_url")], c) for n, c in urls.items() if n.removesuffix("_url") in lower]
     name = "P.910 toolkit" if pairs else "MTurk"
-    pairs = pairs or _by_number(grid, lower)
+    pairs = pairs or _by_number(grid, lower, options)
     checks = {lower[n]: kind for n, kind in CHECKS.items() if n in lower}
     rows = []
     for i, number in enumerate(grid.rows):
@@ -163,7 +139,7 @@ def mturk(grid: Grid, options: Options) -> Answers:
         + ", ".join(f"{a} of {b}" for a, b in pairs[:3])
         + (" ..." if len(pairs) > 3 else ""),
     )
-    return Answers(_frame(rows), name, notes=notes)
+    return Answers(frame_of(rows), name, notes=notes)
 
 
 CHECKS = {"input.tp": "attention", "input.trapping_clip": "attention", "input.gold_clip": "gold", "input.gold_clip_url": "gold"}
@@ -174,9 +150,9 @@ def _status(cell: pd.Series[str], lower: dict[str, str]) -> str:
     return LEFT.get(str(cell[lower["assignmentstatus"]]).casefold(), "") if "assignmentstatus" in lower else ""
 
 
-def _by_number(grid: Grid, lower: dict[str, str]) -> list[tuple[str, str]]:
+def _by_number(grid: Grid, lower: dict[str, str], options: Options) -> list[tuple[str, str]]:
     """Answers and inputs of one number: ``Answer.rating0`` and ``Input.q0``. One of each needs no number."""
-    answers = [c for n, c in lower.items() if n.startswith("answer.") and _holds_scores(grid.cells[c])]
+    answers = [c for n, c in lower.items() if n.startswith("answer.") and _holds_scores(grid.cells[c], options.labels)]
     inputs = [c for n, c in lower.items() if n.startswith("input.")]
     end = re.compile(r"(\d+)\D*$")
     numbered = {int(m[1]): c for c in inputs if (m := end.search(c))}
@@ -212,7 +188,7 @@ def _task_answers(grid: Grid, lower: dict[str, str], rater: str) -> Answers:
         raise FaceSRError(
             "no answer in Answer.taskAnswers has the number of an Input column: name them alike, such as rating0 and Input.q0"
         )
-    return Answers(_frame(rows), "MTurk")
+    return Answers(frame_of(rows), "MTurk")
 
 
 def _json_answers(text: str, row: int) -> dict[str, str]:
@@ -245,7 +221,7 @@ RATING_TRIALS = re.compile(r"(image|html|video|canvas)-?(button|slider)-?respons
 def jspsych(grid: Grid, options: Options) -> Answers:
     """One trial per row; button, slider and Likert trials with a stimulus are ratings (buttons count from 0)."""
     known = {plain(c): c for c in grid.columns}
-    rater = _pick(grid, (*PEOPLE, "run_id", "user_id", "study_result_id", "session_id"), "rater", options)
+    rater = pick(grid, (*PEOPLE, "run_id", "user_id", "study_result_id", "session_id"), "rater", options)
     if rater is None:
         raise FaceSRError(
             "this jsPsych file does not say who rated (no participant, subject, PROLIFIC_PID or workerId column): "
@@ -279,7 +255,7 @@ def jspsych(grid: Grid, options: Options) -> Answers:
         elif _is_html_text(str(row["stimulus"])) and not row.get("face"):
             row["left_out"] = "shows a text and no image"
         rows.append(row)
-    return Answers(_frame(rows), "jsPsych", notes=(f"raters from {rater!r}, scores from {score!r} (buttons count from 0)",))
+    return Answers(frame_of(rows), "jsPsych", notes=(f"raters from {rater!r}, scores from {score!r} (buttons count from 0)",))
 
 
 def _next(cell: pd.Series[str], known: dict[str, str]) -> str:
@@ -302,38 +278,12 @@ def _is_html_text(stimulus: str) -> bool:
     return "<" in stimulus and not re.search(r"src\s*=", stimulus)
 
 
-# --- webMUSHRA ------------------------------------------------------------------------------------------------------------------------
-
-
-def is_webmushra(grid: Grid) -> bool:
-    """``session_test_id`` first."""
-    return plain(grid.columns[0]) == "sessiontestid"
-
-
-def webmushra(grid: Grid, options: Options) -> Answers:
-    """``mushra.csv`` (0 to 100), ``lss.csv`` and ``lms.csv``; who rated is ``session_uuid`` unless named."""
-    known = {plain(c): c for c in grid.columns}
-    forms = {"ratingstimulus": ("ratingscore", (0, 100)), "stimuli": ("stimulirating", None)}
-    form = next((f for f in forms if f in known and forms[f][0] in known), None)
-    if form is None:
-        raise FaceSRError(
-            "of webMUSHRA's files, mushra.csv, lss.csv and lms.csv are read; this one has neither rating_score nor stimuli_rating"
-        )
-    rater = _pick(grid, ("session_uuid", *PEOPLE, "email", "name"), "rater", options)
-    if rater is None:
-        raise FaceSRError("this webMUSHRA file does not say who rated (no session_uuid): name the column with --map rater=COLUMN")
-    score, scale = forms[form]
-    columns = {"rater": rater, "face": known["trialid"], "condition": known[form], "score": known[score]}
-    columns |= {"rt_ms": known["ratingtime"]} if "ratingtime" in known else {}
-    frame = grid.cells[list(columns.values())].set_axis(list(columns), axis=1).copy()
-    frame["row"], frame["column"] = grid.rows, known[score]
-    return Answers(frame, "webMUSHRA", scale, notes=(f"raters from {rater!r}; trials are faces, stimuli conditions",))
-
-
 PLATFORMS: dict[str, tuple[Callable[[Grid], bool], Callable[[Grid, Options], Answers]]] = {
     "qualtrics": (is_qualtrics, qualtrics),
     "mturk": (is_mturk, mturk),
     "webmushra": (is_webmushra, webmushra),
     "jspsych": (is_jspsych, jspsych),
+    "survey": (is_survey, survey),
+    "pairs": (is_pairlog, pairlog),
 }
 """How each platform is recognised, and read."""

@@ -69,6 +69,8 @@ def parse(cell: str, labels: Mapping[str, float]) -> Parsed:
     written = text.translate(_DIGITS)
     if _PLAIN.fullmatch(written):
         return Parsed(number=_number(written))
+    if written.endswith("%") and _PLAIN.fullmatch(bare := written[:-1].rstrip()):
+        return Parsed(number=_number(bare), word="%")  # of 0 to 100; beside plain grades it lies outside their scale
     if found := _FIRST.fullmatch(written):
         number, word = found[1], found[2]
     elif found := _LAST.fullmatch(written):

@@ -169,26 +169,6 @@ def power_grid(
     return [study_power(parts, design, difference, alpha, target, seed=seed) for design in designs]
 
 
-def raters_needed(
-    parts: Components, faces: int, difference: float, alpha: float = 0.05, target: float = 0.8, most: int = 2000, seed: int = 0
-) -> int | None:
-    """The smallest number of raters who find ``difference`` with chance ``target``; None where even ``most`` do not.
-
-    None says that more faces are needed: what faces add to the uncertainty, raters cannot take away.
-    """
-
-    def enough(raters: int) -> bool:
-        return study_power(parts, Design(raters, faces), difference, alpha, target, seed=seed).power >= target
-
-    if not enough(most):
-        return None
-    low, high = 1, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
-
-
 def t_test_power(n: int, effect: float, alpha: float, *, paired: bool = True) -> float:
     """Power of a two-sided t test with ``n`` subjects (a group, where independent), ``effect`` = difference / sd."""
     from scipy.special import nctdtr, stdtrit
@@ -238,7 +218,10 @@ def size_sentence(parts: Components, raters: int, faces: int, difference: float,
     now = detectable_difference(standard_error(parts, Design(raters, faces)), min(raters, faces) - 1, level)
     if not np.isfinite(now) or now == 0:
         return ""
-    said = f"With {raters} raters and {faces} faces, differences of {now:.2f} MOS are found with 80 % power (α = {alpha:g}, {comparisons} pairs)"
+    pairs = "1 pair" if comparisons == 1 else f"{comparisons} pairs"
+    said = (
+        f"With {raters} raters and {faces} faces, differences of {now:.2f} MOS are found with 80 % power (α = {alpha:g}, {pairs})"
+    )
     if now <= difference:
         return f"{said}."
     sizes = [int(v) for v in np.unique(np.rint(np.geomspace(2, 5000, 400)))]

@@ -36,7 +36,7 @@ def check(source: Study | Path | str, options: Options | None = None) -> list[Fi
     path = Path(source)
     if (path / "manifest.json").is_file():
         return _check_export(path)
-    if path.is_dir():
+    if path.is_dir() and ((path / "study.json").exists() or options is None):
         return _check_study(load(path))
     return check_imported(read(path, options))
 

@@ -40,7 +40,7 @@ def into_study(path: Path, folder: Path, asked: Options | None = None, plan: Map
         "name": folder.name,
         "method": found.method,
         "scale": [found.scale.low, found.scale.high],
-        "source": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "format": found.format},
+        "source": {"file": path.name, "sha256": _sha256(path), "format": found.format},
         "notes": list(found.notes),
         "counts": found.counts,
         "unused": {str(reason): int(n) for reason, n in found.unused["reason"].value_counts().items()},
@@ -58,6 +58,16 @@ def into_study(path: Path, folder: Path, asked: Options | None = None, plan: Map
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return load(folder)
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's bytes; of a folder, of the names and digests of its tables."""
+    if not path.is_dir():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    from facesr.bench.ratings.folder import files_of
+
+    lines = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}" for f in files_of(path)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _plan(given: Mapping[str, Any], found: Imported, path: Path) -> dict[str, Any]:

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from sqlalchemy import insert, select, update
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.stats.clustered import Components
+from facesr.bench.stats.power import typical
 from facesr.bench.study import store
 from facesr.bench.study import tables as t
 from facesr.bench.study.adaptive import assign
 from facesr.bench.study.database import now, writing
 from facesr.bench.study.study import Study
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Standard deviations of the model, in grades: as measured on 19 raters x 27 prompts x 5 image generators (AVT AI images)."""
-
-    rater: float = 0.55
-    face: float = 0.34
-    rater_face: float = 0.31
-    rater_condition: float = 0.27
-    face_condition: float = 0.36
-    residual: float = 0.91
 
 
 def default_means(conditions: list[str], scale: tuple[int, int]) -> dict[str, float]:
@@ -39,11 +28,12 @@ def default_means(conditions: list[str], scale: tuple[int, int]) -> dict[str, fl
 
 
 def simulate(
-    study: Study, raters: int, means: Mapping[str, float] | None = None, spread: Spread | None = None, seed: int = 0
+    study: Study, raters: int, means: Mapping[str, float] | None = None, spread: Components | None = None, seed: int = 0
 ) -> list[str]:
     """Add ``raters`` simulated raters who finish the study; returns their names.
 
-    A grade is mean + rater + face + interactions + noise, rounded and clipped to the scale; in a pair the higher one wins. Gold and
+    ``spread``: standard deviations of what makes grades differ, by default those measured on a real study, on this scale. A grade is
+    mean + rater + face + interactions + noise, rounded and clipped to the scale; in a pair the higher one wins. Gold and
     attention items are answered right in 97 of 100 cases.
     """
     design = study.design
@@ -55,14 +45,14 @@ def simulate(
     if outside := [f"{c}={mean:g}" for c, mean in chosen.items() if not low <= mean <= high]:
         raise FaceSRError(f"true means outside the scale {low} to {high}: {', '.join(outside)}")
     rng = np.random.default_rng([seed, 2])
-    world = _World(chosen, spread or Spread(), rng)
+    world = _World(chosen, spread or typical(study.scale), rng)
     return [_one(study, world, rng) for _ in range(raters)]
 
 
 class _World:
     """The effects all raters share, and a new rater's own."""
 
-    def __init__(self, means: Mapping[str, float], spread: Spread, rng: np.random.Generator) -> None:
+    def __init__(self, means: Mapping[str, float], spread: Components, rng: np.random.Generator) -> None:
         self.means, self.spread, self.rng = means, spread, rng
         self.shared: dict[tuple[str, ...], float] = {}
         self.own: dict[tuple[str, ...], float] = {}

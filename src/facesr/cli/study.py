@@ -225,7 +225,11 @@ def _payments(p: argparse.ArgumentParser) -> None:
 
 
 def _import(p: argparse.ArgumentParser) -> None:
-    p.add_argument("file", type=Path, help="ratings: .csv, .tsv, .xlsx, .parquet, .json, AVrate .db, sureal .py")
+    p.add_argument(
+        "file",
+        type=Path,
+        help="ratings: .csv, .tsv, .xlsx, .parquet, .json, AVrate .db, sureal .py, or a folder of one file per person",
+    )
     p.add_argument("--out", type=Path, required=True, help="study folder to make")
     plan = p.add_argument_group("analysis plan, declared after the ratings (the report says so)")
     plan.add_argument("--analysis", type=Path, help="TOML file with entries of the plan")
@@ -249,7 +253,9 @@ def reading(p: argparse.ArgumentParser, title: str = "how to read the file") -> 
         "--missing", action="append", default=[], metavar="CELL,...", help="cells that stand for no answer, such as -1,99"
     )
     how.add_argument("--reverse", action="store_true", help="the lowest number is the best")
-    how.add_argument("--layout", help="qualtrics, mturk, p910, jspsych, webmushra, avrate, long or wide; default: recognised")
+    how.add_argument(
+        "--layout", help="qualtrics, mturk, p910, jspsych, webmushra, avrate, survey, pairs, long or wide; default: recognised"
+    )
     how.add_argument("--sheet", help="which sheet of an .xlsx file")
     how.add_argument("--rating-type", help="which scale of an AVrate file that has several")
     how.add_argument("--pattern", help="regular expression with (?P<face>...) and (?P<condition>...) for stimulus names")

@@ -50,7 +50,7 @@ def rescue(args: argparse.Namespace) -> int:
 
 def power(args: argparse.Namespace) -> int:
     """Detectable differences, by simulation."""
-    from facesr.bench.stats.power import TYPICAL, check_chances, power_grid
+    from facesr.bench.stats.power import TYPICAL, check_chances, power_grid, size_sentence
 
     check_chances(args.alpha, args.target, args.difference)
     if args.comparisons < 1:
@@ -78,4 +78,7 @@ def power(args: argparse.Namespace) -> int:
     print("|---:|---:|---:|---:|---:|")
     for p in grid:
         print(f"| {p.design.raters} | {p.design.faces} | {p.design.seen} | {p.detectable:.2f} | {p.power:.0%} |")
+    if args.images_per_rater is None and args.target == 0.8:
+        for p in grid[:1]:
+            print(f"\n{size_sentence(parts, p.design.raters, p.design.faces, args.difference, args.alpha, args.comparisons)}")
     return 0

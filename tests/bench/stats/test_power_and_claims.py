@@ -14,7 +14,7 @@ from facesr.bench.stats.power import (
     TYPICAL,
     Design,
     power_grid,
-    raters_needed,
+    size_sentence,
     standard_error,
     study_power,
     subjects_needed,
@@ -74,10 +74,10 @@ def test_sufficient_statistics_agree_with_whole_tables() -> None:
 
 
 def test_more_faces_help_where_more_raters_do_not() -> None:
-    assert raters_needed(TYPICAL, 40, 0.1) is None
-    few = raters_needed(TYPICAL, 200, 0.25)
-    assert few is not None
-    assert study_power(TYPICAL, Design(few, 200), 0.25).power >= 0.8 > study_power(TYPICAL, Design(few - 1, 200), 0.25).power
+    said = size_sentence(TYPICAL, 40, 40, 0.1, 0.05, 1)
+    assert said.endswith("for 0.10 MOS neither more faces nor more raters alone would do, both are needed.")
+    few = int(size_sentence(TYPICAL, 10, 200, 0.25, 0.05, 1).rsplit(" raters would be needed", 1)[0].rsplit(" ", 1)[1])
+    assert study_power(TYPICAL, Design(few, 200), 0.25).power > 0.77 > study_power(TYPICAL, Design(few - 6, 200), 0.25).power
     grid = power_grid(TYPICAL, [20, 40], [40, 200])
     assert [(p.design.raters, p.design.faces) for p in grid] == [(20, 40), (20, 200), (40, 40), (40, 200)]
     assert grid[3].detectable < grid[1].detectable < grid[0].detectable
