@@ -204,7 +204,8 @@ def _ends(result: Analysis) -> Table:
 def _more_pairs(result: Analysis) -> Table:
     """What the table of pairs has no room for."""
     heads = {"verdict": "verdict", "joint": "joint interval", "n": "n", "se": "SE", "df": "df", "mwu": "p MWU, Holm", "nemenyi": "p Nemenyi",
-             "noninferior": "p non-inferior", "detectable": "detectable", "left": "p without any one", "whom": "hangs on", "faces": "r faces"}  # fmt: skip
+             "noninferior": "p non-inferior", "detectable": "detectable", "left": "p without any one",
+             "whom": "hangs on", "faces": "r faces"}  # fmt: skip
     rows = []
     for q in result.pairs:
         equal = q.equivalence
