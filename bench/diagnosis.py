@@ -84,12 +84,12 @@ def examined(names: Sequence[str]) -> list[str]:
     return [names[i] for i in np.linspace(0, len(names) - 1, FACES).round().astype(int)]
 
 
-def suspicious(sr: U8, hr: U8, scale: int) -> bool:
+def suspicious(sr: U8, hr: U8, scale: float) -> bool:
     """Whether images (N, S, S, 3) score so far below bicubic's that a mistake is to be looked for."""
     return bool(len(sr)) and float(_psnr(sr, hr).mean()) < float(_bicubic(hr, scale).mean()) - BELOW
 
 
-def diagnose(sr: U8, hr: U8, scale: int, names: Sequence[str] = (), others: Mapping[str, U8] | None = None) -> Finding | None:
+def diagnose(sr: U8, hr: U8, scale: float, names: Sequence[str] = (), others: Mapping[str, U8] | None = None) -> Finding | None:
     """The mistake that explains images (N, S, S, 3) far below bicubic's, or None.
 
     ``names``: of the N faces; ``others``: HR images of further faces by name, among which theirs may be found.
@@ -309,16 +309,17 @@ def _reduced(images: U8, side: int) -> U8:
     return images if images.shape[1] <= side else np.stack([resize8(x, side, "box") for x in images])
 
 
-def _too_coarse(judge: _Judge, sr: U8, hr: U8, scale: int) -> Finding | None:
+def _too_coarse(judge: _Judge, sr: U8, hr: U8, scale: float) -> Finding | None:
     """Images that hold no more than LR of a larger factor: measured against that LR, enlarged."""
     size = hr.shape[1]
-    for factor in (f for f in (2 * scale, 4 * scale) if size % f == 0 and size // f >= 2):
+    for factor in (2 * scale, 4 * scale):
+        side = max(2, round(size / factor))
         for kernel, how in ((KERNEL, "bicubic"), ("nearest", "nearest-neighbour")):
-            like = np.stack([resize8(resize8(x, size // factor, KERNEL), size, kernel) for x in hr])
+            like = np.stack([resize8(resize8(x, side, KERNEL), size, kernel) for x in hr])
             after = _psnr(sr, like)
             if float(after.min()) >= 35:  # nearly every value of every face: this is what they are
                 return Finding(
-                    f"LR of x{factor} enlarged by {how} (asked for is x{scale})", "against that", float(judge.given.mean()),
+                    f"LR of x{factor:g} enlarged by {how} (asked for is x{scale:g})", "against that", float(judge.given.mean()),
                     float(after.mean()), len(sr), len(sr),
                 )  # fmt: skip
     return None
@@ -337,6 +338,7 @@ def _psnr(a: U8, b: U8) -> F64:
     return np.array([_db(x.astype(float), y.astype(float), None) for x, y in zip(a, b, strict=True)])
 
 
-def _bicubic(hr: U8, scale: int) -> F64:
+def _bicubic(hr: U8, scale: float) -> F64:
     size = hr.shape[1]
-    return _psnr(np.stack([resize8(resize8(x, max(1, size // scale), KERNEL), size, KERNEL) for x in hr]), hr)
+    side = max(1, round(size / scale))
+    return _psnr(np.stack([resize8(resize8(x, side, KERNEL), size, KERNEL) for x in hr]), hr)

@@ -57,7 +57,7 @@ def _said(method: MethodInfo, mine: Sequence[Restorer], plan: Plan, cells: Cells
         found = (
             (r.scale, _diagnosis(plan, r, [c.image for c in rows if c.scale == r.scale and c.status in SERVED], hr)) for r in mine
         )
-        diagnosis = tuple(f"x{scale} {line}" if len(mine) > 1 else line for scale, line in found if line)
+        diagnosis = tuple(f"x{scale:g} {line}" if len(mine) > 1 else line for scale, line in found if line)
     return replace(method, remarks=tuple(remarks), diagnosis=diagnosis)
 
 

@@ -210,12 +210,12 @@ class _Look:
 
     def __init__(self, source: _Arrays | _Folders) -> None:
         self.source, self.asked = source, set(examined(source.names))
-        self.kept: dict[str, tuple[U8, U8, int]] = {}
+        self.kept: dict[str, tuple[U8, U8, float]] = {}
 
     def at(self, batch: Batch, sr: U8) -> None:
         for i, face in enumerate(batch.faces):
             if face.name in self.asked and batch.hr.shape[1] == batch.hr.shape[2]:
-                self.kept[face.name] = sr[i], batch.hr[i], USUAL if batch.lr is None else batch.hr.shape[1] // batch.lr.shape[1]
+                self.kept[face.name] = sr[i], batch.hr[i], USUAL if batch.lr is None else batch.hr.shape[1] / batch.lr.shape[1]
 
     def remarks(self) -> tuple[str, ...]:
         found = {what: counted(note for notes in faces.values() for note in notes) for what, faces in self.source.notes.items()}
