@@ -11,7 +11,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def _imports(file: Path, package: str) -> set[str]:
     except (SyntaxError, ValueError):
         return set()
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             names |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -148,3 +148,11 @@ def _imports(file: Path, package: str) -> set[str]:
             names |= {base} if base else set()
             names |= {f"{base}.{a.name}" if base else a.name for a in node.names if a.name != "*"}
     return names
+
+
+def _statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """Every statement of a file, however deep; expressions, which are most of a tree, hold none."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, part, ()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import subprocess
 import sys
 
 import benchmarks
@@ -42,7 +43,7 @@ def run(name: str) -> str:
     print(f"== {name}", flush=True)
     try:
         missed = importlib.import_module(f"benchmarks.{name}").main([])
-    except (FaceSRError, ImportError, OSError) as error:  # a peer or a file that is not here
+    except (FaceSRError, ImportError, OSError, subprocess.SubprocessError) as error:  # a peer or a file that is not here
         print(f"not run: {error}")
         return f"{name} (not run: {error})"
     except SystemExit as error:  # values that disagree

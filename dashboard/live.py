@@ -7,9 +7,12 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import span
 from facesr.bench.results import Run, progress
-from facesr.bench.run.live import Live, read_live
+from facesr.bench.run.live import read_live
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import catalogue
+
+MOST = 16
+"""Workers named one by one."""
 
 
 @st.fragment(run_every=3)
@@ -36,13 +39,7 @@ def _draw(run: Run) -> None:
         st.caption(f"{silent}The same `facesr run` goes on where it was.")
         return
     st.caption(live.line)
-    if live.workers:
-        with st.expander(_title(live)):
-            st.dataframe(
-                {"worker": [w.worker for w in live.workers], "at": [w.task or "idle" for w in live.workers]}, hide_index=True
-            )
-
-
-def _title(live: Live) -> str:
-    ended = f", {live.deaths} ended and were replaced" if live.deaths else ""
-    return f"{len(live.workers)} workers{ended}"
+    told = [f"{w.worker}: {w.task or 'idle'}" for w in live.workers[:MOST]]
+    more = len(live.workers) - len(told)
+    if told:
+        st.caption(" · ".join([*told, *([f"and {more} more workers"] if more else [])]))

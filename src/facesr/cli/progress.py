@@ -40,6 +40,7 @@ class Bar:
             return
         self.last = now
         moved = done - self.first
-        left = "" if finished or not moved else f", about {span((now - self.began) / moved * (total - done))} left"
+        each = (now - self.began) / moved if moved > 0 else 0.0
+        left = f", {1 / each:.3g}/s, about {span(each * (total - done))} left" if each and not finished else ""
         text = f"{stage}: {done}/{total}{left}"
         print(f"\r\x1b[K{text}" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """Follow a run in progress: what is done, faces per second, the time left, the workers.
 
 facesr watch runs/paper            until the run ends
-facesr watch runs/paper --once     one look
+facesr watch runs/paper --once     one look, with what every worker is at
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ def main(args: argparse.Namespace) -> int:
     last = ""
     while True:
         run = load(args.run)
-        line = _line(run) if run.running else f"{run.info.title} is finished: {len(run.faces)} faces, {len(run.methods)} methods"
+        line = (
+            _line(run, args.once)
+            if run.running
+            else f"{run.info.title} is finished: {len(run.faces)} faces, {len(run.methods)} methods"
+        )
         if line != last:
             print(line, flush=True)
             last = line
@@ -41,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         time.sleep(args.every)
 
 
-def _line(run: Run) -> str:
+def _line(run: Run, workers: bool) -> str:
     from facesr.bench.numbers import span
     from facesr.bench.results import progress
     from facesr.bench.run.live import read_live
@@ -55,4 +59,4 @@ def _line(run: Run) -> str:
     lines = [
         f"{live.line}; {whole.restored:,} of {whole.images:,} images and {whole.scored:,} of {whole.scores:,} scores are there"
     ]
-    return "\n".join([*lines, *(f"  {w.worker}: {w.task or 'idle'}" for w in live.workers)])
+    return "\n".join([*lines, *(f"  {w.worker}: {w.task or 'idle'}" for w in live.workers if workers)])
