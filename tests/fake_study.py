@@ -74,5 +74,7 @@ def _box(image: Any) -> Any:
 def small_study(folder: Path, *, database: str | None = None, faces: int = 12, **options: Any) -> Study:
     """A study of 4 faces x (hr, bicubic, psp) = 12 rated trials and two anchors of each kind, for three raters, by default."""
     run = fake_run(folder / "run", faces=faces)
-    small = {"raters": 3, "images": 4, "anchors": 2, "gap": 2, "break_every": 0, "session_minutes": 0.0, "seed": 3}
+    small: dict[str, Any] = {"raters": 3, "images": 4, "anchors": 2, "gap": 2, "break_every": 0, "session_minutes": 0.0, "seed": 3}
+    if options.get("method") == "pair":  # pairs have no examples
+        del small["anchors"]
     return create(run, folder / "study", options={**small, **options}, database=database)

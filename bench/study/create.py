@@ -23,6 +23,7 @@ from facesr.bench.study import tables as t
 from facesr.bench.study.choice import Choice, choose
 from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
 from facesr.bench.study.design import Design, PastStudy, Stimulus, plan_digest, to_json
+from facesr.bench.study.idle import idle
 from facesr.bench.study.order import Trial
 from facesr.bench.study.past import past_json, past_study
 from facesr.bench.study.plan import Plan, read_plan
@@ -172,7 +173,7 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     if drawing.practice_faces:
         values.setdefault("practice", 2 * len(drawing.practice_faces))
     problems += [f"no option {k!r}: {suggest(k, DIRECT | ELSE)}" for k in given if k not in DIRECT | ELSE]
-    problems += _plan_problems(analysis, values)
+    problems += [*_plan_problems(analysis, values), *idle(given, values)]
     faces = {"faces": stand_in, "low_faces": [], "high_faces": [], "gold_faces": stand_in[:1], "practice_faces": ["another"]}
     design = from_table(Design, {**values, **faces}, "the study", problems)
     main, rest = _choose_faces(run, choice, drawing, scale_factor, design.seed)

@@ -181,9 +181,35 @@ def test_partial_and_pair_designs_are_made(run: Run, tmp_path: Path) -> None:
     """Faces per rater below the set's size; and paired comparison, which has no anchors."""
     partial = create(run, tmp_path / "partial", options={**SMALL, "images": 8, "faces_per_rater": 4, "raters": 6})
     assert {len([t for t in row if t.kind == "main"]) for row in partial.design.rows()} == {4 * 3}
-    pair = create(run, tmp_path / "pair", options={**SMALL, "method": "pair", "pairs_per_face": 2, "gold": 2})
+    pair = create(run, tmp_path / "pair", options={**SMALL, "anchors": 0, "method": "pair", "pairs_per_face": 2, "gold": 2})
     row = pair.design.rows()[0]
     assert not pair.design.low_faces
     assert [t.kind for t in row].count("gold") == 2
     assert all(t.other for t in row)
     assert pair.scores == (1, 2)
+
+
+def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    """All of them in one answer; each is taken where something looks at it."""
+    odd = {
+        "reserve_minutes": 30.0,
+        "pairs_per_face": 2,
+        "ties": True,
+        "rest_minutes": 4.0,
+        "already_url": "https://x.org",
+        "distance_cm": 50.0,
+    }
+    with pytest.raises(FaceSRError) as error:
+        small_study(tmp_path, **odd)
+    for words in (
+        "--reserve-minutes is for crowds", "--pairs-per-image needs --method pair", "--ties needs --method pair",
+        "--rest-minutes has no sessions to end", "--already-url is for crowds", "--already-url needs --not-from", "--distance-cm needs --screen",
+    ):  # fmt: skip
+        assert words in str(error.value)
+    with pytest.raises(FaceSRError, match="--anchors shows examples of grades, and pairs have none"):
+        small_study(tmp_path / "b", method="pair", gap=1, anchors=2)
+    made = small_study(
+        tmp_path / "c", join="open", reserve_minutes=30.0, session_minutes=10.0, rest_minutes=4.0, screen=["card"], distance_cm=50.0
+    )
+    assert (made.design.reserve_minutes, made.design.rest_minutes, made.design.distance_cm) == (30.0, 4.0, 50.0)
+    made.close()

@@ -1,0 +1,30 @@
+"""Options of ``create`` that would do nothing beside the others: refused, because whoever gives one expects that it acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CROWD = ("reserve_minutes", "full_url", "already_url")
+WORDS = {"faces_per_rater": "images_per_rater", "pairs_per_face": "pairs_per_image", "past": "not_from"}
+"""Options whose name on the command line is another."""
+
+
+def idle(given: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    """One sentence per option in ``given`` that nothing would look at; ``values``: the design that was asked for, defaults included."""
+    checks = set(values.get("screen") or ())
+    needs: dict[str, tuple[bool, str]] = {
+        **dict.fromkeys(CROWD, (values.get("join", "invited") != "invited", "is for crowds (--join prolific, mturk or open)")),
+        **dict.fromkeys(("pairs_per_face", "ties"), (values.get("method") == "pair", "needs --method pair")),
+        "anchors": (values.get("method") != "pair", "shows examples of grades, and pairs have none"),
+        "rest_minutes": (values.get("session_minutes") != 0, "has no sessions to end, with --session-minutes 0"),
+        "distance_cm": (bool(checks & {"card", "acuity"}), "needs --screen card or acuity, which use it"),
+    }
+    found = [f"--{_option(name)} {why}" for name, (acts, why) in needs.items() if given.get(name) and not acts]
+    if given.get("already_url") and not given.get("past"):
+        found.append("--already-url needs --not-from STUDY, whose workers are sent there")
+    return list(dict.fromkeys(found))
+
+
+def _option(name: str) -> str:
+    return WORDS.get(name, name).replace("_", "-")
