@@ -108,7 +108,9 @@ async def paced(server: Server, tokens: list[str], rate: float, seconds: float, 
         for token in tokens:
             await client.post("/api/consent", json={"agreed": True}, headers={"Authorization": f"Bearer {token}"})
 
-        async def one(k: int) -> None:
+        async def one(k: int, before: asyncio.Task[None] | None) -> None:
+            if before is not None:
+                await before  # a rater answers one item after the other, however slow the machine is
             headers = {"Authorization": f"Bearer {tokens[k % len(tokens)]}"}
             began = time.perf_counter()
             response = await client.put(f"/api/ratings/{first + k // len(tokens)}", json={"score": 3}, headers=headers)
@@ -116,10 +118,10 @@ async def paced(server: Server, tokens: list[str], rate: float, seconds: float, 
             assert response.json()["stored"] is True
 
         start = time.perf_counter()
-        tasks = []
+        tasks: list[asyncio.Task[None]] = []
         for k in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, start + k / rate - time.perf_counter()))
-            tasks.append(asyncio.create_task(one(k)))
+            tasks.append(asyncio.create_task(one(k, tasks[k - len(tokens)] if k >= len(tokens) else None)))
         await asyncio.gather(*tasks)
     return times
 
