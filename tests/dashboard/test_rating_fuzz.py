@@ -27,7 +27,9 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The schema of an API whose rater has a token; the study is open, so that joining is tried too."""
-    study = small_study(tmp_path_factory.mktemp("fuzz"), join="open", raters=3)
+    study = small_study(
+        tmp_path_factory.mktemp("fuzz"), join="open", raters=3, questionnaire="standard", screen=["card"], practice=1, comment=True
+    )
     free = Limiter(1e9, 1e9)
     app = rating_api(study, Limits(free, free, free))
     _, token = store.invite(study.engine, rows=3)
@@ -58,7 +60,7 @@ def attack(described: Any, examples: int, token: str | None) -> set[str]:
 
 OPERATIONS = {
     "GET /texts", "POST /join", "GET /session", "POST /consent", "GET /stimuli/{name}", "GET /done", "PUT /ratings/{position}", "POST /events",
-    "POST /withdraw", "POST /screened",
+    "POST /withdraw", "POST /screened", "POST /answers",
 }  # fmt: skip
 
 
