@@ -200,10 +200,11 @@ class Analysis(Result):
 
 @dataclass(frozen=True)
 class PairedAnalysis(Result):
-    """A paired comparison analysed: Bradley-Terry scores and every pair. ``raters``: how many took part."""
+    """A paired comparison: Bradley-Terry scores and every pair. ``raters``: how many took part; ``sides``: a leaning to left or right, said."""
 
     scores: BradleyTerry
     raters: int
+    sides: str
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -212,6 +213,7 @@ class PairedAnalysis(Result):
         return (
             f"{self.raters} raters, {self.scores.comparisons:,} comparisons; a tie counts half to each.",
             *undefined,
+            *([self.sides] if self.sides else []),
             *self.data_words,
         )
 
@@ -360,11 +362,11 @@ def _with_sessions(ratings: pd.DataFrame) -> pd.DataFrame:
     return ratings.assign(session=session)
 
 
-def _scores(study: Study, ratings: pd.DataFrame) -> tuple[BradleyTerry, int]:
+def _scores(study: Study, ratings: pd.DataFrame) -> tuple[BradleyTerry, int, str]:
     from facesr.bench.stats.paired_comparison import bradley_terry
-    from facesr.bench.study.pairs import cells
+    from facesr.bench.study.pairs import cells, sides
 
     rated = ratings[ratings["kind"] == "main"]
     conditions = list(dict.fromkeys([*rated["condition"], *rated["other"]])) if study.imported else study.design.conditions
     names, by_cell = cells(ratings, conditions)
-    return bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell), len(by_cell)
+    return bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell), len(by_cell), sides(ratings)

@@ -35,3 +35,29 @@ def wins(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], N
     """``cells`` summed over faces: (raters, n, n)."""
     names, table = cells(ratings, conditions)
     return names, table.sum(axis=1)
+
+
+def sides(ratings: pd.DataFrame) -> str:
+    """Whether raters lean to one side, and whether that can have moved a pair, as a sentence; '' where nothing was decided.
+
+    The share of left among the decided choices of each rater, with an interval over raters. A pair that stood equally often either way
+    is not moved by a leaning.
+    """
+    from facesr.bench.stats.intervals import mean_interval
+
+    decided = ratings[(ratings["kind"] == "main") & ratings["score"].isin([1, 2])]
+    if decided.empty:
+        return ""
+    if (decided["score"] == 1).all() and len(decided) >= 10:
+        return "Every choice is of the first side: the file does not tell the sides, so a leaning to one of them cannot be seen."
+    share = mean_interval((decided["score"] == 1).groupby(decided["rater"]).mean())
+    key = [tuple(sorted(p)) for p in zip(decided["condition"], decided["other"], strict=True)]
+    first = [p[0] == c for p, c in zip(key, decided["condition"], strict=True)]
+    counts = decided.assign(pair=key, first=first).groupby("pair")["first"].agg(["sum", "size"])
+    uneven = int(((2 * counts["sum"] - counts["size"]).abs() > 1).sum())
+    said = f"The left image was chosen in {share.mean:.0%} of the decided choices"
+    if not share.low <= 0.5 <= share.high and np.isfinite(share.low):
+        moved = f"{uneven} of {len(counts)} pairs did not stand equally often on both sides, and are moved by it" if uneven else \
+            "every pair stood equally often on both sides, so no pair is moved by it"  # fmt: skip
+        return f"{said} [{max(share.low, 0):.0%}, {min(share.high, 1):.0%}] (mean of {share.n} raters): a leaning to one side; {moved}."
+    return f"{said} (mean of {share.n} rater{'s' * (share.n != 1)}): no leaning to one side is shown."

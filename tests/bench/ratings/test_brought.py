@@ -242,3 +242,23 @@ def test_a_folder_of_people_is_imported(tmp_path: Path) -> None:
     _csv(folder / "zoe.csv", [["rater", "question_id", "left", "right", "choice"], ["z", 1, "psp", "hr", "left"]])
     with pytest.raises(FaceSRError, match=r"files of different kinds: ann\.csv is a long table, zoe\.csv a log of choices"):
         read(folder)
+
+
+def test_a_leaning_to_one_side_is_said(tmp_path: Path) -> None:
+    """Twelve raters choose the left one in nine of ten pairs, whichever it is; then with the better one always left."""
+    rng = np.random.default_rng(4)
+    head = ["rater", "face", "left", "right", "choice"]
+    people, faces = [f"r{i}" for i in range(12)], [f"f{i}" for i in range(20)]
+
+    def said(swap: bool) -> str:
+        places = [("a", "b") if i % 2 or not swap else ("b", "a") for i in range(20)]
+        rows = [[p, f, *places[i], "left" if rng.random() < 0.9 else "right"] for p in people for i, f in enumerate(faces)]
+        name = "even" if swap else "uneven"
+        study = into_study(_csv(tmp_path / f"{name}.csv", [head, *rows]), tmp_path / name)
+        found = analyse(study)
+        study.close()
+        assert isinstance(found, PairedAnalysis)
+        return next(s for s in found.sentences if "left image" in s)
+
+    assert "a leaning to one side; 1 of 1 pairs did not stand equally often" in said(False)
+    assert "a leaning to one side; every pair stood equally often on both sides" in said(True)
