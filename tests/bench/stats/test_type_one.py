@@ -134,9 +134,7 @@ def test_metric_pairs_over_faces() -> None:
         p.append(pair.p < ALPHA)
         covered.append(pair.low <= 0 <= pair.high)
     assert _level("signed rank, metric over 60 faces", p) == pytest.approx(ALPHA, abs=_band(800))
-    assert _level("its bootstrap interval covers", covered) == pytest.approx(
-        0.945, abs=_band(800)
-    )  # a percentile interval of 60 faces: .94 to .95
+    assert _level("its interval covers", covered) > 0.95 - _band(800)
 
 
 def test_two_way_bootstrap_covers() -> None:
