@@ -51,8 +51,8 @@ def sides(ratings: pd.DataFrame) -> str:
     if (decided["score"] == 1).all() and len(decided) >= 10:
         return "Every choice is of the first side: the file does not tell the sides, so a leaning to one of them cannot be seen."
     share = mean_interval((decided["score"] == 1).groupby(decided["rater"]).mean())
-    key = [tuple(sorted(p)) for p in zip(decided["condition"], decided["other"], strict=True)]
-    first = [p[0] == c for p, c in zip(key, decided["condition"], strict=True)]
+    key = ["\n".join(sorted(p)) for p in zip(decided["condition"], decided["other"], strict=True)]
+    first = [p.split("\n")[0] == c for p, c in zip(key, decided["condition"], strict=True)]
     counts = decided.assign(pair=key, first=first).groupby("pair")["first"].agg(["sum", "size"])
     uneven = int(((2 * counts["sum"] - counts["size"]).abs() > 1).sum())
     said = f"The left image was chosen in {share.mean:.0%} of the decided choices"
