@@ -18,6 +18,7 @@ def idle(given: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
         **dict.fromkeys(("pairs_per_face", "ties"), (values.get("method") == "pair", "needs --method pair")),
         "anchors": (values.get("method") != "pair", "shows examples of grades, and pairs have none"),
         "rest_minutes": (values.get("session_minutes") != 0, "has no sessions to end, with --session-minutes 0"),
+        "practice_faces": (values.get("practice") != 0, "has nothing to practise, with --practice 0"),
         "distance_cm": (bool(checks & {"card", "acuity"}), "needs --screen card or acuity, which use it"),
     }
     found = [f"--{_option(name)} {why}" for name, (acts, why) in needs.items() if given.get(name) and not acts]

@@ -64,6 +64,8 @@ def test_the_steps_are_frozen(tmp_path: Path) -> None:
         ({"screen_failed": "refuse", "screen": ["card"]}, "needs a check of sight to fail"),
         ({"distance_cm": 5.0}, "'distance_cm' is 5.0: must be at least 15"),
         ({"practice": -1}, "'practice' is -1"),
+        ({"practice": 0, "practice_faces": ["000009"]}, "--practice-faces has nothing to practise"),
+        ({"distance_cm": 70.0}, "--distance-cm needs --screen card"),
         ({"practice": 2, "practice_faces": ["nobody"]}, "no face 'nobody' to practise on"),
         ({"practice": 2, "faces": 4, "anchors": 0}, "there are none left"),
         ({"questionnaire": "standart"}, "there is no questionnaire standart"),
