@@ -252,7 +252,13 @@ def _agreement(name: str, x: F64, y: F64, half: F64, left: F64, faces: int, sign
     outliers = Interval(float(point[5]), float(low), float(high), len(x))
     c = monotone_cubic(x, y)[0] * sign ** np.arange(4)
     mapping = (float(c[0]), float(c[1]), float(c[2]), float(c[3]))
+    plcc, rmse, star, outliers = (_unless_alike(i) for i in (plcc, rmse, star, outliers))
     return MetricAgreement(name, len(x), faces, rho, plcc, tau, rmse, star, outliers, mapping)
+
+
+def _unless_alike(one: Interval) -> Interval:
+    """Without ends where the figure is the same whichever faces are left out (a flat mapping, no outlier): that tells nothing of others."""
+    return one if one.high > one.low else Interval(one.mean, np.nan, np.nan, one.n)
 
 
 def _error_interval(point: float, left: F64, level: float, n: int) -> Interval:

@@ -101,6 +101,7 @@ def test_a_backward_metric_predicts_nothing() -> None:
     found = metrics_against_people({"m": -mos}, mos, np.full(len(mos), 0.3), draws=20).agreements[0]
     assert found.srocc.mean == pytest.approx(-1)
     assert found.plcc.mean == 0.0
+    assert np.isnan(found.plcc.low) and np.isnan(found.plcc.high)  # of no width would read as certain
 
 
 def test_bradley_terry_matches_choix() -> None:
