@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Net = TypeVar("Net", bound="nn.Module")
 Precision = Literal["fp32", "bf16", "fp16"]
-"""Of a network's arithmetic; sums, weights and images stay in float32 (torch's automatic mixed precision)."""
+"""Of a network's arithmetic, by torch's automatic mixed precision; weights are kept in float32 and images come back in it."""
 
 
 class NetworkMethod(Method, Generic[Net]):

@@ -32,6 +32,7 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
     weights for ×8 at 128. ``range``: what the net was trained on, ``signed`` [-1, 1] or ``unit`` [0, 1]; default: by layout.
     ``residual``: whether the input is added to the output (cydiachen's ``learn_residual``); default: as the file says. Where it does not say,
     a test face decides: the input is added if the net's answer shrinks to its LR with it, and does not without.
+    ``precision``: fp32, bf16 or fp16 (torch's automatic mixed precision). ``compile``: by ``torch.compile``, a minute for the first face.
     """
 
     cite: ClassVar[str] = "chen2018fsrnet"

@@ -29,6 +29,8 @@ class PSP(NetworkMethod["PSPNet"]):
     random face's, wholly or by ``mix_alpha``. ``refine_steps``: at most so many steps of a search after the encoder, each about as long
     as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 25); a face that does not
     get there is ``not_converged``, its image is kept.
+    ``precision``: fp32, bf16 or fp16 (torch's automatic mixed precision).
+    ``compile``: by ``torch.compile``, a minute for the first face (the pass alone, without a search).
     ``preprocess``: ``lr`` feeds the LR face itself; ``script`` degrades it once more by ``resize_factor``, as the release's inference
     script does to any image.
     """

@@ -35,6 +35,8 @@ class PULSE(NetworkMethod["PULSENet"]):
     ``loss_str``: '' is the release's ``100*L2+0.05*GEOCROSS``, but ``1000*L2+0.05*GEOCROSS`` for the small default prior, which the
     release's weight does not bring to ``eps`` in 100 steps (of four portraits kept for validation it brought none, ten times it three).
 
+    ``precision``: fp32 or bf16 (mixed precision in the generator alone).
+
     A face whose image is farther than ``eps`` from its LR is ``not_converged``; its image is kept. (The release checks the best
     step but writes the last, and writes nothing where no step reached ``eps``.)
     """
