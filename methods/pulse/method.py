@@ -46,7 +46,7 @@ class PULSE(NetworkMethod["PULSENet"]):
     terms: ClassVar[str] = "own code; the FFHQ-trained priors are for non-commercial use"
     batch_size: int = 4
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "bf16")
-    """No fp16: the search's gradients are smaller than its smallest number."""
+    """No fp16: nothing here scales the search's gradients into its range."""
 
     @property
     def uses_own_weights(self) -> bool:
