@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, sentence
 from facesr.bench.run.restoring import Loaded
 from facesr.bench.run.workers import LIVES, Result, Task, at, lost, on_own_gpu, perform
 
@@ -35,7 +35,12 @@ class OnRay:
         self._started = not ray.is_initialized()
         if self._started:
             cpus = None if os.environ.get("RAY_ADDRESS") else count
-            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            try:
+                ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            except Exception as error:
+                ray.shutdown()
+                where = os.environ.get("RAY_ADDRESS") or "a local one"
+                raise FaceSRError(f"--on ray: no cluster ({where}): {sentence(error)}") from None
         self._call = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_do)
         self._running: dict[Any, tuple[Task, int]] = {}
 

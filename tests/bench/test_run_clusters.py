@@ -123,6 +123,18 @@ def test_a_slurm_job_that_dies(tmp_path: Path) -> None:
     assert workers.deaths == 3
 
 
+def test_no_cluster_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def fails(**options: Any) -> None:
+        raise Exception("The current node timed out\nduring startup.")  # as Ray does, in a bare Exception
+
+    monkeypatch.setattr(ray, "init", fails)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(FaceSRError, match=r"--on ray: no cluster \(10.0.0.1:6379\): .*timed out during startup"):
+        OnRay(2)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_ray(tmp_path: Path) -> None:
