@@ -57,6 +57,8 @@ def test_half_precision_acts_and_stays_near(name: str, precision: str, lr: torch
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
 @pytest.mark.parametrize("name", ["fsrnet", "pix2pixhd", "psp"])
 def test_compiled_networks_give_nearly_the_same(name: str, lr: torch.Tensor) -> None:
     method = method_specs([name], (f"{name}.compile=true",))[0].build(size=128, scale=8, seed=1, device="cpu")
