@@ -56,7 +56,7 @@ class Method:
     """The bench fills the last batch up to ``batch_size`` (with copies of its last face), because a network's last digits depend on the
     size of its batch. False where nothing depends on it, or a face must not come twice (an external program)."""
 
-    def __init__(self, *, size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(self, *, size: int = 128, scale: float = 8, seed: int = 0, device: str = "cpu") -> None:
         self.size, self.scale, self.seed, self.device = size, scale, seed, device
 
     def skip(self) -> str | None:

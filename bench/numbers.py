@@ -50,3 +50,8 @@ def span(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def whole(value: float) -> float:
+    """``value`` as an int where it is one: a scale of 8.0 is named 8."""
+    return int(value) if value == int(value) else float(value)

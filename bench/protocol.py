@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval, Len
+from annotated_types import Interval
 
 from facesr.bench.config import BadValue, OneOf, Probability, Text, from_table
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.numbers import whole
 from facesr.bench.reading import MAX_TOML, parse_toml, read_text
 
 FOLDER = Path(__file__).parent.parent / "protocols"
@@ -43,20 +44,36 @@ class Data:
 
 @dataclass(frozen=True)
 class Degradation:
-    """HR -> LR: a named kernel (``facesr.bench.imaging.KERNELS``), one scale or several, rounding to 8 bits."""
+    """HR -> LR: a named kernel (``facesr.bench.imaging.KERNELS``), one scale or several, rounding to 8 bits.
+
+    Where LR is the user's own, the kernel is what ε takes for the operator behind it, and the scale follows from the LR files.
+    """
 
     kernel: Kernel
-    scale: Annotated[tuple[Annotated[int, Interval(ge=1, le=64)], ...], Len(1)]
+    scale: tuple[Annotated[float, Interval(ge=1, le=4096)], ...] = ()
     quantize: bool = True
-    """LR is 8-bit, as a camera's is and as it lies on disk. An unrounded LR is refused: nothing here could keep it."""
+    """LR is rounded to 8 bits, as a camera's is. False: float32, clipped to [0, 1], given to methods and kept on disk unrounded (``.npy``)."""
 
     def __post_init__(self) -> None:
-        if not self.quantize:
-            raise BadValue(
-                "'degradation.quantize' is false: LR images are 8-bit files here, an unrounded LR is not supported; set it to true"
-            )
+        object.__setattr__(self, "scale", tuple(whole(s) if type(s) is float else s for s in self.scale))
         if len(set(self.scale)) < len(self.scale):
             raise BadValue(f"'degradation.scale' is {list(self.scale)}: name each scale once")
+
+
+@dataclass(frozen=True)
+class OwnLr:
+    """LR images of one's own in place of degraded HR: a folder, as seen from the protocol's file; HR has the same names.
+
+    ``references``: a folder of photos of the same people, for identity, where there is no HR (``data.dataset = "none"``).
+    """
+
+    folder: Text
+    references: str = ""
+
+
+MAX_SCALE = 64
+NO_HR = "none"
+"""``data.dataset`` where there is no HR at all."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +119,36 @@ class Protocol:
     metrics: tuple[MetricSpec, ...]
     consistency: ConsistencyRule = ConsistencyRule()
     study: StudySpec = StudySpec()
+    lr: OwnLr | None = None
+
+    def __post_init__(self) -> None:
+        if self.lr is None:
+            self._of_degraded_hr()
+        elif self.lr.references and self.data.dataset != NO_HR:
+            raise BadValue(f"'lr.references' is for LR without HR: leave it out, or set data.dataset = {NO_HR!r}")
+
+    def _of_degraded_hr(self) -> None:
+        if self.data.dataset == NO_HR:
+            raise BadValue(f"'data.dataset' is {NO_HR!r}: without HR there must be LR, in [lr] folder")
+        if not self.degradation.scale:
+            raise BadValue("'degradation.scale' is missing")
+        if wrong := [s for s in self.degradation.scale if s != int(s) or s > MAX_SCALE]:
+            raise BadValue(
+                f"'degradation.scale' is {wrong[0]}: must be a whole number of at most {MAX_SCALE} where LR is made from HR"
+            )
+
+    @property
+    def against(self) -> Literal["hr", "person", "nothing"]:
+        """What SR can be compared with: HR, another photo of the person, or nothing."""
+        if self.data.dataset != NO_HR:
+            return "hr"
+        return "person" if self.lr and self.lr.references else "nothing"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=dict))
+        if self.lr is None:
+            del plain["lr"]
         return plain
 
     @property
@@ -115,6 +158,8 @@ class Protocol:
         matters["consistency"] = {"epsilon": self.consistency.epsilon}
         if self.data.dataset.startswith("folder:"):  # its faces count (a run's digest holds their sha256), its name does not
             matters["data"]["dataset"] = "folder:"
+        if self.lr is not None:  # the files count, with the faces
+            matters["lr"] = self.against
         return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
 
     def with_data(self, dataset: str) -> Protocol:
@@ -127,18 +172,18 @@ def _metrics(found: Any, problems: list[str], known: Iterable[str] | None) -> li
     if not isinstance(found, list) or not found or not all(isinstance(m, dict) for m in found):
         problems.append("'metric' must be one or more [[metric]] tables")
         return []
-    specs: dict[str, dict[str, Any]] = {}
+    specs: list[dict[str, Any]] = []
     for number, table in enumerate(found, 1):
         name = table.get("name")
         if not isinstance(name, str) or not name:
             problems.append(f"[[metric]] number {number} has no name")
         elif known is not None and name not in known:
             problems.append(f"no metric {name!r}: {suggest(name, known)}")
-        elif name in specs:
-            problems.append(f"metric {name!r} is named twice")
+        elif (spec := {"name": name, "conventions": {k: v for k, v in table.items() if k != "name"}}) in specs:
+            problems.append(f"metric {name!r} is named twice with the same conventions")
         else:
-            specs[name] = {"name": name, "conventions": {k: v for k, v in table.items() if k != "name"}}
-    return list(specs.values())
+            specs.append(spec)
+    return specs
 
 
 def _sizes(data: Any, scales: list[Any]) -> Iterator[str]:
@@ -158,7 +203,10 @@ def parse(text: str, source: str = "protocol", metrics: Iterable[str] | None = N
     table = {"description": "", **found, "metrics": _metrics(found.get("metric"), problems, metrics)}
     table.pop("metric", None)
     degradation = found.get("degradation")
-    if isinstance(degradation, dict) and "scale" in degradation:
+    if "lr" in found and isinstance(degradation, dict):
+        given = [key for key in ("scale", "quantize") if key in degradation]
+        problems += [f"'degradation.{key}' is given beside [lr]: the LR files say what it is; leave it out" for key in given]
+    elif isinstance(degradation, dict) and "scale" in degradation:
         scales = degradation["scale"] if isinstance(degradation["scale"], list) else [degradation["scale"]]
         table["degradation"] = {**degradation, "scale": scales}
         problems += _sizes(found.get("data"), scales)
@@ -179,4 +227,8 @@ def load(name: str, metrics: Iterable[str] | None = None) -> Protocol:
             raise FaceSRError(f"no protocol file {name}")
     elif name not in names():
         raise FaceSRError(f"no protocol {name!r}: {suggest(name, names())}")
-    return parse(read_text(file, MAX_TOML), str(file.name), metrics)
+    found = parse(read_text(file, MAX_TOML), str(file.name), metrics)
+    if found.lr is None:
+        return found
+    beside = {key: str(file.parent / value) if value else "" for key, value in asdict(found.lr).items()}
+    return replace(found, lr=OwnLr(**beside))

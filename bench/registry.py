@@ -11,7 +11,6 @@ import ast
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -26,6 +25,7 @@ from facesr.bench.code import code_digest
 from facesr.bench.errors import FaceSRError, same_name, suggest
 from facesr.bench.method import Method
 from facesr.bench.metrics.base import Metric
+from facesr.bench.parameters import checked
 from facesr.bench.results.names import label_problem
 
 
@@ -43,17 +43,11 @@ class MethodSpec:
     target: str
     params: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, *, size: int, scale: int, seed: int, device: str) -> Method:
+    def build(self, *, size: int, scale: float, seed: int, device: str) -> Method:
         """Make the method; an unknown parameter gives one sentence with the known ones."""
         cls = load_class(self.target, Method, "method")
-        known = set(inspect.signature(cls.__init__).parameters) - {"self"}
-        for name in self.params:
-            if name not in known or name in ("size", "scale"):
-                own = known - {"size", "scale", "seed", "device"}
-                raise FaceSRError(
-                    f"method {self.label} has no parameter {name!r}: {suggest(name, own) if own else 'it takes none'}"
-                )
-        made = _make(f"method {self.label}", cls, self.params, size=size, scale=scale, seed=seed, device=device)
+        params = checked(f"method {self.label}", cls, self.params, "parameter", ("size", "scale"))
+        made = _make(f"method {self.label}", cls, params, size=size, scale=scale, seed=seed, device=device)
         assert isinstance(made, Method)
         return made
 
@@ -242,10 +236,7 @@ def build_metric(name: str, conventions: Mapping[str, Any] | None = None, protoc
     made = load_class(metric_target(name), Metric, "metric")
     wanted = dict(getattr(getattr(made, "func", made), "from_protocol", {}))
     given = {key: protocol[place] for key, place in wanted.items() if protocol} | dict(conventions or {})
-    accepted = set(inspect.signature(made).parameters)
-    for key in given:
-        if key not in accepted:
-            raise FaceSRError(f"metric {name} has no convention {key!r}: {suggest(key, accepted) if accepted else 'it takes none'}")
+    given = checked(f"metric {name}", made, given, "convention")
     metric = _make(f"metric {name}", made, given)
     assert isinstance(metric, Metric)
     return metric

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import encode_png, read_rgb
+from facesr.bench.imaging import encode_png, read_lr, read_rgb, rounded
+from facesr.bench.numbers import whole
 from facesr.bench.results import Run
 from facesr.dashboard.memo import memo
 from facesr.dashboard.sources import named, open_run, run_folders, run_key, stamp
@@ -44,7 +45,7 @@ def figure_url(svg: str) -> str:
     return f"{PREFIX}/figure/{name}.svg"
 
 
-def face_url(run: Run, kind: str, face: str, scale: int, method: str = "") -> str:
+def face_url(run: Run, kind: str, face: str, scale: float, method: str = "") -> str:
     """The address of a face's picture; ``method`` is the label in that run."""
     asked = {"run": run_key(run.path), "kind": kind, "face": face, "scale": scale, "v": version(run)}
     return f"{PREFIX}/face?{urlencode({**asked, **({'method': method} if method else {})})}"
@@ -98,7 +99,7 @@ def _face(request: Request) -> Response:
     asked = request.query_params
     try:
         run = find_run(asked.get("run", ""))
-        scale = int(asked.get("scale", "0"))
+        scale = whole(float(asked.get("scale", "0")))
         content = face_png(run, asked.get("kind", ""), asked.get("face", ""), scale, asked.get("method", ""))
     except (FaceSRError, ValueError, OSError):
         return _sorry("There is no such image in the runs shown.")
@@ -113,7 +114,7 @@ def find_run(key: str) -> Run:
     raise FaceSRError(f"no run {key!r} is shown")
 
 
-def face_png(run: Run, kind: str, face: str, scale: int, method: str) -> bytes:
+def face_png(run: Run, kind: str, face: str, scale: float, method: str) -> bytes:
     """PNG bytes of one picture; names must be the run's own, so that no other file can be asked for.
 
     ``lr``, ``sr`` and ``hr`` are the files as they are on disk (other formats than PNG: their pixels); ``difference`` is |SR − HR|,
@@ -128,7 +129,7 @@ def face_png(run: Run, kind: str, face: str, scale: int, method: str) -> bytes:
     if kind == "difference":
         return encode_png(maps.difference_map(read_rgb(sr), read_rgb(hr)))
     if kind == "residual":
-        return encode_png(maps.residual_map(read_rgb(sr), read_rgb(lr), str(run.protocol["degradation"]["kernel"])))
+        return encode_png(maps.residual_map(read_rgb(sr), read_lr(lr), str(run.protocol["degradation"]["kernel"])))
     file = {"lr": lr, "sr": sr, "hr": hr}[kind]
     content = file.read_bytes()
-    return content if content.startswith(PNG) else encode_png(read_rgb(file))
+    return content if content.startswith(PNG) else encode_png(rounded(read_lr(file)))

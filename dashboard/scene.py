@@ -115,7 +115,7 @@ def metric_control(scores: Scores, metrics: Sequence[str], key: str = "metric", 
     return choose(label, metrics, key, first=headline(scores), what="metric")
 
 
-def scale_control(scores: Scores, key: str = "scale") -> int:
+def scale_control(scores: Scores, key: str = "scale") -> float:
     """Choose a downscaling factor, where there are several."""
     if len(scores.scales) < 2:
         check(key, scores.scales, "factor")

@@ -38,7 +38,7 @@ class NetworkMethod(Method, Generic[Net]):
         self,
         *,
         size: int = 128,
-        scale: int = 8,
+        scale: float = 8,
         seed: int = 0,
         device: str = "cpu",
         checkpoint: str = "",

@@ -24,7 +24,7 @@ LEVELS = 6
 """More distinct numbers than this (ages) are shown in bands of a third of the faces each."""
 
 
-def face_table(scores: Scores, metric: str, scale: int | None = None) -> pd.DataFrame:
+def face_table(scores: Scores, metric: str, scale: float | None = None) -> pd.DataFrame:
     """Faces x methods by one metric, and beside them: ``disagreement`` (standard deviation between methods), ``failed``, ``best``.
 
     ``disagreement`` is NaN where fewer than two methods have a value; ``best`` is the method that scored best, '' where none did.
@@ -75,7 +75,7 @@ class Duel:
         return (self.wins + (n - self.wins - self.losses) / 2) / n if n else float("nan")
 
 
-def duel(scores: Scores, a: str, b: str, metric: str, scale: int | None = None) -> Duel:
+def duel(scores: Scores, a: str, b: str, metric: str, scale: float | None = None) -> Duel:
     """Compare two methods face by face: differences, wins, the paired test and the interval of the mean difference."""
     import pandas as pd
 
@@ -149,7 +149,7 @@ def where(scores: Scores, **attributes: str) -> Scores:
     return scores.only(faces=[f for f in scores.faces if f in kept])
 
 
-def attribute_frame(scores: Scores, attribute: str, metric: str, scale: int | None = None) -> pd.DataFrame:
+def attribute_frame(scores: Scores, attribute: str, metric: str, scale: float | None = None) -> pd.DataFrame:
     """One row a value of the attribute and method: value, method, n, failed, mean, low, high. Who is served worse."""
     import pandas as pd
 
@@ -175,7 +175,7 @@ def epsilon_metric(scores: Scores) -> str | None:
     return next((m for m in scores.metrics if m == "consistency"), None)
 
 
-def epsilon_frame(scores: Scores, scale: int | None = None) -> pd.DataFrame:
+def epsilon_frame(scores: Scores, scale: float | None = None) -> pd.DataFrame:
     """ε of every face by every method: face, method, epsilon, passes. Images of searches that did not converge are in it."""
     metric = epsilon_metric(scores)
     if metric is None:

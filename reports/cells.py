@@ -48,7 +48,7 @@ class Cell:
     failures: tuple[Failure, ...] = ()
     images: tuple[str, ...] = ()
     run: str = ""
-    scale: int = 0
+    scale: float = 0
     digits: int = 3
     """Decimals; of the mantissa where ``power``."""
     power: bool = False
@@ -186,7 +186,7 @@ class Grid:
         return [c for row in self.rows for c in row.cells if c is not None and c.text is None]
 
     @property
-    def scales(self) -> set[int]:
+    def scales(self) -> set[float]:
         """The downscaling factors of its cells; a MOS has none of its own."""
         return {cell.scale for cell in self.cells if cell.scale}
 

@@ -34,7 +34,7 @@ class Gallery:
 
     title: str
     faces: tuple[str, ...]
-    scale: int
+    scale: float
     drawing: Drawing
 
 
@@ -178,7 +178,7 @@ def _face_words(scores: Scores, metric: str, seed: int) -> tuple[str, ...]:
 def _galleries(
     scores: Scores, metric: str, faces: Sequence[str], count: int, seed: int, zooms: Sequence[grid.Zoom]
 ) -> list[Gallery]:
-    wanted: list[tuple[str, str, Sequence[str], int]] = []
+    wanted: list[tuple[str, str, Sequence[str], float]] = []
     for scale in scores.scales:
         at = f", ×{scale}" if len(scores.scales) > 1 else ""
         end = f"-x{scale}" if at else ""

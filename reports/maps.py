@@ -8,6 +8,7 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import F64, U8
+from facesr.bench.imaging.lowres import LR, unit
 from facesr.bench.imaging.resample import matrix
 
 FULL = 64.0
@@ -39,14 +40,14 @@ def difference_map(sr: U8, hr: U8) -> U8:
     return _ramp()[level]
 
 
-def residual(sr: U8, lr: U8, kernel: str) -> F64:
+def residual(sr: U8, lr: LR, kernel: str) -> F64:
     """D(SR) − LR, (h, w, 3), in grey levels; D(SR) unrounded. The mean of its square over 255² is ε."""
     rows, columns = matrix(kernel, sr.shape[0], lr.shape[0]), matrix(kernel, sr.shape[1], lr.shape[1])
     again = np.einsum("yh,hwc,xw->yxc", rows, sr.astype(np.float64), columns, optimize=True)
-    apart: F64 = again - lr
+    apart: F64 = again - 255.0 * unit(lr)
     return apart
 
 
-def residual_map(sr: U8, lr: U8, kernel: str) -> U8:
+def residual_map(sr: U8, lr: LR, kernel: str) -> U8:
     """``residual`` around middle grey, enlarged ``GAIN`` times: grey is equal, brighter too bright. (h, w, 3) uint8."""
     return np.clip(np.round(128 + GAIN * residual(sr, lr, kernel)), 0, 255).astype(np.uint8)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.numbers import fixed, p_text
+from facesr.bench.numbers import fixed, p_text, whole
 from facesr.bench.study.analysis import HR, Analysis, analyse
 from facesr.reports.cells import Cell, Column, Row, interval, rank_columns, ranked
 from facesr.reports.references import printed_condition
@@ -131,7 +131,7 @@ def _said(result: MosResult, caption: str) -> str:
 def with_mos(table: Table, result: MosResult, *, letters: bool = True) -> Table:
     """A table of scores with a MOS column, and a row for HR. Methods the study did not show stay empty; factors other than its own too."""
     found = {m.condition: m for m in result.conditions}
-    rated_scale = int(result.study.info.get("run", {}).get("scale", 0) or 0)
+    rated_scale = whole(float(result.study.info.get("run", {}).get("scale", 0) or 0))
     columns = (*table.columns, Column("mos", "MOS", True, conventions=f"study {result.name}"))
     rows = []
     for group, members in table.groups:

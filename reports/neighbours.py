@@ -32,6 +32,8 @@ class Neighbours:
 
 def possible(scores: Scores) -> str:
     """Why neighbours cannot be found here, in a sentence; '' where they can."""
+    if not scores.runs[0].has_hr:
+        return "Without HR there are no faces to be near to."
     if len(scores.all_faces) < 2:
         return "One face alone has no neighbours."
     try:
@@ -64,7 +66,7 @@ def embed_hr(scores: Scores) -> F32:
     return np.concatenate(parts)
 
 
-def neighbours(scores: Scores, face: str, scale: int, gallery: F32, count: int = 5) -> list[Neighbours]:
+def neighbours(scores: Scores, face: str, scale: float, gallery: F32, count: int = 5) -> list[Neighbours]:
     """For every method that has an image of ``face``: its ``count`` nearest HR faces. ``gallery``: ``embed_hr(scores)``."""
     network = _recogniser()
     one = _faces(scores)[face]

@@ -48,6 +48,15 @@ def caption(scores: Scores) -> str:
     return f"{title(scores.runs[0])}: {factor}{target}, {whose_faces(scores)}"
 
 
+def lr_words(protocol: Mapping[str, Any]) -> str:
+    """Where LR comes from: 'LR = bicubic-matlab of HR, 8-bit LR', unrounded, or the user's own files."""
+    degradation = dict(protocol.get("degradation") or {})
+    kernel = degradation.get("kernel", "?")
+    if own := dict(protocol.get("lr") or {}):
+        return f"LR: the files of the folder {Path(str(own.get('folder', ''))).name}, not made from HR (ε takes D = {kernel})"
+    return f"LR = {kernel} of HR, {'8-bit LR' if degradation.get('quantize', True) else 'unrounded LR (float32)'}"
+
+
 def weights_line(facts: Mapping[str, Mapping[str, str]], what: str) -> str:
     """'Weights: pulse g.safetensors 1a2b3c4d; …', the first eight hex digits of each sha256; '' where there are none."""
     named = [
@@ -72,7 +81,7 @@ def failures_line(cells: Iterable[Cell]) -> str:
     for cell in listed:
         for status, n in Counter(f.status for f in cell.failures).items():
             metrics.setdefault((f"{cell.method} ×{cell.scale}" if several else cell.method, status, n), []).append(cell.metric)
-    alike: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
+    alike: dict[tuple[str, float, tuple[str, ...]], list[str]] = {}
     for (method, status, n), names in metrics.items():
         alike.setdefault((status, n, tuple(names)), []).append(method)
     if not alike:
@@ -120,7 +129,7 @@ LETTERS = "Methods that share a letter are not distinguishable (paired Wilcoxon 
 
 def brief(scores: Scores, cells: Iterable[Cell], *, letters: bool) -> list[str]:
     """The footnotes that a paper's table needs: letters, and which images are left out for want of a value."""
-    lost: dict[tuple[str, int], list[str]] = {}
+    lost: dict[tuple[str, float], list[str]] = {}
     for cell in cells:
         if cell.failed:
             lost.setdefault((printed(cell.method, scores.cite(cell.method)), cell.failed), []).append(
@@ -140,7 +149,6 @@ def unfinished(scores: Scores) -> str:
 def notes(scores: Scores, cells: Sequence[Cell], *, letters: bool) -> list[str]:
     """The footnotes of a table of scores, in order."""
     run = scores.runs[0]
-    degradation = run.protocol.get("degradation", {})
     shown = {cell.metric for cell in cells}
     conventions = [f"{scores.column(m).label}: {c}" for m in scores.metrics if m in shown and (c := scores.column(m).conventions)]
     metric_weights = {scores.column(m).label: dict(scores.metrics[m].weights) for m in scores.metrics}
@@ -149,7 +157,7 @@ def notes(scores: Scores, cells: Sequence[Cell], *, letters: bool) -> list[str]:
         *declared(scores),
         *suspected(scores),
         *(f"HR: {line}." for line in counted(f.note for f in run.faces)),
-        f"LR = {degradation.get('kernel', '?')} of HR, 8-bit LR; scores read the saved 8-bit images.",
+        f"{lr_words(run.protocol)}; scores read the saved 8-bit images.",
         *(f"{line}." for line in conventions),
         weights_line(method_weights(scores), "Weights of methods"),
         weights_line(metric_weights, "Weights of metrics"),

@@ -11,7 +11,7 @@ from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
 
-def face_scores(scores: Scores, face: str, scale: int | None = None) -> Table:
+def face_scores(scores: Scores, face: str, scale: float | None = None) -> Table:
     """Methods x metrics of single images for one face; a cell that did not end ``ok`` shows its status."""
     at = scores.scales[0] if scale is None else scale
     one = scores.only(faces=[face], scales=[at])

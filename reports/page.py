@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from facesr import __version__
+from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import encode_png, read_lr, rounded
+from facesr.bench.imaging.lowres import NPY
 from facesr.bench.numbers import fixed
 from facesr.bench.results.again import command
 from facesr.reports import facts, notes
@@ -68,7 +71,7 @@ def _warnings(sentences: Sequence[str]) -> str:
 
 
 def _section(report: Report, section: Section) -> str:
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[tuple[str, float], str] = {}
     parts = [f'<section id="{section.key}"><h2>{escape(section.title)}</h2>']
     parts += [f"<p>{escape(words)}</p>" for words in section.words]
     for table in section.tables:
@@ -92,19 +95,21 @@ def _figure(drawing: Drawing, declared: Sequence[str]) -> str:
 
 
 def data_url(file: Path) -> str:
-    """A file as it is on disk, to the byte, inside an attribute; '' where there is none or it is no image a browser shows."""
+    """A file as it is on disk, to the byte, inside an attribute (an unrounded LR image: its pixels at 8 bits); '' where there is none or it
+    is no image a browser shows."""
     try:
-        content = file.read_bytes()
-    except OSError:
+        content = encode_png(rounded(read_lr(file))) if file.suffix == NPY else file.read_bytes()
+    except (OSError, FaceSRError):
         return ""
     kind = next((kind for head, kind in KINDS.items() if content.startswith(head)), None)
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""
 
 
-def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, int], str]) -> str:
+def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, float], str]) -> str:
     """Faces in rows; one that an earlier gallery showed is linked to, not embedded again."""
     scores = report.scores
-    heads = [f"LR ×{gallery.scale}", *scores.methods, "HR"]
+    has_hr = scores.runs[0].has_hr
+    heads = [f"LR ×{gallery.scale}", *scores.methods, *(["HR"] if has_hr else [])]
     lines = [f"<h3>{escape(gallery.title)}</h3>", '<div class="scroll" tabindex="0"><table class="faces"><thead><tr><td></td>']
     lines += [f'<th scope="col">{escape(h)}</th>' for h in heads]
     lines.append("</tr></thead><tbody>")
@@ -123,7 +128,8 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, int], str])
             shown = fixed(number, scores.digits(report.metric)) if np.isfinite(number) else ""
             words = shown if status == "ok" else f"{shown} {status.replace('_', ' ')}".strip()
             cells.append(_image(run.sr_path(label, face, gallery.scale), f"{face}, {method}", words, status != "ok"))
-        cells.append(_image(_hr(scores, face), f"{face}, HR", ""))
+        if has_hr:
+            cells.append(_image(_hr(scores, face), f"{face}, HR", ""))
         lines.append(f'<tr id="{seen[face, gallery.scale]}"><th scope="row">{escape(face)}</th>{"".join(cells)}</tr>')
     column = scores.column(report.metric)
     note = f"Under each image: {column.label} {column.arrow}."
@@ -171,10 +177,17 @@ def _ends(report: Report) -> list[tuple[str, str, str]]:
     ends.append(
         ("weights", "Methods and weights", _facts([(name, facts.method_facts(scores.entry(name))) for name in scores.methods]))
     )
-    hashes = [(f.name, f.sha256) for f in run.faces]
+    hashes = [(f.name, f.sha256 if run.has_hr else f.lr_sha256) for f in run.faces]
+    what = "prepared HR file" if run.has_hr else "LR file"
     listing = "\n".join(f"{sha}  {name}" for name, sha in hashes)
     fold = f"<details><summary>All hashes</summary><pre>{escape(listing)}</pre></details>"
-    ends.append(("hashes", "Faces measured", f"<p>{len(hashes):,} faces, with the sha256 of each prepared HR file.</p>{fold}"))
+    ends.append(
+        (
+            "hashes",
+            "Faces measured",
+            f"<p>{len(hashes):,} faces, with the sha256 of each {what}.</p>{fold}",
+        )
+    )
     return ends
 
 

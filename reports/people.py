@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.numbers import fixed
+from facesr.bench.numbers import fixed, whole
 from facesr.bench.stats.clustered import clustered_mean
 from facesr.bench.study.analysis import Analysis
 from facesr.reports.cells import Cell, Column, Row, rank_columns
@@ -56,7 +56,7 @@ class People:
 
 def stimuli(scores: Scores, result: Analysis) -> pd.DataFrame:
     """One row an image that was rated: method, face, mos, half (95 % half width) and the value of every metric of single images."""
-    scale = int(result.study.info.get("run", {}).get("scale", 0) or 0) or scores.scales[0]
+    scale = whole(float(result.study.info.get("run", {}).get("scale", 0) or 0)) or scores.scales[0]
     tables = {m: scores.values(m, scale, kept=True) for m in scores.metrics if not scores.is_set_metric(m)}
     rated = rated_images(result)
     rated = rated[rated["method"].isin(scores.methods) & rated["face"].isin(scores.faces)].reset_index(drop=True)

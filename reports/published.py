@@ -34,7 +34,7 @@ class Published:
 
     place: str
     dataset: str
-    scale: int
+    scale: float
     size: int
     metric: str
     values: dict[str, str]
@@ -68,7 +68,7 @@ def verdict(text: str, ours: Cell, why_not: list[str]) -> str:
     return "within our interval" if ours.low - rounding <= float(text) <= ours.high + rounding else "outside our interval"
 
 
-def why_not(scores: Scores, table: Published, method: str, scale: int) -> list[str]:
+def why_not(scores: Scores, table: Published, method: str, scale: float) -> list[str]:
     """What keeps a published number and one of this run from being compared."""
     protocol = scores.runs[0].protocol
     data = protocol.get("data", {})

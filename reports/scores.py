@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError, same_name, suggest
+from facesr.bench.numbers import whole
 from facesr.bench.results import WHOLE_SET, MethodInfo, MetricInfo, Run, Status, load
 from facesr.reports.cells import Cell, Column, Failure
 from facesr.reports.references import KEY
@@ -34,7 +35,7 @@ class Key(NamedTuple):
     """One column of numbers: a method at a scale by a metric."""
 
     method: str
-    scale: int
+    scale: float
     metric: str
 
 
@@ -46,7 +47,7 @@ class Scores:
     frame: pd.DataFrame
     methods: tuple[str, ...]
     metrics: Mapping[str, MetricInfo]
-    scales: tuple[int, ...]
+    scales: tuple[float, ...]
     faces: tuple[str, ...]
     owner: Mapping[str, tuple[Run, str]]
     """For each method: its run and its label in that run."""
@@ -100,7 +101,7 @@ class Scores:
         *,
         methods: Iterable[str] | None = None,
         metrics: Iterable[str] | None = None,
-        scales: Iterable[int] | None = None,
+        scales: Iterable[float] | None = None,
         faces: Iterable[str] | None = None,
     ) -> Scores:
         """The same scores, narrowed; names that do not exist raise one error with all of them. Order is kept as asked for."""
@@ -135,7 +136,7 @@ class Scores:
         status[row[keep], column[keep]] = np.where(codes < 0, STATUSES.index("failed"), codes)[keep]
         return {key: i for i, key in enumerate(keys)}, values, status
 
-    def values(self, metric: str, scale: int | None = None, *, kept: bool = False) -> pd.DataFrame:
+    def values(self, metric: str, scale: float | None = None, *, kept: bool = False) -> pd.DataFrame:
         """Faces x methods, NaN where a cell did not end ``ok``. ``kept``: with the images of searches that did not converge."""
         import pandas as pd
 
@@ -146,7 +147,7 @@ class Scores:
             np.where(good, values[:, at], np.nan), index=pd.Index(self.faces, name="face"), columns=list(self.methods)
         )
 
-    def statuses(self, metric: str, scale: int | None = None) -> pd.DataFrame:
+    def statuses(self, metric: str, scale: float | None = None) -> pd.DataFrame:
         """Faces x methods: how each cell ended."""
         import pandas as pd
 
@@ -168,11 +169,11 @@ class Scores:
         return self.frame[self.frame["image"] == WHOLE_SET]
 
     @functools.cached_property
-    def _reasons(self) -> dict[tuple[str, str, int, str], str]:
+    def _reasons(self) -> dict[tuple[str, str, float, str], str]:
         """Why a cell is not ``ok``, by image, method, scale and metric."""
         bad = self.frame[self.frame["status"] != "ok"]
         names = zip(bad["image"], bad["method"], bad["scale"], bad["metric"], strict=True)
-        return {(str(i), str(m), int(s), str(k)): str(r) for (i, m, s, k), r in zip(names, bad["reason"], strict=True)}
+        return {(str(i), str(m), whole(s), str(k)): str(r) for (i, m, s, k), r in zip(names, bad["reason"], strict=True)}
 
     def cells(self, level: float = 0.95) -> list[Cell]:
         """A cell for every method, scale and metric in view: mean, interval over faces, n, failures with reasons."""

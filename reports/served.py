@@ -14,7 +14,7 @@ from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
 
-def attribute_table(scores: Scores, attribute: str, metric: str, scale: int | None = None) -> Table:
+def attribute_table(scores: Scores, attribute: str, metric: str, scale: float | None = None) -> Table:
     """Values of an attribute x methods: the mean with its interval; each method's worst group is named beneath."""
     found = attribute_frame(scores, attribute, metric, scale)
     column = scores.column(metric)
@@ -47,7 +47,7 @@ def attribute_table(scores: Scores, attribute: str, metric: str, scale: int | No
     return Table(f"{attribute}-{metric}", f"{label} by {attribute}", columns, tuple(rows), notes, corner=attribute)
 
 
-def duel_by(scores: Scores, a: str, b: str, metric: str, attributes: Sequence[str], scale: int | None = None) -> Table:
+def duel_by(scores: Scores, a: str, b: str, metric: str, attributes: Sequence[str], scale: float | None = None) -> Table:
     """Where and for whom ``a`` beats ``b``: difference with interval, win rate and paired p over all faces and in every group."""
     heads = {
         "n": "faces",

@@ -32,7 +32,7 @@ def narrowed(
     scores: Scores,
     methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
-    scales: Sequence[int] | None = None,
+    scales: Sequence[float] | None = None,
     attributes: Sequence[str] = (),
 ) -> Scores:
     """The scores that a user asked for; ``attributes`` as ``gender=female``."""
@@ -49,7 +49,7 @@ def with_letters(scores: Scores, cells: Sequence[Cell], alpha: float = 0.05) -> 
     """The cells with the letters of methods that cannot be told apart (paired Wilcoxon over faces, Holm within the metric)."""
     from facesr.bench.stats.pairwise import compare_methods, significance_letters
 
-    letters: dict[tuple[str, int, str], str] = {}
+    letters: dict[tuple[str, float, str], str] = {}
     for scale in scores.scales:
         for metric in scores.metrics:
             if scores.is_set_metric(metric) or len(scores.methods) < 2:
@@ -105,7 +105,7 @@ def table_of(
     full: bool = False,
     methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
-    scales: Sequence[int] | None = None,
+    scales: Sequence[float] | None = None,
     attributes: Sequence[str] = (),
     peek: bool = False,
     simulated: bool = False,

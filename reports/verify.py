@@ -63,7 +63,8 @@ def verify(run: Run, tick: Tick = lambda done, total: None) -> Verdict:
 def _known(run: Run) -> Iterator[tuple[str, Path | None, str]]:
     """What it is, where it lies, its sha256 when it was measured."""
     for face in run.faces:
-        yield f"HR {face.name}", run.hr_path(face.name), face.sha256
+        if face.sha256 or run.has_hr:
+            yield f"{'HR' if run.has_hr else 'photo'} {face.name}", run.hr_path(face.name), face.sha256
     yield from run.hashes()
     owners = [(m.label, m.weights) for m in run.info.methods] + [(name, fact.weights) for name, fact in run.metrics.items()]
     for owner, files in owners:

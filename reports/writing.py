@@ -29,7 +29,7 @@ class Written:
 
 def write(
     runs: Sequence[Path], out: Path, *, study: Path | None = None, methods: Sequence[str] | None = None,
-    metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None, where: Sequence[str] = (), faces: Sequence[str] = (),
+    metrics: Sequence[str] | None = None, scales: Sequence[float] | None = None, where: Sequence[str] = (), faces: Sequence[str] = (),
     count: int = 4, seed: int = 0, metric: str | None = None, zooms: Sequence[tuple[int, int, int]] = (),
     peek: bool = False, simulated: bool = False,
 ) -> Written:  # fmt: skip

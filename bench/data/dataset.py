@@ -94,8 +94,8 @@ def chosen(name: str, size: int) -> Dataset:
     return from_manifest(folder)
 
 
-def listing(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """The images of a folder in order of name, by their endings, and the names of what else lies there."""
+def listing(folder: Path, also: tuple[str, ...] = ()) -> tuple[list[Path], tuple[str, ...]]:
+    """The images of a folder in order of name, by their endings (``also``: further ones), and the names of what else lies there."""
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:
@@ -103,7 +103,9 @@ def listing(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise FaceSRError(f"{folder} cannot be listed ({getattr(error, 'strerror', None) or error})") from None
     images = [
-        file for file in entries if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and not _is_folder(file)
+        file
+        for file in entries
+        if file.suffix.lower() in (*SUFFIXES, *also) and not file.name.startswith(".") and not _is_folder(file)
     ]
     known = set(images)
     return images, tuple(entry.name for entry in entries if entry not in known)
@@ -116,9 +118,10 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def image_files(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """The images of a folder by name (its stem), and the names of what else lies there. Two of one name are an error: pairing is by name."""
-    images, other = listing(folder)
+def image_files(folder: Path, also: tuple[str, ...] = ()) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The images of a folder by name (its stem), and the names of what else lies there. Two of one name are an error: pairing is by name.
+    ``also``: further endings."""
+    images, other = listing(folder, also)
     alike: dict[str, list[str]] = defaultdict(list)
     for file in images:
         alike[same(file.stem)].append(file.name)

@@ -93,11 +93,12 @@ def make_folder(out: Path, folder: Path) -> None:
         raise FaceSRError(f"{folder} is a link that leads out of {out}: remove the link")
 
 
-def to_tensor(images: U8) -> Tensor:
-    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
+def to_tensor(images: U8 | NDArray[np.float32]) -> Tensor:
+    """(N, H, W, 3) uint8, or float32 in [0, 1] -> (N, 3, H, W) float32 in [0, 1]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(255)
+    given = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    return given.float().div_(255) if images.dtype == np.uint8 else given.float()
 
 
 def to_uint8(images: Tensor) -> U8:

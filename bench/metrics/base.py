@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.results.status import Status
@@ -54,6 +54,8 @@ class Metric:
     """Raise it when the same images would get another number."""
     needs_lr: ClassVar[bool] = False
     """``batch.lr`` is read."""
+    compares_with: Literal["hr", "person", "nothing"] = "hr"
+    """What SR is compared with: HR itself, any photo of the person, or nothing (LR at most). Without HR a run offers only the last two."""
     share: ClassVar[bool] = False
     """The value of one image is 1 or 0 and the mean is a share: its interval is Wilson's."""
     scores_unconverged: ClassVar[bool] = False

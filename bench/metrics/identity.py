@@ -29,6 +29,9 @@ ALIGNMENTS = {
 }
 
 
+HR_IS = {"hr": "HR", "person": "the photo of the person", "nothing": "HR"}
+
+
 @dataclass(frozen=True)
 class HrFaces:
     """What HR gives: landmarks of each face (or why not), embeddings (N, D), NaN where there is no face."""
@@ -81,7 +84,7 @@ class Recogniser:
         """Landmarks and embeddings of HR."""
         if self.align == "psp-crop":
             return HrFaces([NoScore("skipped", "")] * len(batch), self._vectors(psp_crop(batch.hr), len(batch)))
-        points = hr_points(batch) if self.align == "hr-landmarks" else self._found(batch.hr, "HR")
+        points = hr_points(batch) if self.align == "hr-landmarks" else self._found(batch.hr, HR_IS[batch.against])
         return HrFaces(points, self._vectors(aligned(batch.hr, points, self.network.fit), len(batch)))
 
     def sr(self, sr: U8, batch: Batch, points: Sequence[F64 | NoScore]) -> list[F32 | NoScore]:
@@ -113,6 +116,8 @@ class Identity(Metric):
     def __init__(self, network: str | Embedder = "sface", *, align: str = "hr-landmarks", weights: str = "") -> None:
         self.recogniser = Recogniser(embedder(network, weights) if isinstance(network, str) else network, align)
         self.name = f"identity-{self.recogniser.suffix}"
+        if self.recogniser.align == "detected":
+            self.compares_with = "person"
         variant = {"hr-landmarks": "", "detected": ", detected", "psp-crop": ", pSp crop"}[self.recogniser.align]
         self.label = f"ID ({self.recogniser.network.label}{variant})"
         self.conventions = f"cosine similarity; {self.recogniser.conventions}"
@@ -171,7 +176,10 @@ class FaceFound(Metric):
 
     name, label, higher_is_better, digits, range = "face-found", "Face found", True, 3, (0.0, 1.0)
     share = True
-    conventions = "YuNet on SR alone; the mean is a share of all faces whose HR it finds; a face not found in HR counts as no_face"
+    compares_with = "nothing"
+    conventions = (
+        "YuNet on SR alone; the mean is a share of all faces whose HR it finds (where there is HR); one not found in HR is no_face"
+    )
     source = "YuNet (Wu et al. 2023)"
 
     @property
@@ -181,7 +189,7 @@ class FaceFound(Metric):
         return {"yunet": sha256(find("yunet"))}
 
     def reference(self, batch: Batch) -> list[F64 | NoScore]:
-        return five_points(batch.hr, "HR")
+        return five_points(batch.hr, "HR") if batch.hr.size else [np.zeros((5, 2))] * len(batch)
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
         return [

@@ -35,7 +35,7 @@ def measure(
 
 def _alone(metric: Metric, sr: U8, batch: Batch, i: int, report: Callable[[Exception, str], None]) -> float | NoScore:
     pick = [i] * len(batch)
-    one = Batch(tuple(batch.faces[j] for j in pick), batch.hr[pick], None if batch.lr is None else batch.lr[pick])
+    one = Batch(tuple(batch.faces[j] for j in pick), batch.hr[pick], None if batch.lr is None else batch.lr[pick], batch.against)
     try:
         return metric.score(sr[pick], one, metric.reference(one))[0]
     except WeightsMissing as error:

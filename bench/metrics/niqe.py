@@ -131,6 +131,7 @@ class NIQE(Metric):
     """NIQE of SR alone; HR plays no part. ``block``: side of its blocks; smaller ones than the published 96 serve small images."""
 
     name, higher_is_better, digits, range = "niqe", False, 2, (0.0, float("inf"))
+    compares_with = "nothing"
     source = "BasicSR calculate_niqe (equal within 1e-4 with 96-pixel blocks)"
 
     def __init__(self, *, block: int = BLOCK) -> None:

@@ -34,6 +34,8 @@ class PyIQA(Metric):
         if metric and (known := _configurations()) is not None:
             if metric not in known or metric.startswith(REFUSED):
                 raise FaceSRError(f"pyiqa has no metric {metric!r} of single images: {suggest(metric, known)}")
+            if known[metric].get("metric_mode") == "NR":
+                self.compares_with = "nothing"
             self.better = not known[metric].get("lower_better", False)
 
     @property

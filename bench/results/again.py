@@ -17,19 +17,32 @@ def command(info: RunInfo, out: str = "") -> str:
     name = str(info.protocol.get("name", "PROTOCOL"))
     data = str(info.protocol.get("data", {}).get("dataset", ""))
     words = ["facesr", "run", name if name in protocol.names() else f"{name}.toml"]
-    words += ["--methods", ",".join(_method(m) for m in info.methods), "--metrics", ",".join(info.metrics)]
+    if name == "own-lr" and info.protocol.get("lr"):  # made of --lr alone
+        words[2:] = ["--size", str(dict(info.protocol.get("data") or {}).get("size", 128))]
+    words += ["--methods", ",".join(_method(m) for m in info.methods), "--metrics", ",".join(_metrics(info))]
     for method in info.methods:
         for key, value in method.params.items():
             if key != "path":
                 words += ["--set", f"{method.label}.{key}={value}"]
     if data.startswith("folder:"):
         words += ["--data", data.removeprefix("folder:")]
+    if own := dict(info.protocol.get("lr") or {}):
+        words += ["--lr", str(own.get("folder", ""))]
+        words += ["--references", str(own["references"])] if own.get("references") else []
     if info.shard:
         words += ["--shard", info.shard]
     elif info.data.total and len(info.faces) < info.data.total:
         words += ["--limit", str(len(info.faces))]
     words += ["--seed", str(info.seed)] if info.seed else []
     return shlex.join([*words, "--out", f"runs/{out or name}"])
+
+
+def _metrics(info: RunInfo) -> list[str]:
+    """Metrics as ``--metrics`` takes them, with the conventions they were given."""
+    specs = [dict(m) for m in info.protocol.get("metrics") or ()]
+    asked = [(str(m.get("name", "")), dict(m.get("conventions") or {})) for m in specs]
+    texts = [name + ("?" + "&".join(f"{k}={v}" for k, v in own.items()) if own else "") for name, own in asked]
+    return texts or list(info.metrics)
 
 
 def _method(method: MethodInfo) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import whole
 
 FILE = "cells.sqlite"
 VERSION = 2
@@ -25,7 +26,7 @@ VERSION = 2
 class LrCell(NamedTuple):
     """A degraded image: the key of what it depends on, sha256 of its file and of its pixels."""
 
-    scale: int
+    scale: float
     image: str
     key: str
     sha256: str
@@ -36,7 +37,7 @@ class SrCell(NamedTuple):
     """How a method restored a face; ``seconds``: its share of the batch's time, None where unknown; ``sha256`` of its file, or ''."""
 
     method: str
-    scale: int
+    scale: float
     image: str
     key: str
     status: str
@@ -49,7 +50,7 @@ class ScoreCell(NamedTuple):
     """A score; ``image`` is '*' for one of the whole set, ``low`` and ``high`` its interval, ``n`` the images behind it."""
 
     method: str
-    scale: int
+    scale: float
     image: str
     metric: str
     key: str
@@ -76,7 +77,7 @@ TABLES: dict[type, tuple[str, str]] = {
     ScoreCell: ("score", "metric, method, scale, image"),
     MethodMemo: ("method", "label"),
 }
-KINDS = {"scale": "INTEGER", "n": "INTEGER", "value": "REAL", "low": "REAL", "high": "REAL", "seconds": "REAL"}
+KINDS = {"scale": "NUMERIC", "n": "INTEGER", "value": "REAL", "low": "REAL", "high": "REAL", "seconds": "REAL"}
 
 
 def _schema() -> str:
@@ -169,12 +170,15 @@ def _plain(row: tuple[Any, ...]) -> dict[str, Any]:
     for name, value in zip(fields, row, strict=True):
         kind = KINDS.get(name, "TEXT")
         if value is not None:
-            made[name] = float(value) if kind == "REAL" else int(value) if kind == "INTEGER" else _text(str(value))
+            made[name] = _PLAIN[kind](value)
     return made
 
 
-def _text(value: str) -> str:
-    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+def _text(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {"REAL": float, "INTEGER": int, "NUMERIC": whole, "TEXT": _text}
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -20,7 +20,8 @@ REMEDY = "call the run again to rewrite it"
 
 @dataclass(frozen=True, kw_only=True)
 class FaceInfo:
-    """A face of the run. ``path``: its HR file as seen from the run folder when it was measured, a hint only.
+    """A face of the run. ``path``: its HR file (without HR: a photo of the person) as seen from the run folder when it was measured, a hint
+    only. ``lr_sha256``: of its LR file, where LR is the user's own.
 
     ``note``: what was done to it as it was read (turned upright, colours converted), or ''.
     """
@@ -31,6 +32,7 @@ class FaceInfo:
     attributes: Mapping[str, str] = field(default_factory=dict)
     landmarks: tuple[tuple[float, float], ...] | None = None
     note: str = ""
+    lr_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ class RunInfo:
     state: Literal["running", "finished"] = "finished"
     protocol: Mapping[str, Any] = field(default_factory=dict)
     data: DataInfo = field(default_factory=DataInfo)
-    scales: tuple[int, ...]
+    scales: tuple[int | float, ...]
     seed: int = 0
     methods: tuple[MethodInfo, ...]
     metrics: Mapping[str, MetricInfo]

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.data.dataset import prepared_folder
 from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging.lowres import lr_suffix
+from facesr.bench.numbers import whole
+from facesr.bench.protocol import NO_HR
 from facesr.bench.results.cells import FILE as CELLS
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.results.info import FaceInfo, MetricInfo, RunInfo, read_info
@@ -55,9 +58,9 @@ class Run:
         return self.info.faces
 
     @property
-    def scales(self) -> list[int]:
+    def scales(self) -> list[float]:
         """The protocol's downscaling factors."""
-        return list(self.info.scales)
+        return [whole(scale) for scale in self.info.scales]
 
     @property
     def running(self) -> bool:
@@ -118,16 +121,22 @@ class Run:
                 if sr.status in SERVED:
                     yield f"SR {sr.method} {sr.image} ×{sr.scale}", self.sr_path(sr.method, sr.image, sr.scale), sr.sha256
 
-    def lr_path(self, face: str, scale: int) -> Path:
-        """The LR image of a face."""
-        return self.path / "lr" / self._scale(scale) / f"{face}.png"
+    def lr_path(self, face: str, scale: float) -> Path:
+        """The LR image of a face, for ``facesr.bench.imaging.read_lr``: a PNG, or ``.npy`` where the protocol leaves LR unrounded."""
+        quantize = dict(self.protocol.get("degradation") or {}).get("quantize", True) is not False
+        return self.path / "lr" / self._scale(scale) / f"{face}{lr_suffix(quantize)}"
 
-    def sr_path(self, method: str, face: str, scale: int) -> Path:
+    def sr_path(self, method: str, face: str, scale: float) -> Path:
         """The SR image of a face by a method."""
         return self.path / "sr" / method / self._scale(scale) / f"{face}.png"
 
-    def _scale(self, scale: int) -> str:
+    def _scale(self, scale: float) -> str:
         return f"x{scale}" if len(self.scales) > 1 else ""
+
+    @property
+    def has_hr(self) -> bool:
+        """Whether there is HR: a run of LR images of one's own may have none."""
+        return dict(self.protocol.get("data") or {}).get("dataset") != NO_HR
 
     def hr_path(self, face: str) -> Path:
         """The HR image of a face, as measured (the prepared file): the place noted, else found again by its sha256 in the data set."""

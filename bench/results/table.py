@@ -18,7 +18,7 @@ FILE = "scores.parquet"
 COLUMNS: dict[str, str] = {
     "image": "name of the face, or '*' for a score of the whole set (FID, retrieval)",
     "method": "label of the method in this run",
-    "scale": "downscaling factor",
+    "scale": "downscaling factor (a fraction only where LR images of one's own make it one)",
     "metric": "name of the metric",
     "value": "the score; NaN where there is none",
     "status": "ok | missing | no_face | not_converged | failed | weights_missing | skipped",
@@ -56,7 +56,10 @@ def write_scores(folder: Path, rows: Rows) -> None:
     arrays = []
     for name, column in zip(COLUMNS, columns, strict=True):
         values = [float("nan") if v is None else v for v in column] if NUMBERS.get(name) == "float64" else list(column)
-        arrays.append(pa.array(values, getattr(pa, NUMBERS.get(name, "string"))()))
+        kind = NUMBERS.get(name, "string")
+        if name == "scale" and any(v != int(v) for v in column):
+            kind = "float64"
+        arrays.append(pa.array(values, getattr(pa, kind)()))
     table = pa.table(dict(zip(COLUMNS, arrays, strict=True))).replace_schema_metadata({KEY: digest})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, write_page_checksum=True)

@@ -21,7 +21,7 @@ from facesr.bench.run.findings import as_before, with_findings
 from facesr.bench.run.folder import finish, locked, log, now, seen_from, write_info
 from facesr.bench.run.live import Notes
 from facesr.bench.run.lr import LrImages, Progress, make_lr
-from facesr.bench.run.plan import Plan, make_plan
+from facesr.bench.run.plan import Plan, identity_of, make_plan
 from facesr.bench.run.restorer import Restorer
 from facesr.bench.run.restoring import RestoreResult, RestoreTask
 from facesr.bench.run.scorer import Scorer
@@ -76,7 +76,9 @@ def _restore_and_score(
     plan: Plan, cells: Cells, restorers: list[Restorer], workers: Workers, progress: Progress, store: SharedStore | None
 ) -> dict[str, str]:
     """Compute what is due. Returns what decoding the HR images took, of those that were read."""
-    needs_lr = any(m.metric.needs_lr for m in plan.metrics) or any(r.facts.needs_lr for r in restorers)
+    needs_lr = (
+        plan.protocol.lr is not None or any(m.metric.needs_lr for m in plan.metrics) or any(r.facts.needs_lr for r in restorers)
+    )
     lr = make_lr(plan, cells, progress) if needs_lr else LrImages()
     owners = {(r.spec.label, r.scale): r for r in restorers}
     due = {r.spec.label: 0 for r in restorers}
@@ -160,15 +162,17 @@ def _same_pictures(plan: Plan, previous: Run) -> bool:
     """Whether LR and HR are made as in the earlier calls. Metrics, scales, faces and the protocol's version may differ: cells are found
     again by content, and only what is new is computed. Where LR or HR are others, only the methods of this call are in the run."""
     old, new = dict(previous.protocol), plan.protocol.as_dict()
+    if ("lr" in old) != ("lr" in new):
+        return False
     parts = [("data", "size"), ("data", "reduce"), ("degradation", "kernel"), ("degradation", "quantize")]
     return all(dict(old.get(room) or {}).get(key) == new[room][key] for room, key in parts)
 
 
 def _forget_changed(plan: Plan, cells: Cells, previous: Run | None) -> None:
     """Images of methods that this call does not run again are of the HR they were made from: where that changed they are gone."""
-    before = {f.name: f.sha256 for f in previous.faces} if previous else {}
-    changed = {f.name for f in plan.data.faces if before.get(f.name, f.sha256) != f.sha256}
-    why = "its HR image changed, and this call does not run the method again"
+    before = {f.name: identity_of(f) for f in previous.faces} if previous else {}
+    changed = {f.name for f in plan.data.faces if before.get(f.name, identity_of(f)) != identity_of(f)}
+    why = f"its {'HR' if plan.protocol.lr is None else 'HR or LR'} image changed, and this call does not run the method again"
     for method in plan.kept if changed else ():
         rows = [c for c in cells.rows(SrCell, method=method.label) if c.image in changed]
         cells.put([c._replace(status=Status.MISSING, reason=why, sha256="") for c in rows])
@@ -184,7 +188,7 @@ def _move_scales(plan: Plan, previous: Run | None) -> None:
         old, new = (folder, folder / scale) if len(before) == 1 else (folder / scale, folder)
         if old.is_dir() and not folder.is_symlink():
             make_folder(plan.out, new)
-            for file in old.glob("*.png"):
+            for file in [*old.glob("*.png"), *old.glob("*.npy")]:
                 file.replace(new / file.name)
 
 
@@ -205,7 +209,14 @@ def _info(plan: Plan, restorers: list[Restorer]) -> RunInfo:
         metrics={m.name: m.info for m in plan.metrics},
         environment=environment(plan.device),
         faces=tuple(
-            FaceInfo(name=f.name, path=seen_from(plan.out, f.path), sha256=f.sha256, attributes=f.attributes, landmarks=f.landmarks)
+            FaceInfo(
+                name=f.name,
+                path=seen_from(plan.out, f.path) if f.sha256 else "",
+                sha256=f.sha256,
+                attributes=f.attributes,
+                landmarks=f.landmarks,
+                lr_sha256=f.lr_sha256,
+            )
             for f in data.faces
         ),
         shard=plan.shard,

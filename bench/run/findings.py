@@ -71,7 +71,8 @@ class _Faces:
 
     def get(self, name: str) -> U8 | None:
         if name not in self._read:
-            self._read[name] = _image(self.faces[name].path, self.plan)
+            whole = self.plan.protocol.against == "hr"  # a photo of the person is no reference for pixels
+            self._read[name] = _image(self.faces[name].path, self.plan) if whole else None
         return self._read[name]
 
     def others(self) -> dict[str, U8]:

@@ -12,7 +12,8 @@ from facesr.bench.data.dataset import file_sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Face
 from facesr.bench.imaging.decode import Picture, decode
-from facesr.bench.imaging.files import make_folder, read_picture, write_png
+from facesr.bench.imaging.files import make_folder, read_picture, write_whole
+from facesr.bench.imaging.lowres import LR, degrade, encode_lr, read_lr
 from facesr.bench.imaging.resample import resize8
 from facesr.bench.results.cells import Cells, LrCell
 from facesr.bench.run.plan import Plan
@@ -47,19 +48,19 @@ def decode_hr(data: bytes, size: int, reduce: str, name: str) -> Picture:
     return Picture(fit_hr(picture.pixels, size, reduce, name), picture.notes)
 
 
-def pixels_digest(image: U8) -> str:
+def pixels_digest(image: LR) -> str:
     """sha256 of an image's shape and pixels: the same however its file was compressed."""
     return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 @dataclass
 class LrImages:
-    """``pixels``: the digest of each LR image's pixels by (scale, face); ``broken``: why a face has none: its HR cannot be read.
+    """``pixels``: the digest of each LR image's pixels by (scale, face); ``broken``: why a face has none: its HR (or own LR) cannot be read.
 
     ``notes``: what decoding took, of the faces whose HR was read now.
     """
 
-    pixels: dict[tuple[int, str], str] = field(default_factory=dict)
+    pixels: dict[tuple[float, str], str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -72,7 +73,7 @@ def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
     for face in plan.data.faces:
         for scale in plan.scales:
             known = have.get((scale, face.name))
-            file = plan.folder("lr", scale) / f"{face.name}.png"
+            file = plan.lr_file(face.name, scale)
             if known and known.key == plan.degradation_key(face, scale) and file.is_file() and file_sha256(file) == known.sha256:
                 found.pixels[scale, face.name] = known.pixels
             elif not due or due[-1] is not face:
@@ -93,6 +94,8 @@ def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
 
 
 def _lr_files(plan: Plan, face: Face, notes: dict[str, str]) -> list[LrCell] | str:
+    if face.lr is not None:
+        return _own_lr(plan, face)
     try:
         picture = read_picture(face.path)
         hr = fit_hr(picture.pixels, plan.size, plan.protocol.data.reduce, str(face.path))
@@ -101,8 +104,24 @@ def _lr_files(plan: Plan, face: Face, notes: dict[str, str]) -> list[LrCell] | s
     notes[face.name] = "; ".join(picture.notes)
     made = []
     for scale in plan.scales:
-        lr = resize8(hr, plan.size // scale, plan.protocol.degradation.kernel)
-        data = write_png(plan.folder("lr", scale) / f"{face.name}.png", lr)
+        lr = degrade(hr, plan.size // int(scale), plan.protocol.degradation.kernel, plan.protocol.degradation.quantize)
+        data = encode_lr(lr)
+        write_whole(plan.lr_file(face.name, scale), data, sync=False)
         known = hashlib.sha256(data).hexdigest()
         made.append(LrCell(scale, face.name, plan.degradation_key(face, scale), known, pixels_digest(lr)))
     return made
+
+
+def _own_lr(plan: Plan, face: Face) -> list[LrCell] | str:
+    """The user's LR image, decoded and kept without loss."""
+    (scale,), side = plan.scales, round(plan.size / plan.scales[0])
+    assert face.lr is not None
+    try:
+        lr = read_lr(face.lr)
+    except FaceSRError as error:
+        return f"LR: {error}"
+    if lr.shape != (side, side, 3):
+        return f"LR: {face.lr.name} has {lr.shape[1]} x {lr.shape[0]} pixels, the others {side} x {side}"
+    data = encode_lr(lr)
+    write_whole(plan.lr_file(face.name, scale), data, sync=False)
+    return [LrCell(scale, face.name, plan.degradation_key(face, scale), hashlib.sha256(data).hexdigest(), pixels_digest(lr))]

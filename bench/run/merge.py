@@ -21,7 +21,7 @@ from facesr.bench.results.again import command
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.run.folder import finish, locked, seen_from, write_info
 from facesr.bench.run.lr import Progress
-from facesr.bench.run.plan import Plan, make_metrics, run_digest
+from facesr.bench.run.plan import Plan, identity_of, make_metrics, run_digest
 from facesr.bench.run.scorer import Scorer
 from facesr.bench.run.workers import Here, Workers
 
@@ -99,7 +99,7 @@ def _gaps(runs: Sequence[Run], faces: Sequence[FaceInfo]) -> Iterator[str]:
         yield f"shards are missing: {', '.join(absent)}"
     elif len(runs) != count:
         yield f"{len(runs)} folders were named for {count} shards"
-    elif run_digest(_protocol(runs[0].info), [(f.name, f.sha256) for f in faces]) != runs[0].digest:
+    elif run_digest(_protocol(runs[0].info), [identity_of(f) for f in faces]) != runs[0].digest:
         yield "the shards' faces are not those of the whole run: was the data set changed in between?"
 
 
@@ -108,7 +108,7 @@ def _protocol(info: RunInfo) -> Protocol:
 
 
 def _face(run: Run, face: FaceInfo) -> Face:
-    return Face(face.name, run.hr_path(face.name), face.sha256, face.attributes, face.landmarks)
+    return Face(face.name, run.hr_path(face.name), face.sha256, face.attributes, face.landmarks, lr_sha256=face.lr_sha256)
 
 
 def _plan(out: Path, info: RunInfo, faces: tuple[Face, ...]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 
 from facesr.bench.code import code_digest
 from facesr.bench.data.dataset import Dataset, chosen, find
+from facesr.bench.data.own import kernel_problem, own_faces, scale_of, side_of
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Face
+from facesr.bench.imaging.lowres import NPY, lr_suffix
 from facesr.bench.metrics.base import Metric, SetMetric
 from facesr.bench.protocol import MetricSpec, Protocol
 from facesr.bench.registry import MethodSpec, build_metric, metric_target, parse_metric
-from facesr.bench.results import MethodInfo, MetricInfo
+from facesr.bench.results import FaceInfo, MethodInfo, MetricInfo
 from facesr.bench.run.keys import content, contents, digest
 from facesr.bench.weights import with_fetch
 
@@ -33,11 +36,19 @@ class MetricPlan:
     key: str
     weights: Mapping[str, str]
     missing: str = ""
+    as_asked: str = ""
+    """Its name with its conventions (``psnr?border=4``), where the run has another metric of its plain name."""
 
     @property
     def name(self) -> str:
         """Its name in tables."""
-        return self.metric.name
+        return self.as_asked or self.metric.name
+
+    @property
+    def label(self) -> str:
+        """How tables print it."""
+        plain, own = self.metric.label or self.metric.name, self.as_asked.partition("?")[2]
+        return f"{plain} ({own.replace('&', ', ')})" if own else plain
 
     @property
     def of_set(self) -> bool:
@@ -50,7 +61,7 @@ class MetricPlan:
         metric = self.metric
         low, high = metric.range
         return MetricInfo(
-            label=metric.label or metric.name, higher_is_better=metric.higher_is_better, unit=metric.unit, digits=metric.digits,
+            label=self.label, higher_is_better=metric.higher_is_better, unit=metric.unit, digits=metric.digits,
             range=(_finite(low), _finite(high)), conventions=metric.conventions, source=metric.source, weights=dict(self.weights),
             of_set=self.of_set, share=metric.share,
         )  # fmt: skip
@@ -79,10 +90,10 @@ class Plan:
     @property
     def digest(self) -> str:
         """sha256 over protocol and faces (all of the set's, where this is a shard of it)."""
-        return self.whole or run_digest(self.protocol, [(f.name, f.sha256) for f in self.data.faces])
+        return self.whole or run_digest(self.protocol, [identity_of(f) for f in self.data.faces])
 
     @property
-    def scales(self) -> tuple[int, ...]:
+    def scales(self) -> tuple[float, ...]:
         """The protocol's downscaling factors."""
         return self.protocol.degradation.scale
 
@@ -91,17 +102,28 @@ class Plan:
         """Side of HR and SR in pixels."""
         return self.protocol.data.size
 
-    def folder(self, kind: str, scale: int) -> Path:
+    def folder(self, kind: str, scale: float) -> Path:
         """``lr`` or ``sr/<label>``, with a sub-folder per scale where the protocol has several."""
         return self.out / kind / f"x{scale}" if len(self.scales) > 1 else self.out / kind
 
-    def degradation_key(self, face: Face, scale: int) -> str:
+    def lr_file(self, face: str, scale: float) -> Path:
+        """Where the LR image of a face lies."""
+        return self.folder("lr", scale) / f"{face}{lr_suffix(self.protocol.degradation.quantize)}"
+
+    def degradation_key(self, face: Face, scale: float) -> str:
         """What an LR image depends on."""
         d, data = self.protocol.degradation, self.protocol.data
+        if face.lr is not None:
+            return digest("own lr", face.lr_sha256, scale, data.size)
         return digest("lr", face.sha256, d.kernel, d.quantize, scale, data.size, data.reduce)
 
 
-def run_digest(protocol: Protocol, faces: Sequence[tuple[str, str]]) -> str:
+def identity_of(face: Face | FaceInfo) -> tuple[str, ...]:
+    """What of a face enters a run's digest: its name and the sha256 of its files."""
+    return (face.name, face.sha256, face.lr_sha256) if face.lr_sha256 else (face.name, face.sha256)
+
+
+def run_digest(protocol: Protocol, faces: Sequence[tuple[str, ...]]) -> str:
     """sha256 over a protocol and the names and sha256 of the faces, in order of name."""
     return hashlib.sha256(json.dumps([protocol.digest, sorted(faces)]).encode()).hexdigest()
 
@@ -124,13 +146,7 @@ def make_plan(
     ``limit``: the first faces only.
     ``shard``: ``3/16`` takes the third of sixteen parts of the faces; ``facesr.bench.run.merge`` puts the parts together.
     """
-    found = (
-        chosen(data, protocol.data.size)
-        if data is not None
-        else find(protocol.data.dataset, protocol.data.split, protocol.data.size)
-    )
-    if data is not None:
-        protocol = protocol.with_data(f"folder:{found.name}")
+    protocol, found = _faces(protocol, data)
     if limit is not None:
         if limit < 1:
             raise FaceSRError(f"--limit {limit}: give at least one face")
@@ -143,6 +159,26 @@ def make_plan(
     labels = tuple(m.label for m in methods)
     plan = Plan(protocol, found, tuple(methods), make_metrics(protocol, specs), Path(out), seed, device, labels=labels)
     return _part(plan, shard) if shard else plan
+
+
+def _faces(protocol: Protocol, data: str | None) -> tuple[Protocol, Dataset]:
+    """The protocol with the data that is meant, and its faces; where LR is the user's own, the scale is read off its files."""
+    hr = None
+    if data is not None:
+        hr = chosen(data, protocol.data.size)
+        protocol = protocol.with_data(f"folder:{hr.name}")
+    elif protocol.against == "hr":
+        hr = find(protocol.data.dataset, protocol.data.split, protocol.data.size)
+    if protocol.lr is None:
+        assert hr is not None
+        return protocol, hr
+    found = own_faces(Path(protocol.lr.folder), hr, Path(protocol.lr.references) if protocol.lr.references else None)
+    side = side_of(found.faces)
+    scale = scale_of(protocol.data.size, side)
+    if problem := kernel_problem(protocol.degradation.kernel, protocol.data.size, side):
+        raise FaceSRError(f"degradation.kernel: {problem}")
+    quantize = not any(f.lr is not None and f.lr.suffix == NPY for f in found.faces)
+    return replace(protocol, degradation=replace(protocol.degradation, scale=(scale,), quantize=quantize)), found
 
 
 def _part(plan: Plan, shard: str) -> Plan:
@@ -169,11 +205,39 @@ def make_metrics(protocol: Protocol, specs: Sequence[MetricSpec]) -> tuple[Metri
     for spec in specs:
         try:
             plans.append(_metric_plan(protocol, spec))
+            problems += _not_offered(plans[-1].metric, protocol.against)
         except FaceSRError as error:
             problems.append(str(error))
     if problems:
         raise FaceSRError("; ".join(problems))
-    return tuple(plans)
+    return _told_apart(plans, specs)
+
+
+def _told_apart(plans: Sequence[MetricPlan], specs: Sequence[MetricSpec]) -> tuple[MetricPlan, ...]:
+    """A metric is its name and its conventions: of several with one name, those with conventions of their own carry them in it."""
+    count = Counter(p.metric.name for p in plans)
+    found = []
+    for plan, spec in zip(plans, specs, strict=True):
+        own = "&".join(f"{key}={_shown(spec.conventions[key])}" for key in sorted(spec.conventions))
+        several = count[plan.metric.name] > 1 and own
+        found.append(replace(plan, as_asked=f"{plan.metric.name}?{own}") if several else plan)
+    if twice := [name for name, n in Counter(p.name for p in found).items() if n > 1]:
+        raise FaceSRError(f"metric {twice[0]!r} is named twice with the same conventions: name it once")
+    return tuple(found)
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
+
+
+def _not_offered(metric: Metric, against: str) -> list[str]:
+    """Why a metric cannot be had without HR, or nothing."""
+    offered = {"hr": ("hr", "person", "nothing"), "person": ("person", "nothing"), "nothing": ("nothing",)}[against]
+    if metric.compares_with in offered:
+        return []
+    what = "HR" if metric.compares_with == "hr" else "HR or a photo of the person (--references)"
+    why = ": another photo serves it only where each face is found in its own image (-detected)" if against == "person" else ""
+    return [f"metric {metric.name} compares SR with {what}, and there is none{why}"]
 
 
 def _metric_plan(protocol: Protocol, spec: MetricSpec) -> MetricPlan:

@@ -15,7 +15,8 @@ from facesr.bench.code import OWN, code_digest, sources
 from facesr.bench.data.dataset import UNREADABLE, file_sha256
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import Face
-from facesr.bench.imaging.files import decode_rgb, make_folder, read_rgb, write_whole
+from facesr.bench.imaging.files import decode_rgb, make_folder, write_whole
+from facesr.bench.imaging.lowres import LR, read_lr
 from facesr.bench.method import Method, Outcome
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import RETRIED, SERVED, MethodInfo, Status
@@ -47,7 +48,7 @@ class Facts:
 class Restorer:
     """One method at one scale in a run folder: due faces, tasks, and rows and files of the answers."""
 
-    def __init__(self, plan: Plan, cells: Cells, spec: MethodSpec, scale: int, store: SharedStore | None = None) -> None:
+    def __init__(self, plan: Plan, cells: Cells, spec: MethodSpec, scale: float, store: SharedStore | None = None) -> None:
         self.plan, self.cells, self.spec, self.scale, self.store = plan, cells, spec, scale, store
         self.folder = plan.folder(f"sr/{spec.label}", scale)
         self.code = code_digest(spec.target)
@@ -148,15 +149,15 @@ class Restorer:
             make_folder(self.plan.out, folder)
             write_whole(folder / f"{answer.name}.png", data, sync=False)
 
-    def _lr(self, faces: Sequence[Face]) -> np.ndarray:
+    def _lr(self, faces: Sequence[Face]) -> LR:
         if not self.facts.needs_lr:
-            side = self.plan.size // self.scale
+            side = round(self.plan.size / self.scale)
             return np.zeros((len(faces), side, side, 3), np.uint8)
-        return np.stack([read_rgb(self.plan.folder("lr", self.scale) / f"{f.name}.png") for f in faces])
+        return np.stack([read_lr(self.plan.lr_file(f.name, self.scale)) for f in faces])
 
     # -- keys ------------------------------------------------------------------------------------------------------------------
 
-    def _key(self, face: Face, lr: Mapping[tuple[int, str], str]) -> str:
+    def _key(self, face: Face, lr: Mapping[tuple[float, str], str]) -> str:
         if self.trouble:
             return ""
         p, spec, f = self.plan, self.spec, self.facts

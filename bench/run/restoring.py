@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import U8
+from facesr.bench.imaging.lowres import LR
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.registry import MethodSpec
 from facesr.bench.results import SERVED, Status
@@ -29,17 +30,19 @@ class Setting:
     reduce: str
     seed: int
     device: str
+    against: Literal["hr", "person", "nothing"] = "hr"
+    """What there is to compare SR with; see ``facesr.bench.protocol.Protocol``."""
 
 
 @dataclass(frozen=True)
 class RestoreTask:
-    """A method at a scale on some faces. ``lr``: (N, h, w, 3) uint8 in the order of ``names``."""
+    """A method at a scale on some faces. ``lr``: (N, h, w, 3), uint8 or unrounded, in the order of ``names``."""
 
     setting: Setting
     spec: MethodSpec
-    scale: int
+    scale: float
     names: tuple[str, ...]
-    lr: U8
+    lr: LR
 
     @property
     def title(self) -> str:
@@ -78,7 +81,7 @@ class Loaded:
     _method: Method | None = None
     _trouble: Exception | None = None
 
-    def get(self, spec: MethodSpec, scale: int, setting: Setting) -> Method:
+    def get(self, spec: MethodSpec, scale: float, setting: Setting) -> Method:
         """The loaded method. What its constructor or ``load`` raised is raised again for every task."""
         key = (spec.label, spec.target, repr(sorted(spec.params.items(), key=str)), scale, setting)
         if self._key != key:
@@ -131,7 +134,7 @@ def _some(method: Method, task: RestoreTask, part: slice, result: RestoreResult)
         result.traces += trace(error, f"{task.title} at x{task.scale}, face {names[0]}")
 
 
-def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: U8) -> list[Restoration]:
+def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: LR) -> list[Restoration]:
     import torch
 
     from facesr.bench.imaging.files import encode_png, to_tensor, to_uint8
@@ -175,7 +178,7 @@ def _encoded(pixels: U8, device: str) -> list[bytes]:
         return list(pool.map(encode_png, pixels))
 
 
-def _filled(method: Method, lr: U8, names: Sequence[str]) -> tuple[U8, list[str]]:
+def _filled(method: Method, lr: LR, names: Sequence[str]) -> tuple[LR, list[str]]:
     """A batch of the method's full size: a network's last digits depend on how many faces it is given at once."""
     short = method.batch_size - len(names) if method.fixed_batch else 0
     if short <= 0:

@@ -30,7 +30,7 @@ SHARED = ("value", "status", "reason", "low", "high", "n")
 class Scorer:
     """Due scores of a run, their tasks and their rows. ``lr``: digests of LR pixels by (scale, face)."""
 
-    def __init__(self, plan: Plan, cells: Cells, lr: Mapping[tuple[int, str], str], store: SharedStore | None = None) -> None:
+    def __init__(self, plan: Plan, cells: Cells, lr: Mapping[tuple[float, str], str], store: SharedStore | None = None) -> None:
         self.plan, self.cells, self.lr, self.store = plan, cells, lr, store
         self.columns: list[Column] = [(label, s) for label in plan.labels for s in plan.scales]
         self.sr: dict[Column, dict[str, SrCell]] = defaultdict(dict)
@@ -64,15 +64,16 @@ class Scorer:
 
     def tasks(self) -> Iterator[ScoreTask]:
         """Chunks of the faces that are due, each with its files' bytes."""
-        setting = Setting(self.plan.size, self.plan.protocol.data.reduce, self.plan.seed, self.plan.device)
+        protocol = self.plan.protocol
+        setting = Setting(self.plan.size, protocol.data.reduce, self.plan.seed, self.plan.device, protocol.against)
         with ThreadPoolExecutor(4) as pool:
             for part in chunks(self.faces, batch_size(self.plan.size, self.plan.device)):
                 wanted = {name: w for name in (*self.due, *self.sets) if (w := self._wanted(name, part)).columns}
                 columns = dict.fromkeys(c for w in wanted.values() for c in w.columns)
                 scales = dict.fromkeys(s for name, w in wanted.items() if self.metrics[name].metric.needs_lr for _, s in w.columns)
                 sr = {c: tuple(pool.map(lambda f, c=c: self._sr_bytes(c, f), part)) for c in columns}
-                lr = {s: tuple(_lr_bytes(self.plan.folder("lr", s) / f"{f.name}.png") for f in part) for s in scales}
-                hr = tuple(pool.map(lambda f: _hr_bytes(f.path), part))
+                lr = {s: tuple(_lr_bytes(self.plan.lr_file(f.name, s)) for f in part) for s in scales}
+                hr = tuple(pool.map(lambda f: _hr_bytes(f.path) if f.sha256 else "", part))
                 yield ScoreTask(setting, tuple(part), hr, lr, sr, wanted)
 
     def _wanted(self, name: str, part: Sequence[Face]) -> Wanted:
@@ -167,13 +168,16 @@ class Scorer:
 
     # -- which cells are due -------------------------------------------------------------------------------------------------
 
-    def _known(self) -> dict[tuple[str, str, int, str], tuple[str, str]]:
+    def _known(self) -> dict[tuple[str, str, float, str], tuple[str, str]]:
         return {(c.metric, c.method, c.scale, c.image): (c.key, c.status) for c in self.cells.rows(ScoreCell)}
 
     def _key(self, plan: MetricPlan, column: Column, face: Face) -> str:
         sr, data = self.sr[column].get(face.name), self.plan.protocol.data
         lr = self.lr.get((column[1], face.name)) if plan.metric.needs_lr else None
-        return digest("score", plan.key, sr and (sr.sha256, sr.status), face.sha256, lr, face.landmarks, data.size, data.reduce)
+        against = self.plan.protocol.against
+        hr = face.sha256 if against == "hr" or plan.metric.compares_with != "nothing" else ""
+        photo = ("photo",) if against == "person" else ()
+        return digest("score", plan.key, sr and (sr.sha256, sr.status), hr, lr, face.landmarks, data.size, data.reduce, *photo)
 
     def _due(self, plan: MetricPlan, column: Column, known: Mapping[Any, tuple[str, str]]) -> set[str]:
         found = set()

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError, sentence, trace
 from facesr.bench.faces import U8, Batch, Face
+from facesr.bench.imaging.decode import decode
 from facesr.bench.imaging.files import decode_rgb
+from facesr.bench.imaging.lowres import LR, decode_lr
+from facesr.bench.imaging.resample import resize8
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric
 from facesr.bench.metrics.measure import measure
 from facesr.bench.metrics.network import on
@@ -23,7 +27,7 @@ from facesr.bench.results import Status
 from facesr.bench.run.lr import decode_hr
 from facesr.bench.run.restoring import Setting
 
-Column = tuple[str, int]
+Column = tuple[str, float]
 """A method's label and a scale."""
 
 
@@ -54,7 +58,7 @@ class ScoreTask:
     setting: Setting
     of: tuple[Face, ...]
     hr: tuple[bytes | str, ...]
-    lr: Mapping[int, tuple[bytes, ...]]
+    lr: Mapping[float, tuple[bytes, ...]]
     sr: Mapping[Column, tuple[bytes | None, ...]]
     wanted: Mapping[str, Wanted]
 
@@ -113,11 +117,24 @@ def _score(task: ScoreTask) -> ScoreResult:
             _features(name, metric, wanted, images, result)
         else:
             _values(name, metric, wanted, images, result)
-    for i, reason in images.broken.items():  # whatever stood in for that face was not measured
-        lost = NoScore(Status.FAILED, f"HR: {reason}")
-        for found in (*result.values.values(), *result.features.values()):
-            found[i] = lost
+        for (known, column), found in [*result.values.items(), *result.features.items()]:
+            for i, lost in images.lost(metric, column[1]).items() if known == name else ():
+                found[i] = lost  # whatever stood in for that face was not measured
     return result
+
+
+PHOTO = 512
+"""Side of the square that photos of people are brought into: enough for a detector and for a face of 112 pixels."""
+
+
+def _in_square(photo: U8) -> U8:
+    """A photo of any shape in the corner of a black square; larger ones are averaged down first."""
+    height, width, _ = photo.shape
+    times = min(1.0, PHOTO / max(height, width))
+    small = resize8(photo, (max(1, round(height * times)), max(1, round(width * times))), "box")
+    square = np.zeros((PHOTO, PHOTO, 3), np.uint8)
+    square[: small.shape[0], : small.shape[1]] = small
+    return square
 
 
 class _Images:
@@ -126,61 +143,77 @@ class _Images:
     def __init__(self, task: ScoreTask) -> None:
         setting = task.setting
         self.count, self.full = task.faces, max(task.faces, batch_size(setting.size, setting.device))
-        self.task, self._sr, self._lr = task, dict[Column, U8](), dict[int, U8]()
+        self.task, self._sr, self._lr = task, dict[Column, U8](), dict[float, LR]()
         self.faces = (*task.of, *([task.of[-1]] * (self.full - self.count)))
-        self.broken: dict[int, str] = {}
-        """Places of faces whose HR cannot be read, and why: black stands in, so that batches stay whole."""
+        self.broken: dict[int, NoScore] = {}
+        """Places of faces whose HR (or photo) cannot be read, and why: black stands in, so that batches stay whole."""
         self.notes: dict[str, str] = {}
-        self.hr = self._whole([self._hr(i) for i in range(self.count)])
+        self.no_lr: dict[float, set[int]] = {}
+        self.nothing = np.zeros((self.full, 0, 0, 3), np.uint8)
+        self.hr = self.nothing if setting.against == "nothing" else self._whole([self._hr(i) for i in range(self.count)])
 
     def _hr(self, i: int) -> U8:
-        data, setting = self.task.hr[i], self.task.setting
+        data, setting, name = self.task.hr[i], self.task.setting, self.task.of[i].name
+        whole = setting.against == "hr"
         try:
             if isinstance(data, str):
                 raise FaceSRError(data)
-            picture = decode_hr(data, setting.size, setting.reduce, self.task.of[i].name)
+            picture = decode_hr(data, setting.size, setting.reduce, name) if whole else decode(data, name)
         except FaceSRError as error:
-            self.broken[i] = str(error)
-            return np.zeros((setting.size, setting.size, 3), np.uint8)
-        self.notes[self.task.of[i].name] = "; ".join(picture.notes)
-        return picture.pixels
+            lost = NoScore(Status.FAILED, f"{'HR' if whole else 'photo of the person'}: {error}")
+            self.broken[i] = lost if data or whole else NoScore(Status.SKIPPED, "there is no photo of this person")
+            side = setting.size if whole else PHOTO
+            return np.zeros((side, side, 3), np.uint8)
+        self.notes[name] = "; ".join(picture.notes)
+        return picture.pixels if whole else _in_square(picture.pixels)
 
-    def _whole(self, images: Sequence[U8]) -> U8:
+    def lost(self, metric: Metric, scale: float) -> Mapping[int, NoScore]:
+        """The faces that the metric cannot score for want of HR, a photo or LR."""
+        absent = NoScore(Status.FAILED, "there is no LR image of this face")
+        without = dict.fromkeys(self.no_lr.get(scale, ()), absent) if metric.needs_lr else {}
+        free = metric.compares_with == "nothing" and self.task.setting.against != "hr"
+        return without if free else without | self.broken
+
+    def _whole(self, images: Sequence[NDArray[Any]]) -> NDArray[Any]:
         return np.stack([*images, *([images[-1]] * (self.full - self.count))])
 
-    def batch(self, metric: Metric, scale: int) -> Batch:
+    def batch(self, metric: Metric, scale: float) -> Batch:
+        against = self.task.setting.against
+        hr = self.nothing if metric.compares_with == "nothing" and against != "hr" else self.hr
         if not metric.needs_lr:
-            return Batch(self.faces, self.hr)
+            return Batch(self.faces, hr, None, against)
         if scale not in self._lr:
-            side = self.task.setting.size // scale
-            black = np.zeros((side, side, 3), np.uint8)
             files = zip(self.task.lr[scale], self.task.of, strict=True)
-            self._lr[scale] = self._whole([decode_rgb(b, f"LR of {f.name}") if b else black for b, f in files])
-        return Batch(self.faces, self.hr, self._lr[scale])
+            read = [decode_lr(b, f"LR of {f.name}") if b else None for b, f in files]
+            self.no_lr[scale] = {i for i, image in enumerate(read) if image is None}
+            black = np.zeros_like(next((image for image in read if image is not None), np.zeros((1, 1, 3), np.uint8)))
+            self._lr[scale] = self._whole([black if image is None else image for image in read])
+        return Batch(self.faces, hr, self._lr[scale], against)
 
     def sr(self, column: Column) -> U8:
-        """SR images; where there is none HR stands in, so that batches stay whole, and its score is thrown away."""
+        """SR images; where there is none HR (or black) stands in, so that batches stay whole, and its score is thrown away."""
         if column not in self._sr:
             self._sr[column] = self._whole([self._one(column, i) for i in range(self.count)])
         return self._sr[column]
 
     def _one(self, column: Column, i: int) -> U8:
         data, name = self.task.sr[column][i], self.task.of[i].name
+        side = self.task.setting.size
         if data is None:
-            return np.asarray(self.hr[i])
+            return np.asarray(self.hr[i]) if self.task.setting.against == "hr" else np.zeros((side, side, 3), np.uint8)
         image = decode_rgb(data, f"{name} of {column[0]}")
-        if image.shape != self.hr[i].shape:
-            raise FaceSRError(f"{name} of {column[0]}: {image.shape[1]} x {image.shape[0]} pixels, expected {self.hr[i].shape[1]}")
+        if image.shape != (side, side, 3):
+            raise FaceSRError(f"{name} of {column[0]}: {image.shape[1]} x {image.shape[0]} pixels, expected {side}")
         return image
 
 
 def _values(name: str, metric: Metric, wanted: Wanted, images: _Images, result: ScoreResult) -> None:
-    references: dict[int, Any] = {}
+    references: dict[float, Any] = {}
     for column in wanted.columns:
         scale = column[1] if metric.needs_lr else 0
         batch, sr = images.batch(metric, scale), images.sr(column)
 
-        def reference(scale: int = scale, batch: Batch = batch) -> Any:
+        def reference(scale: float = scale, batch: Batch = batch) -> Any:
             if scale not in references:
                 references[scale] = metric.reference(batch)
             return references[scale]

@@ -32,7 +32,7 @@ from facesr.bench.study.study import Study, load
 from facesr.bench.study.wording import freeze
 
 if TYPE_CHECKING:
-    from facesr.bench.faces import U8
+    from facesr.bench.faces import F32, U8
 
 T = TypeVar("T")
 MADE = frozenset(
@@ -115,7 +115,7 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
     return load(folder)
 
 
-def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]) -> tuple[int, Design]:
+def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]) -> tuple[float, Design]:
     """The scale factor and the design without its images. Whatever does not depend on the run's faces is checked first, all of it at once."""
     spec = {k: v for k, v in dict(run.protocol.get("study") or {}).items() if v is not None}
     asked = {**spec, **given}
@@ -139,7 +139,9 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
         limit = values["epsilon"] if values["outside_epsilon"] == "refuse" and isinstance(values["epsilon"], float) else None
         choice = choose(run, values["conditions"], limit, _errors(run, scale_factor))
         values["conditions"] = choice.conditions
-    there = ["hr", *run.methods]
+    there = ["hr", *run.methods] if run.has_hr else list(run.methods)
+    if not run.has_hr and (shown := [n for n in ("anchors", "gold") if asked.get(n, 20 if n == "anchors" else 0)]):
+        problems.append(f"the run has no HR to show: set {' and '.join(f'{n} = 0' for n in shown)}")
     if unknown := [c for c in values["conditions"] if c not in there]:
         hint = (
             suggest(unknown[0], there)
@@ -206,7 +208,7 @@ def _values(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     rule: dict[str, Any] = dict(run.protocol.get("consistency") or {})
     values = {k: v for k, v in asked.items() if k in DIRECT}
     return values | {
-        "conditions": [str(c) for c in (asked.get("conditions") or ["hr", *run.methods])],
+        "conditions": [str(c) for c in (asked.get("conditions") or [*(["hr"] if run.has_hr else []), *run.methods])],
         "seed": asked.get("seed", 0),
         "method": asked.get("method", "acr"),
         "raters": asked.get("raters", 40),
@@ -216,7 +218,7 @@ def _values(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _choose_faces(run: Run, choice: Choice, drawing: Drawing, scale: int, seed: int) -> tuple[list[str], list[str]]:
+def _choose_faces(run: Run, choice: Choice, drawing: Drawing, scale: float, seed: int) -> tuple[list[str], list[str]]:
     """The main set, and the faces left for anchors and gold items: complete faces only, drawn by the seed or given by name.
 
     Faces that a condition has outside ε are not drawn.
@@ -267,23 +269,22 @@ def _practice_faces(run: Run, wanted: list[str], practice: int, rest: list[str])
     return (wanted or rest[: -(-practice // 2)]) if practice else []
 
 
-def _source(run: Run, condition: str, face: str, scale: int) -> Path:
+def _source(run: Run, condition: str, face: str, scale: float) -> Path:
     return run.hr_path(face) if condition == "hr" else run.sr_path(condition, face, scale)
 
 
-def _stimuli(run: Run, design: Design, folder: Path, scale: int) -> list[Stimulus]:
-    from facesr.bench.imaging import encode_png, read_rgb, write_whole
+def _stimuli(run: Run, design: Design, folder: Path, scale: float) -> list[Stimulus]:
+    from facesr.bench.imaging import encode_png, read_lr, read_rgb, resize8, rounded, write_whole
 
     measured = _measured(run, scale)
     found = []
     for face, condition in design.needed():
-        lr = read_rgb(run.lr_path(face, scale))
+        lr = read_lr(run.lr_path(face, scale))
+        side = round(lr.shape[0] * scale)
         made = condition == "nearest" and (condition not in run.methods or not run.sr_path(condition, face, scale).is_file())
-        image = np.repeat(np.repeat(lr, scale, 0), scale, 1) if made else read_rgb(_source(run, condition, face, scale))
-        if image.shape[0] != lr.shape[0] * scale or image.shape[1] != lr.shape[1] * scale:
-            raise FaceSRError(
-                f"{condition} of face {face} has {image.shape[1]} x {image.shape[0]} pixels, not {lr.shape[1] * scale} x {lr.shape[0] * scale}"
-            )
+        image = resize8(rounded(lr), side, "nearest") if made else read_rgb(_source(run, condition, face, scale))
+        if image.shape[:2] != (side, side):
+            raise FaceSRError(f"{condition} of face {face} has {image.shape[1]} x {image.shape[0]} pixels, not {side} x {side}")
         # One encoder for all, without text chunks: neither metadata nor the way of compressing tells which method made the image.
         data = encode_png(image)
         name = secrets.token_hex(16)
@@ -297,7 +298,7 @@ def _stimuli(run: Run, design: Design, folder: Path, scale: int) -> list[Stimulu
     return found
 
 
-def _measured(run: Run, scale: int) -> dict[tuple[str, str], float]:
+def _measured(run: Run, scale: float) -> dict[tuple[str, str], float]:
     """The run's own consistency scores, where it has them: measured on the same saved files."""
     if not (run.path / "scores.parquet").is_file():
         return {}
@@ -306,24 +307,24 @@ def _measured(run: Run, scale: int) -> dict[tuple[str, str], float]:
     return {(str(i), str(m)): float(v) for i, m, v in zip(table["image"], table["method"], table["value"], strict=True)}
 
 
-def _errors(run: Run, scale: int) -> Callable[[str, str], float | None]:
+def _errors(run: Run, scale: float) -> Callable[[str, str], float | None]:
     """The error of a (face, condition): the run's own score, else measured on its file; None where there is none."""
     measured = _measured(run, scale)
 
     def error(face: str, condition: str) -> float | None:
-        from facesr.bench.imaging import read_rgb
+        from facesr.bench.imaging import read_lr, read_rgb
 
         file = _source(run, condition, face, scale)
         if not file.is_file():
             return None
         known = measured.get((face, condition))
-        return known if known is not None else consistency(read_rgb(file), read_rgb(run.lr_path(face, scale)), run)
+        return known if known is not None else consistency(read_rgb(file), read_lr(run.lr_path(face, scale)), run)
 
     return error
 
 
-def consistency(image: U8, lr: U8, run: Run) -> float:
-    """MSE of D(image) against LR, RGB in [0, 1], by the protocol's own operator. ``image`` (H, W, 3), ``lr`` (h, w, 3), uint8."""
+def consistency(image: U8, lr: U8 | F32, run: Run) -> float:
+    """MSE of D(image) against LR, RGB in [0, 1], by the protocol's own operator. ``image`` (H, W, 3), ``lr`` (h, w, 3), uint8 or unrounded."""
     from facesr.bench.imaging import resize, to_tensor
 
     kernel = str(dict(run.protocol.get("degradation") or {}).get("kernel", "bicubic-matlab"))

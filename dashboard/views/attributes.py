@@ -39,13 +39,13 @@ def grouping(scene: Scene) -> list[str]:
     return scene.kept("grouping", lambda: [a for a in filters(scene) if len(build.bands(scene.scores, a)) > 1])
 
 
-def drawing(scene: Scene, attribute: str, metric: str, scale: int) -> Drawing:
+def drawing(scene: Scene, attribute: str, metric: str, scale: float) -> Drawing:
     """Bars or points by the attribute's values."""
     frame = build.attribute_frame(scene.scores, attribute, metric, scale)
     return attributes({attribute: frame}, scene.scores.column(metric), scene.look)
 
 
-def table_of(scene: Scene, attribute: str, metric: str, scale: int) -> Table:
+def table_of(scene: Scene, attribute: str, metric: str, scale: float) -> Table:
     """Values of the attribute x methods."""
     return scene.kept(("served", attribute, metric, scale), lambda: attribute_table(scene.scores, attribute, metric, scale))
 

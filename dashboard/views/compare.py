@@ -96,7 +96,7 @@ def _figures(scores: Scores, found: Duel, metric: str) -> None:
     )
 
 
-def _faces(scene: Scene, found: Duel, metric: str, scale: int) -> None:
+def _faces(scene: Scene, found: Duel, metric: str, scale: float) -> None:
     scores = scene.kept(("pair", found.a, found.b), lambda: scene.scores.only(methods=[found.a, found.b]))
     sign = 1 if scores.column(metric).higher_is_better else -1
     ordered = (sign * found.faces["difference"]).sort_values(ascending=False, kind="stable")

@@ -56,7 +56,7 @@ def _unconverged(scene: Scene) -> None:
     st.dataframe(part, hide_index=True, width="stretch", height=240, alt="Images whose search did not converge, with reasons")
 
 
-def _worst(scene: Scene, metric: str, scale: int) -> None:
+def _worst(scene: Scene, metric: str, scale: float) -> None:
     scores = scene.scores
     st.header("Furthest from their LR")
     method = choose("Method", scores.methods, "method")

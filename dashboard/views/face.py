@@ -64,7 +64,7 @@ def go(name: str) -> None:
     st.session_state["face"] = name
 
 
-def images(scores: Scores, face: str, scale: int) -> list[Picture]:
+def images(scores: Scores, face: str, scale: float) -> list[Picture]:
     """LR, every method whose image is there, and HR."""
     run = run_of(scores, face)
     found = [Picture("LR", face_url(run, "lr", face, scale), f"{face}, LR")]
@@ -72,7 +72,7 @@ def images(scores: Scores, face: str, scale: int) -> list[Picture]:
         owner, label = scores.owner[method]
         if owner.sr_path(label, face, scale).is_file():
             found.append(Picture(method, face_url(owner, "sr", face, scale, label), f"{face}, {method}"))
-    return [*found, Picture("HR", face_url(run, "hr", face, scale), f"{face}, HR")]
+    return found if not run.has_hr else [*found, Picture("HR", face_url(run, "hr", face, scale), f"{face}, HR")]
 
 
 def _viewer(scores: Scores, pictures: list[Picture], face: str) -> None:
@@ -95,7 +95,7 @@ def _strip(pictures: Sequence[Picture], label: str) -> str:
     return shell.strip(tiles, label)
 
 
-def _maps(scores: Scores, face: str, scale: int) -> None:
+def _maps(scores: Scores, face: str, scale: float) -> None:
     rows: dict[str, list[Picture]] = {"difference": [], "residual": []}
     for method in scores.methods:
         run, label = scores.owner[method]
@@ -107,10 +107,11 @@ def _maps(scores: Scores, face: str, scale: int) -> None:
     if not rows["difference"]:
         st.info("No method has an image of this face yet.")
         return
-    st.subheader("Difference from HR")
-    st.html(_strip(rows["difference"], "Difference from HR"))
-    key = '<span class="facesr-key" role="img" aria-label="dark blue to yellow"></span>'
-    st.html(f'<p class="facesr-words">Root mean square over RGB: 0 {key} {maps.FULL:g} of 255 levels and more</p>')
+    if scores.runs[0].has_hr:
+        st.subheader("Difference from HR")
+        st.html(_strip(rows["difference"], "Difference from HR"))
+        key = '<span class="facesr-key" role="img" aria-label="dark blue to yellow"></span>'
+        st.html(f'<p class="facesr-words">Root mean square over RGB: 0 {key} {maps.FULL:g} of 255 levels and more</p>')
     st.subheader("D(SR) − LR")
     st.html(_strip(rows["residual"], "D(SR) minus LR"))
     kernel = escape(str(scores.runs[0].protocol.get("degradation", {}).get("kernel", "?")))
@@ -118,7 +119,7 @@ def _maps(scores: Scores, face: str, scale: int) -> None:
     st.html(f'<p class="facesr-words">{said}</p>')
 
 
-def _neighbours(scene: Scene, face: str, scale: int) -> None:
+def _neighbours(scene: Scene, face: str, scale: float) -> None:
     scores = scene.scores
     st.subheader("Identity neighbours")
     if why := possible(scores):

@@ -55,7 +55,7 @@ def sort_orders(scores: Scores) -> dict[str, str]:
     return {**ORDERS, **alone}
 
 
-def order(scene: Scene, metric: str, scale: int, how: str) -> pd.DataFrame:
+def order(scene: Scene, metric: str, scale: float, how: str) -> pd.DataFrame:
     """``facesr.reports.build.face_table`` in the order asked for; faces without a value come last."""
 
     def sort() -> pd.DataFrame:
@@ -103,7 +103,7 @@ def _named(table: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def row(
-    scene: Scene, scores: Scores, face: str, scale: int, metric: str, best: str = "", *, here: bool = False, prefix: str = ""
+    scene: Scene, scores: Scores, face: str, scale: float, metric: str, best: str = "", *, here: bool = False, prefix: str = ""
 ) -> None:
     """A face as a line: its name, which opens it in full, and its images with their values. ``here``: on the page of faces itself."""
     methods = scores.methods
@@ -134,7 +134,13 @@ def _page_number(pages: int) -> int:
 
 
 def strip(
-    scores: Scores, face: str, scale: int, metric: str, values: Mapping[Hashable, Any], statuses: Mapping[Hashable, Any], best: str
+    scores: Scores,
+    face: str,
+    scale: float,
+    metric: str,
+    values: Mapping[Hashable, Any],
+    statuses: Mapping[Hashable, Any],
+    best: str,
 ) -> str:
     """LR, every method and HR of one face, with values, as HTML."""
     parts = [_tile(f"LR ×{scale}", face_url(one_face.run_of(scores), "lr", face, scale), f"{face}, LR", "")]
@@ -147,8 +153,9 @@ def strip(
         shown = run.sr_path(label, face, scale).is_file()
         alt = f"{face}, {method}" + (f", {scores.column(metric).label} {words}" if words else "")
         parts.append(_tile(method, face_url(run, "sr", face, scale, label) if shown else "", alt, words, mark))
-    parts.append(_tile("HR", face_url(one_face.run_of(scores, face), "hr", face, scale), f"{face}, HR", ""))
-    return shell.strip(parts, f"{face}: LR, every method and HR")
+    if (run := one_face.run_of(scores, face)).has_hr:
+        parts.append(_tile("HR", face_url(run, "hr", face, scale), f"{face}, HR", ""))
+    return shell.strip(parts, f"{face}: LR, every method{' and HR' if run.has_hr else ''}")
 
 
 def _tile(label: str, url: str, alt: str, words: str, mark: str = "") -> str:

@@ -53,7 +53,7 @@ def table_of(scene: Scene) -> Table:
     return scene.kept("identity table", lambda: score_table(scores.only(metrics=identity_metrics(scores)), full=True))
 
 
-def drawing(scene: Scene, metrics: list[str], scale: int) -> Drawing:
+def drawing(scene: Scene, metrics: list[str], scale: float) -> Drawing:
     """Means with intervals."""
     return leaderboard.drawing(scene, table_of(scene), scale, [scene.scores.column(m) for m in metrics])
 
@@ -64,14 +64,14 @@ def drawn(scene: Scene) -> tuple[str, ...]:
     return tuple(a for a in filters(scene) if len(build.bands(scores, a)) > 1 and not build.too_thin(scores, a))
 
 
-def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: int) -> Drawing:
+def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: float) -> Drawing:
     """Whose identity is kept worse."""
     scores = scene.scores
     frames = {a: build.attribute_frame(scores, a, metric, scale) for a in names}
     return attributes(frames, scores.column(metric), scene.look)
 
 
-def _lost(scene: Scene, metrics: list[str], scale: int) -> None:
+def _lost(scene: Scene, metrics: list[str], scale: float) -> None:
     scores = scene.scores
     st.header("Least like themselves")
     with st.container(horizontal=True):

@@ -90,7 +90,7 @@ def table_of(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Tabl
     return scene.kept(("leaderboard", chosen), lambda: score_table(scores, full=True))
 
 
-def drawing(scene: Scene, made: Table, scale: int, columns: Sequence[Column] | None = None) -> Drawing:
+def drawing(scene: Scene, made: Table, scale: float, columns: Sequence[Column] | None = None) -> Drawing:
     """The table's means with intervals at a factor, of all its columns or of some."""
     cells = made.frame()
     return means(cells[cells["scale"] == scale], columns or made.alive().columns, scene.look)

@@ -43,7 +43,7 @@ def axes(scores: Scores) -> tuple[str, str]:
     return plane_axes(scores) or (first, second)
 
 
-def drawing(scene: Scene, x: str, y: str, scale: int) -> Drawing:
+def drawing(scene: Scene, x: str, y: str, scale: float) -> Drawing:
     """The plane of two metrics at a factor."""
     chosen = scene.scores.only(metrics=[x, y], scales=[scale])
     table = scene.kept(("plane cells", x, y, scale), lambda: leaderboard(chosen))

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
@@ -18,7 +18,8 @@ from facesr.bench.config import OneOf, Text, from_table
 from facesr.bench.data.names import same
 from facesr.bench.data.pairing import Partners
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import to_uint8, write_png
+from facesr.bench.imaging import to_uint8, write_png, write_whole
+from facesr.bench.imaging.lowres import encode_lr
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.reading import read_toml
 from facesr.bench.weights import sha256
@@ -57,6 +58,8 @@ class Spec:
     """Faces per call."""
     files: tuple[Text, ...] = ()
     """Files whose content is part of the cache key (weights, modules), beside those that ``command`` itself names."""
+    input: Literal["png", "npy"] = "png"
+    """How LR is handed over: 8-bit PNG, or ``.npy`` (float32 RGB in [0, 1], rows x columns x 3), which an unrounded LR needs."""
     reduce: Annotated[str, OneOf(kernels)] = "box"
     """The filter for images larger than the target size."""
 
@@ -64,14 +67,15 @@ class Spec:
 class Command(Method):
     """Runs a program described by a TOML file, whose keys are those of ``Spec``.
 
-    The program reads PNG files from ``{input}`` and writes an image of the same stem into ``{output}``; what it leaves out becomes ``missing``,
+    The program reads PNG files (or ``.npy``, see ``Spec.input``) from ``{input}`` and writes an image of the same stem into ``{output}``; what
+    it leaves out becomes ``missing``,
     what is broken or no regular file ``failed``, and a crash fails the faces it left. It is given a session of its own and ends whole:
     nothing it started outlives the call. Files that ``command`` names, Python modules beside a script, and ``files`` are part of the cache key.
     """
 
     fixed_batch = False
 
-    def __init__(self, *, path: str, size: int = 128, scale: int = 8, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(self, *, path: str, size: int = 128, scale: float = 8, seed: int = 0, device: str = "cpu") -> None:
         super().__init__(size=size, scale=scale, seed=seed, device=device)
         self.path = Path(path)
         self.spec = from_table(Spec, read_toml(self.path), str(self.path))
@@ -116,6 +120,8 @@ class Command(Method):
         """Write the LR files, run the program once, gather what it wrote."""
         from facesr.bench.imaging import resize
 
+        if self.spec.input == "png" and ((levels := lr * 255) - levels.round()).abs().max() > 1e-3:
+            raise FaceSRError(f'{self.path}: LR is unrounded here and 8-bit PNG cannot hold it: set input = "npy"')
         if self.spec.upsample:
             lr = resize(lr, self.size, self.spec.upsample)
         place = Path(tempfile.mkdtemp(prefix="facesr-"))
@@ -123,8 +129,7 @@ class Command(Method):
             inside, outside = place / "lr", place / "sr"
             inside.mkdir()
             outside.mkdir()
-            for name, image in zip(names, to_uint8(lr), strict=True):
-                write_png(inside / f"{name}.png", image)
+            self._hand_over(lr, names, inside)
             trouble = run(
                 [self._filled(part, inside, outside) for part in self.parts], self.folder, self.spec.env, self.spec.timeout
             )
@@ -149,6 +154,14 @@ class Command(Method):
             for name, outcome in zip(names, restored.outcomes or [], strict=True)
         ]
         return restored
+
+    def _hand_over(self, lr: Tensor, names: Sequence[str], folder: Path) -> None:
+        if self.spec.input == "png":
+            for name, image in zip(names, to_uint8(lr), strict=True):
+                write_png(folder / f"{name}.png", image)
+            return
+        for name, values in zip(names, lr.float().permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+            write_whole(folder / f"{name}.npy", encode_lr(values), sync=False)
 
     @staticmethod
     def _outcome(found: Outcome, linked: bool, trouble: str, note: str) -> Outcome:

@@ -60,7 +60,7 @@ class Folder(Method):
     needs_lr, fixed_batch = False, False
 
     def __init__(
-        self, *, path: str, reduce: str = "box", suffix: str = "", pattern: str = "", pairs: str = "", size: int = 128, scale: int = 8,
+        self, *, path: str, reduce: str = "box", suffix: str = "", pattern: str = "", pairs: str = "", size: int = 128, scale: float = 8,
         seed: int = 0, device: str = "cpu",
     ) -> None:  # fmt: skip
         super().__init__(size=size, scale=scale, seed=seed, device=device)

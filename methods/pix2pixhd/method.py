@@ -51,7 +51,7 @@ class Pix2PixHD(NetworkMethod[Generator]):
         self,
         *,
         size: int = 128,
-        scale: int = 8,
+        scale: float = 8,
         seed: int = 0,
         device: str = "cpu",
         checkpoint: str = "",

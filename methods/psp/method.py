@@ -46,7 +46,7 @@ class PSP(NetworkMethod["PSPNet"]):
         self,
         *,
         size: int = 128,
-        scale: int = 8,
+        scale: float = 8,
         seed: int = 0,
         device: str = "cpu",
         checkpoint: str = "",

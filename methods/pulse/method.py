@@ -56,7 +56,7 @@ class PULSE(NetworkMethod["PULSENet"]):
         self,
         *,
         size: int = 128,
-        scale: int = 8,
+        scale: float = 8,
         seed: int = 0,
         device: str = "cpu",
         prior: str = "mobilestylegan128",

@@ -37,7 +37,7 @@ class Spandrel(NetworkMethod["nn.Module"]):
         *,
         path: str,
         size: int = 128,
-        scale: int = 8,
+        scale: float = 8,
         seed: int = 0,
         device: str = "cpu",
         kernel: str = "bicubic-matlab",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import read_rgb
+from facesr.bench.imaging import read_lr, rounded
 from facesr.bench.numbers import fixed
 from facesr.reports.build import face_table
 from facesr.reports.figures.style import ALARM, FAINT, INK, Drawing, quiet
@@ -34,7 +34,7 @@ def choose(
     *,
     seed: int = 0,
     method: str | None = None,
-    scale: int | None = None,
+    scale: float | None = None,
 ) -> list[str]:
     """Faces to show: ``random`` (the same for the same seed and faces), ``best`` and ``worst`` by a metric (of one method, or of the
     mean over methods), ``disputed`` (methods differ most). Faces without a value come last.
@@ -67,7 +67,7 @@ def enlarge(image: U8, side: int) -> U8:
     return image.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _tiles(scores: Scores, face: str, scale: int, metric: str | None) -> list[_Tile]:
+def _tiles(scores: Scores, face: str, scale: float, metric: str | None) -> list[_Tile]:
     run = scores.runs[0]
     made = [_read(run.lr_path(face, scale), "LR not there")]
     column = scores.column(metric) if metric else None
@@ -81,7 +81,7 @@ def _tiles(scores: Scores, face: str, scale: int, metric: str | None) -> list[_T
             tile if value is None or column is None or tile.image is None else _scored(tile, value[method], how, column.key, scores)
         )
     owners = [r for r in scores.runs if any(f.name == face for f in r.faces)]
-    return [*made, _read(owners[0].hr_path(face), "HR not there")]
+    return [*made, *([_read(owners[0].hr_path(face), "HR not there")] if run.has_hr else [])]
 
 
 def _scored(tile: _Tile, value: float, how: str, metric: str, scores: Scores) -> _Tile:
@@ -91,7 +91,7 @@ def _scored(tile: _Tile, value: float, how: str, metric: str, scores: Scores) ->
 
 def _read(path: object, otherwise: str) -> _Tile:
     try:
-        return _Tile(read_rgb(str(path)))
+        return _Tile(rounded(read_lr(str(path))))
     except FaceSRError:
         return _Tile(None, otherwise, True)
 
@@ -152,7 +152,7 @@ def qualitative(
     scores: Scores,
     faces: Sequence[str],
     *,
-    scale: int | None = None,
+    scale: float | None = None,
     metric: str | None = None,
     zooms: Sequence[Zoom] = (),
     cell: int | None = None,
@@ -174,7 +174,7 @@ def qualitative(
         if min(left, top) < 0 or side < 2 or max(left, top) + side > size:
             raise FaceSRError(f"zoom {left},{top},{side} leaves the {size}-pixel image: give left,top,side in pixels of HR")
     canvas = _compose(rows, zooms, cell or _cell_size(size, len(rows[0])), size, metric is not None)
-    heads = [f"LR ×{at}", *scores.methods, "HR"]
+    heads = [f"LR ×{at}", *scores.methods, *(["HR"] if scores.runs[0].has_hr else [])]
     column = scores.column(metric) if metric else None
     footer = f"under each image: {column.label} {column.arrow}" if column else ""
     footer += ";  * its search did not converge" if any(t.note.endswith("*") for row in rows for t in row) else ""

@@ -19,7 +19,7 @@ class Restorer:
     """A method with its parameters, ready to be called or to be handed to ``facesr.run``; made by ``facesr.method``."""
 
     spec: MethodSpec
-    scale: int
+    scale: float
     seed: int
     device: str
 
@@ -66,7 +66,7 @@ class Restorer:
         return made
 
 
-def method(name: str, *, label: str = "", scale: int = 8, seed: int = 0, device: str = "cpu", **parameters: Any) -> Restorer:
+def method(name: str, *, label: str = "", scale: float = 8, seed: int = 0, device: str = "cpu", **parameters: Any) -> Restorer:
     """One method by name (``facesr methods`` lists them), ``my_file.py:MyMethod``, ``folder:PATH`` or ``command:FILE.toml``.
 
     ``parameters`` are the method's own (``refine_steps=25``). ``label``: its name in tables. ``scale``: how many times larger the answer is.
@@ -76,5 +76,7 @@ def method(name: str, *, label: str = "", scale: int = 8, seed: int = 0, device:
 
     (spec,) = method_specs([f"{label}={name}" if label else name])
     spec = MethodSpec(spec.label, spec.target, {**spec.params, **parameters})
-    spec.build(size=16 * scale, scale=scale, seed=seed, device=device)  # a wrong parameter is reported here, not at the first face
+    spec.build(
+        size=round(16 * scale), scale=scale, seed=seed, device=device
+    )  # a wrong parameter is reported here, not at the first face
     return Restorer(spec, scale, seed, device)

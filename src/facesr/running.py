@@ -117,8 +117,9 @@ def _paths(of: Paths) -> list[Path]:
 
 
 def run(
-    protocol: str | PathLike[str] | Protocol, methods: Sequence[str | Restorer] = COMPARED, out: Path | str = "runs/run", *,
-    data: Path | str | None = None, metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
+    protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | Restorer] = COMPARED, out: Path | str = "runs/run", *,
+    data: Path | str | None = None, lr: Path | str | None = None, references: Path | str | None = None, size: int | None = None,
+    metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
     workers: int | None = 1, cache: str | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Run:  # fmt: skip
@@ -126,7 +127,9 @@ def run(
 
     ``protocol``: a name (``facesr protocols`` lists them), a TOML file, or a ``Protocol``. ``methods``: names and specifications as
     ``facesr run --methods`` takes them, or what ``facesr.method`` made. ``data``: a folder of aligned HR faces in place of the protocol's.
-    ``metrics``: names in place of the protocol's. ``limit``: the first faces only. ``workers``: processes (None: as many as the machine
+    ``lr``: a folder of LR images of one's own in place of degraded HR (then a protocol may be left out: side ``size``, metrics by what there
+    is); without HR, ``references`` are photos of the people. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
+    ``workers``: processes (None: as many as the machine
     carries; any number gives the same bytes; a script asks for several under ``if __name__ == "__main__":``). ``cache``: a store of answers
     shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a
     request that cannot be met, with all its problems, before any work starts.
@@ -136,9 +139,12 @@ def run(
     from facesr.bench.run import make_plan, start
     from facesr.bench.run.shared import SharedStore
     from facesr.bench.run.workers import make_workers
+    from facesr.owning import with_own_lr
 
     if isinstance(protocol, str | PathLike):
         protocol = protocols.load(str(protocol), registry.installed("facesr.metrics"))
+    named = {"lr": None if lr is None else str(lr), "references": None if references is None else str(references)}
+    protocol = with_own_lr(protocol, hr=data is not None, size=size, **named)
     plan = make_plan(
         protocol,
         specs(methods),

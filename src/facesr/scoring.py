@@ -297,7 +297,7 @@ class _Folders:
                     groups.setdefault(tuple(i.shape for i in images), []).append((self.faces[name], images))
             for group in groups.values():
                 sr, hr, *lr = (np.stack(side) for side in zip(*(images for _, images in group), strict=True))
-                yield Batch(tuple(face for face, _ in group), hr, *lr), sr, {}
+                yield Batch(tuple(face for face, _ in group), hr, lr[0] if lr else None), sr, {}
             yield Batch((), np.zeros((0, 1, 1, 3), np.uint8)), np.zeros((0, 1, 1, 3), np.uint8), broken
 
     def _read(self, name: str) -> list[U8]:

@@ -61,10 +61,10 @@ def test_all_problems_come_together() -> None:
     ("old", "new", "says"),
     [
         ("scale = 8", "scale = [8, 8]", "'degradation.scale'"),
-        ("scale = 8", "scale = true", "'degradation.scale'"),
+        ("scale = 8", "scale = 6.5", "must be a whole number"),
+        ("scale = 8", "scale = true", "'degradation.scale.1' is true"),
         ("scale = 8", "scale = 32", "at least 4 pixels"),
         ("quantize = true", 'quantize = "yes"', "must be true or false"),
-        ("quantize = true", "quantize = false", "an unrounded LR is not supported"),
         ("[consistency]", "[consistncy]", "did you mean 'consistency'"),
         ('name = "ssim"', 'name = "psnr"', "named twice"),
         ('name = "ssim"', "nam = 1", "number 2 has no name"),
@@ -83,6 +83,7 @@ def test_digest_covers_what_changes_a_number() -> None:
     assert protocol.parse(same).digest == base
     for old, new in (
         ("scale = 8", "scale = 4"),
+        ("quantize = true", "quantize = false"),
         ("1e-3", "2e-3"),
         ('name = "ssim"', 'name = "ssim-y"'),
         ('name = "psnr"', 'name = "psnr"\nborder = 4'),

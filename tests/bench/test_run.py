@@ -101,7 +101,12 @@ def test_warm_run_calls_and_decodes_nothing(world: Path, monkeypatch: pytest.Mon
     def never(*args: object) -> None:
         raise AssertionError("decoded in a warm run")
 
-    for module in ("facesr.bench.run.lr.read_picture", "facesr.bench.run.lr.decode", "facesr.bench.run.findings.read_rgb"):
+    for module in (
+        "facesr.bench.run.lr.read_picture",
+        "facesr.bench.run.lr.decode",
+        "facesr.bench.run.restorer.read_lr",
+        "facesr.bench.run.findings.read_rgb",
+    ):
         monkeypatch.setattr(module, never)
     again = _go(world, method, settings=settings)
     assert _scores(again) == before

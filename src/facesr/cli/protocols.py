@@ -36,8 +36,11 @@ def main(args: argparse.Namespace) -> int:
     p = protocol.load(args.name, known)
     scales = ", ".join(f"x{s}" for s in p.degradation.scale)
     print(f"{p.name} version {p.version}, digest {p.digest}\n{p.description}\n")
+    if p.lr:
+        print(f"LR           {p.lr.folder}{f', photos of the people: {p.lr.references}' if p.lr.references else ''}")
     print(f"data         {p.data.dataset}, split {p.data.split}, {p.data.size} px, reduced by {p.data.reduce}")
-    print(f"degradation  {p.degradation.kernel}, {scales}{', rounded to 8 bits' if p.degradation.quantize else ''}")
+    made = f"{scales}{', rounded to 8 bits' if p.degradation.quantize else ', not rounded'}"
+    print(f"degradation  {p.degradation.kernel}, {made if not p.lr else 'taken for the operator behind LR by ε'}")
     print(f"consistency  MSE(D(SR), LR) <= {p.consistency.epsilon:g}; a study {p.consistency.study}s images outside it")
     print(f"metrics      {', '.join(m.name for m in p.metrics)}")
     s = p.study

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from facesr.cli.options import names
+from facesr.cli.options import factor, names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="where report.html and paper/ go (default: the first run's folder)")
     parser.add_argument("--methods", help="only these, comma-separated, in this order")
     parser.add_argument("--metrics", help="only these, comma-separated, in this order")
-    parser.add_argument("--scale", type=int, action="append", help="only this downscaling factor; may be repeated")
+    parser.add_argument("--scale", type=factor, action="append", help="only this downscaling factor; may be repeated")
     parser.add_argument("--where", action="append", default=[], metavar="NAME=VALUE", help="only faces with this attribute")
     parser.add_argument("--faces", help="faces to show besides those chosen by rule, comma-separated")
     parser.add_argument(

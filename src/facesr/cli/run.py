@@ -2,6 +2,7 @@
 
   facesr run demo-x8-128 --out runs/demo
   facesr run london-x8-128 --methods bicubic,nearest --data FOLDER --out runs/mine
+  facesr run --lr FOLDER --hr FOLDER --out runs/own         LR images of your own (a published set, camera crops), with HR or without
   facesr run celebahq-x8-128 --methods bicubic,psp,mine=folder:their_pngs,theirs=command:their.toml,my.py:Mine --set pulse.steps=200 --out runs/paper
 
 A run can be stopped at any moment; the same command goes on where it was. A later command with other methods adds them.
@@ -19,6 +20,7 @@ from facesr.bench.errors import shown, some
 from facesr.cli.options import names
 
 if TYPE_CHECKING:
+    from facesr.bench.protocol import Protocol
     from facesr.bench.run import Plan
     from facesr.bench.run.workers import Workers
 
@@ -27,7 +29,14 @@ from facesr.running import COMPARED
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("protocol", help="name of a protocol ('facesr protocols' lists them), or a TOML file")
+    parser.add_argument("protocol", nargs="?", help="name of a protocol ('facesr protocols' lists them), or a TOML file")
+    own = parser.add_argument_group(
+        "LR images of your own, in place of degraded HR (without a protocol: bicubic for ε, metrics by what there is)"
+    )
+    own.add_argument("--lr", metavar="FOLDER", help="square LR faces of one size; HR has the same file names, where there is HR")
+    own.add_argument("--hr", metavar="FOLDER", help="HR images of the same names, aligned as LR is (another name for --data)")
+    own.add_argument("--references", metavar="FOLDER", help="without HR: photos of the same people, for identity-…-detected")
+    own.add_argument("--size", type=int, metavar="N", help="side of the answers without a protocol; default: 128")
     parser.add_argument(
         "--methods",
         default=",".join(COMPARED),
@@ -80,8 +89,12 @@ def common(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run and say what came of it."""
+    from facesr.bench.errors import FaceSRError
     from facesr.bench.registry import split_specs
 
+    if args.hr and args.data:
+        raise FaceSRError("--hr and --data both name the HR folder: give one")
+    args.data = args.hr or args.data
     return carry_out(args, split_specs(args.methods), args.set)
 
 
@@ -112,14 +125,14 @@ def carry_out(
     args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str] | None = None
 ) -> int:
     """Plan, run, and print one line per method. ``params``: further parameters of every method, taken as they are."""
-    from facesr.bench import protocol, registry
+    from facesr.bench import registry
     from facesr.bench.run import make_plan, start
     from facesr.bench.run.shared import SharedStore
     from facesr.cli import tone
     from facesr.cli.progress import Bar
 
     request = make_plan(
-        protocol.load(args.protocol, registry.installed("facesr.metrics")),
+        _protocol(args),
         [replace(spec, params={**spec.params, **(params or {})}) for spec in registry.method_specs(methods, settings)],
         args.out,
         data=args.data,
@@ -138,6 +151,16 @@ def carry_out(
         print(f"  {shown(line)}")
     tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 1 if failures else 0
+
+
+def _protocol(args: argparse.Namespace) -> Protocol:
+    """The protocol that is named, with LR images of one's own where they are given; ``score`` has only the first."""
+    from facesr.bench import protocol, registry
+    from facesr.owning import with_own_lr
+
+    named = protocol.load(args.protocol, registry.installed("facesr.metrics")) if args.protocol else None
+    hr, references, size = (getattr(args, name, None) for name in ("hr", "references", "size"))
+    return with_own_lr(named, args.lr, hr=args.data is not None or hr is not None, references=references, size=size)
 
 
 def notes_of(request: Plan) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from facesr.bench.errors import FaceSRError
-from facesr.cli.options import names
+from facesr.cli.options import factor, names
 
 if TYPE_CHECKING:
     from facesr.reports.table import Format, Table
@@ -45,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="with the letters of methods that cannot be told apart")
     parser.add_argument("--methods", help="only these, comma-separated, in this order")
     parser.add_argument("--metrics", help="only these, comma-separated, in this order")
-    parser.add_argument("--scale", type=int, action="append", help="only this downscaling factor; may be repeated")
+    parser.add_argument("--scale", type=factor, action="append", help="only this downscaling factor; may be repeated")
     parser.add_argument("--where", action="append", default=[], metavar="NAME=VALUE", help="only faces with this attribute")
     parser.add_argument("--peek", action="store_true", help="show a study's means before its stopping rule is met; this is logged")
     parser.add_argument("--simulated", action="store_true", help="of a study's simulated raters, for rehearsal; the table says so")
