@@ -133,7 +133,7 @@ def test_the_commands_the_run_the_table_and_the_report_say_it(tmp_path: Path, ca
     assert values[values["method"] == "theirs"]["value"].mean() == pytest.approx(15.8, abs=0.05)  # scores stay what they are
     assert main(["table", str(tmp_path / "run")]) == 0
     assert f"theirs: {said}." in capsys.readouterr().out
-    assert f"theirs: {said}." in gather(open_runs([tmp_path / "run"]), None, count=1, draws=50).warnings
+    assert f"theirs: {said}." in gather(open_runs([tmp_path / "run"]), None, count=1).warnings
     write_png(theirs / f"{NAMES[0]}.png", SR[0])
     for name, image in zip(NAMES, SR, strict=True):
         write_png(theirs / f"{name}.png", image)
