@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.code import code_digest
+from facesr.bench.data.attributes import with_attributes
 from facesr.bench.data.dataset import Dataset, chosen, find
 from facesr.bench.data.own import kernel_problem, own_faces, scale_of, side_of
 from facesr.bench.errors import FaceSRError, WeightsMissing
@@ -139,14 +140,18 @@ def make_plan(
     seed: int = 0,
     device: str = "cpu",
     shard: str = "",
+    attributes: str | None = None,
 ) -> Plan:
     """Check a request as a whole before any work starts.
 
     ``data``: a folder, or the name of a prepared data set, in place of the protocol's. ``metrics``: names in place of the protocol's.
     ``limit``: the first faces only.
     ``shard``: ``3/16`` takes the third of sixteen parts of the faces; ``facesr.bench.run.merge`` puts the parts together.
+    ``attributes``: a CSV of the faces' attributes, see ``facesr.bench.data.attributes``.
     """
     protocol, found = _faces(protocol, data)
+    if attributes is not None:
+        found = with_attributes(found, Path(attributes))
     if limit is not None:
         if limit < 1:
             raise FaceSRError(f"--limit {limit}: give at least one face")

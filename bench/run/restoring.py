@@ -140,10 +140,12 @@ def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: LR) -> l
     from facesr.bench.imaging.files import encode_png, to_tensor, to_uint8
 
     given, all_names = _filled(method, lr, names)
+    _finished(task.setting.device)
     start = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.setting.seed)
         answer = method.restore(to_tensor(given).to(task.setting.device), all_names)
+    _finished(task.setting.device)
     seconds = (time.perf_counter() - start) / len(names)
     restored = answer if isinstance(answer, Restored) else Restored(answer)
     wrong = [_range_problem(image) for image in restored.images] if isinstance(restored.images, torch.Tensor) else []
@@ -166,6 +168,14 @@ def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: LR) -> l
         png = files[i] if served else None
         made.append(Restoration(name, outcome, png, seconds, tuple(encode_png(s[i]) for s in samples) if served else ()))
     return made
+
+
+def _finished(device: str) -> None:
+    """Wait for the GPU: what was asked of it returns at once, and the clock would stop before the work is done."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
 
 
 def _encoded(pixels: U8, device: str) -> list[bytes]:

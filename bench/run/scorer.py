@@ -188,7 +188,8 @@ class Scorer:
         return found
 
     def _set_key(self, plan: MetricPlan, column: Column) -> str:
-        return digest("set", [self._key(plan, column, f) for f in self.plan.data.faces])
+        said = [sorted(f.attributes.items()) for f in self.plan.data.faces]  # who is who, and which group counts
+        return digest("set", [self._key(plan, column, f) for f in self.plan.data.faces], said)
 
     def _set_good(self, plan: MetricPlan, column: Column, known: Mapping[Any, tuple[str, str]]) -> bool:
         key, status = known.get((plan.name, *column, WHOLE_SET), ("", ""))

@@ -56,6 +56,9 @@ def common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics", default="", help="comma-separated, in place of the protocol's; conventions as in psnr?border=4"
     )
+    parser.add_argument(
+        "--attributes", metavar="CSV", help="attributes of the faces: the first column names them, as in image,gender,person"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, cuda (every GPU), cuda:1, cuda:0,1; default: %(default)s")
@@ -141,6 +144,7 @@ def carry_out(
         seed=args.seed,
         device=args.device,
         shard=args.shard,
+        attributes=args.attributes,
     )
     store = SharedStore(args.cache) if args.cache else None
     with Bar() as bar:
