@@ -24,7 +24,7 @@ from PIL import Image
 for file in sorted(inside.iterdir()):
     Image.open(file).resize((32, 32)).save(outside / file.name)
 """
-LR = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+LR = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).mul(255).round().div(255)  # 8-bit, as LR is
 
 
 def _go(folder: Path, extra: str = "", more: str = "", timeout: float = 20) -> Restored:
