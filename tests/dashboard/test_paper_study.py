@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,9 @@ def test_from_create_to_table_one(tmp_path: Path, driver: Any, capsys: pytest.Ca
     assert main(["study", "invite", str(study), "--links", str(links)]) == 0  # 2
     tokens = [row["link"].rpartition("#")[2] for row in csv.DictReader(links.open(newline=""))]
     assert len(tokens) == 40
-    with Server(study) as server:  # 3
-        sent, seconds = asyncio.run(flat_out(server, tokens[:39], kills=3, over=60.0))
+    with ThreadPoolExecutor(1) as apart, Server(study) as server:  # 3
+        # in a thread: Playwright's own event loop runs in this one
+        sent, seconds = apart.submit(lambda: asyncio.run(flat_out(server, tokens[:39], kills=3, over=60.0))).result()
         browser = Browser(driver, tmp_path / "profile")
         try:
             page = browser.context.new_page()
