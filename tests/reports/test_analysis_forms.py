@@ -277,7 +277,7 @@ def test_excluding_a_rater_of_an_imported_study(tmp_path: Path) -> None:
     assert set(study.excluded()) == {"same"}
     with pytest.raises(FaceSRError, match="did you mean"):
         exclude(study.path, "r00", "late", "")
-    assert main(["study", "exclude", str(study.path), "r1", "--rule", "withdrew consent", "--reason", "wrote to us"]) == 0
+    assert main(["study", "exclude", str(study.path), "r1", "--rule", "withdrew consent", "--reason", "wrote to us", "--yes"]) == 0
     found = analyse(study.path)
     assert isinstance(found, Analysis)
     assert set(found.left_out) == {"same", "r1"}
