@@ -58,7 +58,7 @@ def notes(result: MosResult) -> list[str]:
     lines = [
         result.label and f"{result.label}.",
         f"Study {study.name}: {len(found.cube.raters)} raters, {len(found.cube.faces)} faces, {found.ratings:,} ratings, "
-        f"{METHODS[study.method]}, scale {found.scale[0]}–{found.scale[1]}; digest {study.digest[:12]}.",
+        f"{METHODS[study.method]}, scale {found.scale[0]}–{found.scale[1]}; {result.citation}.",
         f"{result.excluded} more raters were excluded by the study's own rules." if result.excluded else "",
         "Intervals: 95 %, for other raters and other faces (two-way clustered).",
         result.letters_refused or _letters_line(result),

@@ -67,6 +67,7 @@ def test_from_create_to_table_one(tmp_path: Path, driver: Any, capsys: pytest.Ca
     table = capsys.readouterr().out
 
     opened = load(study)
+    assert f"{opened.citation}." in table  # the digest of the design, and the sha256 of the ratings as they were closed
     rows = opened.design.rows()
     assert opened.may_show_means()
     assert not [s for s in opened.design.stimuli if s.condition == "far"]
