@@ -66,6 +66,8 @@ class _Mistake:
         def both(x: F64) -> tuple[F64, NDArray[np.bool_] | None]:
             first, mask = self.undo(x)
             second, more = other.undo(first)
+            if mask is not None:  # what survived is turned as the image is
+                mask = other.undo(mask.astype(float))[0] > 0.5
             return second, mask if more is None else more
 
         return _Mistake(f"{self.what} and {other.what}", "when both are undone", both)
@@ -258,7 +260,7 @@ def _shift(sr: U8, hr: U8) -> _Mistake:
     def undo(x: F64) -> tuple[F64, NDArray[np.bool_] | None]:
         moved = np.full_like(x, -1)
         h, w = x.shape[:2]
-        to, fro = (slice(max(dy, 0), h + min(dy, 0)), slice(max(dx, 0), w + min(dx, 0))), None
+        to = (slice(max(dy, 0), h + min(dy, 0)), slice(max(dx, 0), w + min(dx, 0)))
         fro = (slice(max(-dy, 0), h + min(-dy, 0)), slice(max(-dx, 0), w + min(-dx, 0)))
         moved[to] = x[fro]
         return moved, moved >= 0

@@ -67,6 +67,7 @@ WRONG: dict[str, Callable[[], U8]] = {
     "LR of x16 enlarged by bicubic": lambda: enlarged(16),
     "LR of x16 enlarged by nearest": lambda: enlarged(16, "nearest"),
     "BGR and rows and columns exchanged": lambda: SR.transpose(0, 2, 1, 3)[..., ::-1],
+    "the dark half cut off and pictures mirrored": lambda: levels(2 * F - 255)[:, :, ::-1],
     "linear light saved without its gamma and pictures mirrored": lambda: levels((F / 255) ** 2.2 * 255)[:, :, ::-1],
 }
 RANDOM = np.random.default_rng(0)
@@ -91,6 +92,13 @@ def test_a_mistake_is_named_and_measured(what: str) -> None:
     assert what in str(found)
     assert (found.helped, found.faces) == (8, 8)
     assert found.restored > found.given + 4
+
+
+def test_what_survived_is_turned_with_the_image() -> None:
+    cut = WRONG["values in [-1, 1] saved as [0, 1]"]()
+    alone, mirrored = diagnose(cut, HR, 8), diagnose(np.ascontiguousarray(cut[:, :, ::-1]), HR, 8)
+    assert alone is not None and mirrored is not None
+    assert mirrored.restored == pytest.approx(alone.restored)
 
 
 def test_the_figures_are_those_of_psnr() -> None:
