@@ -222,7 +222,8 @@ class Processes:
 
     def doing(self) -> dict[str, str]:
         """See ``Workers``."""
-        return {f"process {w.process.pid}": at([w.task] if w.task else []) for w in list(self._workers)}
+        held = [(w.process.pid, w.task) for w in list(self._workers)]  # read once: notes are written from another thread
+        return {f"process {pid}": at([task] if task else []) for pid, task in held}
 
     def close(self) -> None:
         """See ``Workers``."""
