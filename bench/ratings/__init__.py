@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
@@ -30,12 +32,23 @@ def read(path: Path, asked: Options | None = None) -> Imported:
     if path.is_dir():
         from facesr.bench.ratings.folder import files_of, together
 
-        return finish(together([(file, _answers(file, asked, alone=False)) for file in files_of(path)], path), asked)
+        parts = []
+        for file in files_of(path):
+            with _naming(file):
+                parts.append((file, _answers(file, asked, alone=False)))
+        return finish(together(parts, path), asked)
     if not path.is_file():
         raise FaceSRError(f"there is no file {path}")
     check_regular(path)
-    try:
+    with _naming(path):
         return finish(_answers(path, asked), asked)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors name the file."""
+    try:
+        yield
     except FaceSRError as error:
         raise FaceSRError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 

@@ -79,7 +79,12 @@ def _label_studio(tasks: list[dict[str, Any]], options: Options) -> Answers:
             rater = str(who.get("email") or who.get("id") or "") if isinstance(who, dict) else _text(who)
             left = "the annotation was skipped" if made.get("was_cancelled") else ""
             wanted = options.columns.get("score", "")
-            results = [r for r in made.get("result", []) if isinstance(r, dict) and wanted in ("", str(r.get("from_name")))]
+            listed = made.get("result")
+            results = [
+                r
+                for r in (listed if isinstance(listed, list) else [])
+                if isinstance(r, dict) and wanted in ("", str(r.get("from_name")))
+            ]
             grades = [g for r in results if (g := _grade(r.get("value")))]
             if len(grades) > 1:
                 names = ", ".join(str(r.get("from_name")) for r in results)

@@ -53,6 +53,8 @@ def pairlog(grid: Grid, options: Options) -> Answers:
         raise FaceSRError("this log of choices does not say which image was judged: name the column with --map face=COLUMN")
     if found := _sides(grid):
         left, right, chosen = found
+        if "0" in (words := {plain(str(v)) for v in grid.cells[chosen]}) and not words & {"2", "3"}:
+            raise FaceSRError(f"{chosen!r} holds 0 and 1, which does not say which is {left!r}: write left and right there")
         values = zip(grid.cells[left], grid.cells[right], grid.cells[chosen], strict=True)
         answers = [_answer(*(str(v) for v in row)) for row in values]
         said = f"{left!r} against {right!r}, chosen in {chosen!r}"

@@ -199,6 +199,12 @@ def test_logs_of_choices(head: list[str], words: Callable[[str, str], list[str]]
     study.close()
 
 
+def test_choices_of_0_and_1_are_not_guessed(tmp_path: Path) -> None:
+    rows = [[p, f, a, b, k % 2] for (p, f, a, b), k in zip(PAIRS, CHOSEN, strict=True)]
+    with pytest.raises(FaceSRError, match=r"t\.csv: 'choice' holds 0 and 1, which does not say which is 'left'"):
+        read(_csv(tmp_path / "t.csv", [["participant", "face", "left", "right", "choice"], *rows]))
+
+
 def test_winners_and_losers(tmp_path: Path) -> None:
     rows = [[p, f, a if k == 1 else b, b if k == 1 else a] for (p, f, a, b), k in zip(PAIRS, CHOSEN, strict=True)]
     found = read(_csv(tmp_path / "t.csv", [["user", "image", "winner", "loser"], *rows]))
@@ -239,6 +245,10 @@ def test_a_folder_of_people_is_imported(tmp_path: Path) -> None:
     again = into_study(folder, tmp_path / "again")
     assert again.info["source"]["sha256"] != first
     again.close()
+    _csv(folder / "zed.csv", [["quality"], [3]])
+    with pytest.raises(FaceSRError, match=r"zed\.csv"):
+        read(folder)
+    (folder / "zed.csv").unlink()
     _csv(folder / "zoe.csv", [["rater", "question_id", "left", "right", "choice"], ["z", 1, "psp", "hr", "left"]])
     with pytest.raises(FaceSRError, match=r"files of different kinds: ann\.csv is a long table, zoe\.csv a log of choices"):
         read(folder)
