@@ -55,7 +55,7 @@ class People:
 
 
 def stimuli(scores: Scores, result: Analysis) -> pd.DataFrame:
-    """One row an image that was rated: method, face, mos, half (95 % half width) and the value of every metric of single images."""
+    """One row per image that was rated: method, face, mos, half (95 % half width) and the value of every metric of single images."""
     scale = whole(float(result.study.info.get("run", {}).get("scale", 0) or 0)) or scores.scales[0]
     tables = {m: scores.values(m, scale, kept=True) for m in scores.metrics if not scores.is_set_metric(m)}
     rated = rated_images(result)
@@ -93,16 +93,17 @@ def people_of(table: pd.DataFrame, columns: Mapping[str, Column], result: Analys
     """
     from facesr.bench.stats.validation import validate
 
-    left_out = {}
+    why = {}  # by metric: two metrics may have one label
     for name, column in columns.items():
         known = table.loc[table["mos"].notna(), name].dropna()
         if column.higher_is_better is None:
-            left_out[column.label] = "it says of itself neither that higher nor that lower is better"
+            why[name] = "it says of itself neither that higher nor that lower is better"
         elif len(known) < FEWEST:
-            left_out[column.label] = f"{len(known)} rated images have its score, {FEWEST} are needed"
+            why[name] = f"{len(known)} rated images have its score, {FEWEST} are needed"
         elif known.nunique() < 3:
-            left_out[column.label] = f"it has {known.nunique()} different values"
-    used = {m: c for m, c in columns.items() if c.label not in left_out}
+            why[name] = f"it has {known.nunique()} different values"
+    left_out = {columns[m].label: reason for m, reason in why.items()}
+    used = {m: c for m, c in columns.items() if m not in why}
     if not used:
         told = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise FaceSRError(f"no metric can be compared with people: {told or 'there are none'}")

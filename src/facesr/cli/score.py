@@ -102,5 +102,10 @@ def _as_json(found: Scores) -> str:
     """The table, and every image without a score, for programs."""
     lost = found.frame.loc[found.frame["status"] != "ok", ["image", "metric", "status", "reason"]]
     rows = json.loads(found.table().reset_index().to_json(orient="records", double_precision=15))
-    said = {"scores": rows, "failed": lost.astype(str).to_dict("records"), "unused": list(found.unused)}
+    said = {
+        "scores": rows,
+        "failed": lost.astype(str).to_dict("records"),
+        "unused": list(found.unused),
+        "remarks": list(found.remarks),
+    }
     return json.dumps(said, indent=1, ensure_ascii=False)

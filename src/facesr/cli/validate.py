@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError
+from facesr.cli.options import names
 
 if TYPE_CHECKING:
     from facesr.bench.ratings import Options
@@ -24,6 +26,8 @@ def main(args: argparse.Namespace) -> int:
         raise FaceSRError(
             "give the ratings and the scores: 'facesr metrics validate ratings.csv scores.csv' (a study, a run folder do too)"
         )
+    if args.json and args.format not in (None, "json"):
+        raise FaceSRError(f"--json and --format {args.format} ask for two forms: give one")
     ratings, scores = args.files
     how = options(
         args.scale, args.map, args.labels, args.missing, args.reverse, args.pattern, args.rating_type, args.sheet, args.layout
@@ -59,7 +63,7 @@ def _with_table(result: Analysis, scores: Path, how: Options, args: argparse.Nam
     for note in read.notes:
         print(f"{scores}: {note}", file=sys.stderr)
     known = {name: bool(build_metric(name).higher_is_better) for name in installed("facesr.metrics")}
-    better = directions(read.metrics, known, _names(args.higher), _names(args.lower))
+    better = directions(read.metrics, known, names(args.higher) or (), names(args.lower) or ())
     columns = {m: Column(m, m, better[m]) for m in read.metrics}
     return people_of(join_scores(result, read.table, read.metrics), columns, result)
 
@@ -68,18 +72,20 @@ def _analysis(ratings: Path, how: Options, args: argparse.Namespace) -> Analysis
     from facesr.bench.study.imports import into_study
     from facesr.reports.mos import open_study
 
-    if ratings.is_dir():
+    if (ratings / "study.json").is_file():
+        if args.alpha is not None or replace(how, pattern=None) != type(how)():  # the pattern is for names in the scores, too
+            raise FaceSRError(
+                f"{ratings} is a study, with a plan of its own: --alpha and how to read ratings are for rating tables"
+            )
         return open_study(ratings, peek=args.peek)
+    if args.peek:
+        raise FaceSRError(f"--peek is for studies with a stopping rule: {ratings} is a rating table")
     with tempfile.TemporaryDirectory() as folder:
         study = into_study(ratings, Path(folder) / ratings.stem, how, {"alpha": args.alpha} if args.alpha is not None else None)
         found = open_study(study.path)
     for line in found.data_words:
         print(f"{ratings}: {line}", file=sys.stderr)
     return found
-
-
-def _names(text: str | None) -> list[str]:
-    return [n.strip() for n in (text or "").split(",") if n.strip()]
 
 
 def _printed(people: People, args: argparse.Namespace) -> str:

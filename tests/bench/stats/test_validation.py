@@ -165,6 +165,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "No metric can be trusted" in capsys.readouterr().out
     assert main(["metrics", "psnr", "--higher", "mine"]) == 2
     assert "--higher belongs to 'facesr metrics validate" in capsys.readouterr().err
+    for wrong, why in ((["--peek"], "is a rating table"), (["--json", "--format", "csv"], "two forms")):
+        assert main(["metrics", "validate", str(ratings), str(scores), "--higher", "mine", *wrong]) == 2
+        assert why in capsys.readouterr().err
     other = tmp_path / "other.csv"
     other.write_text("face,method,psnr\nx,a,1\ny,b,2\n")
     assert main(["metrics", "validate", str(ratings), str(other)]) == 2
