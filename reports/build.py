@@ -150,7 +150,7 @@ def where(scores: Scores, **attributes: str) -> Scores:
 
 
 def attribute_frame(scores: Scores, attribute: str, metric: str, scale: float | None = None) -> pd.DataFrame:
-    """One row a value of the attribute and method: value, method, n, failed, mean, low, high. Who is served worse."""
+    """One row per value of the attribute and method: value, method, n, failed, mean, low, high. Who is served worse."""
     import pandas as pd
 
     at = scores.scales[0] if scale is None else scale

@@ -142,6 +142,7 @@ def krocc(x: F64, y: F64) -> float:
 
 
 def clusters_of_faces(faces: Sequence[object] | None, n: int) -> list[NDArray[np.intp]]:
+    """Places of each face's stimuli among ``n``; without ``faces`` each stimulus is a face of its own."""
     names = np.arange(n) if faces is None else np.unique(np.asarray([str(f) for f in faces]), return_inverse=True)[1]
     return [np.flatnonzero(names == k) for k in range(int(names.max()) + 1)]
 

@@ -38,7 +38,7 @@ def _chunks(draws: int, width: int) -> Iterator[int]:
 
 
 FINITE, FEW = 3.0, 40
-"""What widens the intervals of means: ``FINITE`` / n of the half width for every few values, and the skewness of up to ``FEW`` values twice."""
+"""Factors of ``mean_ends``: the half width grows by ``FINITE`` / n; Johnson's correction counts twice up to ``FEW`` values, then fades to once."""
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:

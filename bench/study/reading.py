@@ -37,7 +37,7 @@ def table_of(study: Opened, query: Any) -> pd.DataFrame:
 
 
 def raters(study: Opened) -> pd.DataFrame:
-    """One row a rater: name, row, status, simulated, source, done (positions answered), of, invited, consent, finished, last, excluded."""
+    """One row per rater: name, row, status, simulated, source, done (positions answered), of, invited, consent, finished, last, excluded."""
     done = (
         select(t.rating.c.rater, func.count().label("done"), func.max(t.rating.c.at).label("last"))
         .group_by(t.rating.c.rater)

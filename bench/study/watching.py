@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Overview:
-    """``raters``: one row a person with progress, pace, attention failures. ``rate``: ratings in each of the last 60 minutes.
+    """``raters``: one row per person with progress, pace, attention failures. ``rate``: ratings in each of the last 60 minutes.
 
     ``cells``: due, rated and missing ratings of each face and condition. ``notes``: what stands out in how people went about it (``conduct``).
     No score is in here.

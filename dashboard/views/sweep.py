@@ -29,7 +29,7 @@ def page(scene: Scene) -> None:
 
 
 def drawing(scene: Scene, metrics: list[str]) -> Drawing:
-    """A panel a metric."""
+    """One panel per metric."""
     scores = scene.scores
     return sweep({m: build.sweep_frame(scores, m) for m in metrics}, {m: scores.column(m) for m in metrics}, scene.look)
 

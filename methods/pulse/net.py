@@ -39,7 +39,7 @@ class PULSENet(nn.Module):
         """Everything the search found; ``seeds``: one per face."""
         self.check(ref)
         if len(seeds) != len(ref):
-            raise FaceSRError(f"PULSE needs a seed a face: {len(ref)} faces, {len(seeds)} seeds.")
+            raise FaceSRError(f"PULSE needs one seed per face: {len(ref)} faces, {len(seeds)} seeds.")
         settings, fit = replace(self.settings, **changes), self.fit.to(str(ref.device))
         if ref.device.type != "cpu":
             return search(self.generator, fit, ref, seeds, settings)

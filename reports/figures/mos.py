@@ -194,7 +194,7 @@ def metric_scatter(
     columns: Mapping[str, Column],
     look: Look,
 ) -> Drawing:
-    """Every metric against MOS: a faint point an image, a marker a method's mean, the fitted monotone cubic, SROCC with interval.
+    """Every metric against MOS: a faint point per image, a marker at each method's mean, the fitted monotone cubic, SROCC with interval.
 
     ``stimuli``: columns method, face, mos and one per metric (``facesr.reports.people.stimuli``).
     """

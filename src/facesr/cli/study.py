@@ -240,7 +240,7 @@ def _import(p: argparse.ArgumentParser) -> None:
 
 
 def reading(p: argparse.ArgumentParser, title: str = "how to read the file") -> None:
-    """How a file of ratings is to be read; without any of these it is told by its content."""
+    """How a file of ratings is to be read; without any of these that is inferred from its content."""
     how = p.add_argument_group(title)
     how.add_argument("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest grade; default: recognised")
     how.add_argument(
