@@ -22,7 +22,10 @@ def with_attributes(data: Dataset, file: Path) -> Dataset:
     """
     text = read_text(file).strip("\r\n")
     head = text.splitlines()[0] if text else ""
-    rows = list(csv.reader(io.StringIO(text), delimiter=max(",;\t", key=head.count)))
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=max(",;\t", key=head.count)))
+    except csv.Error as error:
+        raise FaceSRError(f"--attributes {file}: not CSV ({error})") from None
     names = [name.strip() for name in rows[0]] if rows else []
     problems = [] if len(names) > 1 else ["its first line must name a column for the faces and one for each attribute"]
     problems += [f"column {i} has no name" for i, name in enumerate(names, 1) if not name]
