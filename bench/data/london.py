@@ -30,7 +30,11 @@ def read_people(source: Path) -> tuple[dict[str, dict[str, str]], Path | None]:
     if not files:
         return {}, None
     people: dict[str, dict[str, str]] = {}
-    for row in csv.DictReader(io.StringIO(read_text(files[0]))):
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(files[0]))))
+    except csv.Error as error:
+        raise FaceSRError(f"{files[0]}: not CSV ({error})") from None
+    for row in rows:
         person = next((v for k, v in row.items() if k and "id" in k.lower() and v), "").upper().lstrip("X")
         values = {
             "age": row.get("face_age", ""),

@@ -176,7 +176,7 @@ def _landmarks(options: PriorOptions, faces: Faces) -> Prior:
         for i, name in enumerate(faces.names):
             if name in rows:
                 points[i] = torch.tensor([float(v) for v in rows[name]]).view(count, 2)
-    except (OSError, ValueError, RuntimeError, StopIteration) as error:
+    except (OSError, ValueError, RuntimeError, StopIteration, csv.Error) as error:
         raise FaceSRError(f"{table}: not a table of landmarks (name, x0, y0, x1, y1, ...): {error}") from None
     if options.mirror and sorted(options.mirror) != list(range(count)):
         raise FaceSRError(f"[data.prior] mirror must hold each of 0 to {count - 1} once, for {count} landmarks")

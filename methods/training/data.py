@@ -64,6 +64,8 @@ def _rows(source: dict[str, Any], folder: Path) -> list[Path]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise FaceSRError(f"{table}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FaceSRError(f"{table}: not CSV ({error})") from None
     missing = [k for k in (column, *where) if rows and k not in rows[0]]
     if missing:
         raise FaceSRError(f"{table} has no column {missing[0]!r}: {suggest(missing[0], rows[0])}")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facesr.bench.data import celebahq
+from facesr.bench.data import celebahq, london
 from facesr.bench.data.dataset import file_sha256, find, from_folder, from_manifest
 from facesr.bench.data.manifest import Rejected
 from facesr.bench.data.prepare import Request, prepare
@@ -315,3 +315,9 @@ def test_manifest_is_plain_json(prepared: Path) -> None:
     assert manifest["size"] == 32
     assert all(len(r["sha256"]) == 64 for r in manifest["faces"])
     assert {r["source"] for r in manifest["faces"]} == {f"{i}.png" for i in range(4)}
+
+
+def test_a_list_of_londoners_that_is_no_csv_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "london_info.csv").write_text("face_id,face_age\n" + "x" * 200_000)
+    with pytest.raises(FaceSRError, match=r"london_info\.csv: not CSV"):
+        london.read_people(tmp_path)

@@ -117,6 +117,13 @@ def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -
         load([table], 32)
 
 
+@pytest.mark.parametrize("data", [b"file\n\xff.png\n", b"file\n" + b"x" * 200_000])
+def test_a_list_that_is_no_csv_gets_one_sentence(data: bytes, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_bytes(data)
+    with pytest.raises(FaceSRError, match=r"list\.csv: not CSV"):
+        paths({"folder": str(folder), "csv": str(tmp_path / "list.csv")})
+
+
 def test_other_sizes_get_one_sentence(folder: Path) -> None:
     with pytest.raises(FaceSRError, match="32 x 32 pixels, the recipe trains on aligned faces of 64 x 64"):
         load([{"folder": str(folder)}], 64)
