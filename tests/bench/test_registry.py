@@ -56,7 +56,7 @@ def test_a_word_where_a_number_belongs_gets_one_sentence() -> None:
     (spec,) = method_specs(["psp"], ["psp.refine_steps=many"])
     with pytest.raises(FaceSRError, match="method psp: 'refine_steps' is 'many': must be a whole number"):
         spec.build(size=128, scale=8, seed=0, device="cpu")
-    with pytest.raises(FaceSRError, match="border 'wide' of psnr: use a whole number"):
+    with pytest.raises(FaceSRError, match="metric psnr: 'border' is 'wide': must be a whole number"):
         build_metric("psnr", {"border": "wide"})
 
 
