@@ -16,10 +16,11 @@ NOBODY = frozenset({
 })  # fmt: skip
 """Ids that stand for nobody in particular, lower case."""
 SUMMARIES = frozenset({
-    *("mean", "average", "avg", "total", "totals", "sum", "count", "median", "std", "stdev", "sd", "mos", "grand total"),
+    *("mean", "average", "avg", "total", "totals", "count", "median", "std", "stdev", "mos", "grand total"),
     *("mittelwert", "summe", "gesamt", "moyenne", "somme", "media", "promedio", "suma"),
 })  # fmt: skip
-"""What stands in place of an id in rows that a spreadsheet computed from the others, lower case."""
+"""What stands in place of an id in rows that a spreadsheet computed from the others, lower case. Not SD and SUM: people have such initials, and those
+rows hold no grades of the scale."""
 _UNFILLED = re.compile(r"\{\{.*\}\}|\{%.*%\}|\$\{.*\}|\[\[?.*\]\]?|<.*>|%\w+%")
 _REWRITTEN = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]\d{1,3}|#(?:NAME|REF|VALUE|N/A|NUM|DIV/0|NULL|#+)[?!]?.*", re.IGNORECASE)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+GRACE = 5.0
+"""Seconds in which the keeper ends what the program left."""
 TAIL = 2000
 """Bytes of the program's standard error that are kept; the rest is read and dropped, so that it fills neither memory nor disk."""
 MARK = "FACESR_CALL"
@@ -23,18 +24,19 @@ MARK = "FACESR_CALL"
 def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit: float) -> str:
     """Run a program for at most ``limit`` seconds, without a shell, in a session of its own; '' or what went wrong, in one sentence.
 
-    When it returns, nothing the program started is left: its session is killed, and so is a daemon that left the session.
+    When it returns, nothing the program started is left. On Linux a process of its own (``keeper.py``) is the program's parent and inherits
+    what it leaves, so that a daemon that shed its session and its environment ends too; no other child of this process is touched.
     """
     token = uuid.uuid4().hex
-    _adopt_orphans()
-    before = set(_children())
+    kept = sys.platform == "linux" and bool(sys.executable)
+    keeper = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), token] if kept else []
     try:
         process = subprocess.Popen(
-            arguments, cwd=cwd, env={**os.environ, **env, MARK: token}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, start_new_session=True,
+            [*keeper, *arguments], cwd=cwd, env={**os.environ, **env, MARK: token}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
-        return f"{arguments[0]!r} cannot be started ({getattr(error, 'strerror', None) or error})"
+        return _not_started(arguments[0], getattr(error, "strerror", None) or str(error))
     tail = bytearray()
     assert process.stderr is not None
     reader = threading.Thread(target=_drain, args=(process.stderr, tail), daemon=True)
@@ -44,12 +46,15 @@ def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit: floa
     except subprocess.TimeoutExpired:
         return f"{arguments[0]!r} was stopped after {limit:g} s"
     finally:
-        _end(process, token, before)
+        _end(process, token)
         # Whoever holds the other end of standard error is dead by now; a second is for what the pipe still has.
         reader.join(1)
     if status == 0:
         return ""
-    said = " | ".join(bytes(tail).decode(errors="replace").strip().splitlines()[-3:])
+    lines = bytes(tail).decode(errors="replace").strip().splitlines()
+    if lines and lines[-1].startswith(token):
+        return _not_started(arguments[0], lines[-1].removeprefix(token))
+    said = " | ".join(lines[-3:])
     ended = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     return f"{arguments[0]!r} {ended}: {said or 'nothing on its standard error'}"
 
@@ -61,8 +66,16 @@ def _drain(pipe: IO[bytes], tail: bytearray) -> None:
             del tail[:-TAIL]
 
 
-def _end(process: subprocess.Popen[bytes], token: str, before: set[int]) -> None:
-    """Kill the program's process group, then what carries its mark or was left to us; a few times, since what is being killed may still fork."""
+def _not_started(program: str, why: str) -> str:
+    return f"{program!r} cannot be started ({why})"
+
+
+def _end(process: subprocess.Popen[bytes], token: str) -> None:
+    """End the keeper, which ends everything it has; then its process group, and what still carries the mark of this call."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -70,43 +83,11 @@ def _end(process: subprocess.Popen[bytes], token: str, before: set[int]) -> None
         process.kill()
     process.wait()
     for _ in range(20):
-        orphans = [pid for pid in _children() if pid not in before and _session(pid) not in (None, os.getsid(0))]
-        if not (left := {*_marked(token), *orphans}):
+        if not (left := _marked(token)):
             return
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in orphans:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-
-
-SUBREAPER = 36
-"""``PR_SET_CHILD_SUBREAPER`` of Linux's prctl(2)."""
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ended, so that a daemon that shed its environment is found too (Linux)."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-
-
-def _children() -> list[int]:
-    """This process's children, in all its threads (Linux)."""
-    found: list[int] = []
-    for file in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):
-            found += [int(pid) for pid in file.read_text().split()]
-    return found
-
-
-def _session(pid: int) -> int | None:
-    """The session of a process that is not this one's; None where it is gone."""
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None
 
 
 def _marked(token: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -128,3 +129,18 @@ def test_a_folder_pairs_names_of_both_unicode_forms_and_skips_what_is_no_file(tm
     assert _statuses(restored) == ["ok", "failed", "failed", "missing"]
     assert torch.equal(restored.images[0], to_tensor(image[None])[0])
     assert np.array_equal(read_rgb(method.inputs("Am\u00e9lie")[0]), image)
+
+
+def test_nobody_elses_child_is_ended(tmp_path: Path) -> None:
+    """A notebook's own server, say: it lies in a session of its own, as what a program leaves behind may."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        assert run(["true"], tmp_path, {}, 20.0) == ""
+        assert "cannot be started" in run([str(tmp_path / "nowhere")], tmp_path, {}, 20.0)
+        assert "ended with status 3: odd" in run(["sh", "-c", "echo odd >&2; exit 3"], tmp_path, {}, 20.0)
+        assert "was killed by signal 11" in run(["sh", "-c", "kill -SEGV $$"], tmp_path, {}, 20.0)
+        assert "was stopped after 1 s" in run(["sleep", "30"], tmp_path, {}, 1.0)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
