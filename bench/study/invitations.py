@@ -27,7 +27,7 @@ class Invitation:
     person: dict[str, str] = field(default_factory=dict)
 
 
-def read_people(file: Path) -> list[dict[str, str]]:
+def read_contacts(file: Path) -> list[dict[str, str]]:
     """Rows of a CSV (``,`` ``;`` or tab) with a header, such as name and e-mail; it is merged with the links and kept nowhere else."""
     text = read_text(file)
     header = text.partition("\n")[0]

@@ -12,7 +12,7 @@ import pytest
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import Study, address, load, reading, store
-from facesr.bench.study.invitations import Invitation, merge_csv, read_people
+from facesr.bench.study.invitations import Invitation, merge_csv, read_contacts
 from facesr.bench.study.undo import undo
 from facesr.cli import main
 from facesr.reports.invitations import CELL, COLUMNS, PAGE, ROWS, write_sheet
@@ -109,7 +109,7 @@ def test_lists_of_people_are_checked(tmp_path: Path, content: str, message: str)
     file = tmp_path / "people.csv"
     file.write_text(content)
     with pytest.raises(FaceSRError, match=message):
-        read_people(file)
+        read_contacts(file)
 
 
 def test_links_alone_name_the_rater() -> None:

@@ -105,9 +105,11 @@ export async function checkScreen() {
     if (check === "colour" && values?.colour_control === 1 && values.colour_right < values.colour_of - 1) failed = "colour plates";
     if (check === "acuity" && values && values.acuity < Math.min(0.5, values.acuity_finest)) failed = "acuity";
   }
+  // Before the step counts as done: who closes the tab now is checked again, not let in.
+  if (failed && here.session.screen_failed === "refuse") return !(await refused(failed));
   kept.set(mark, "1");
   if (!here.session.steps.includes("screen")) here.session.steps.push("screen");
-  return !(failed && here.session.screen_failed === "refuse" && (await refused(failed)));
+  return true;
 }
 
 async function refused(reason) {

@@ -68,7 +68,7 @@ def invite(args: argparse.Namespace) -> int:
         raise FaceSRError("--people is merged into the table of links: say where that goes with --links FILE.csv")
     if args.people and args.count is not None:
         raise FaceSRError("--people and --count exclude each other: every row of the table is one rater")
-    people = made.read_people(args.people) if args.people else []
+    people = made.read_contacts(args.people) if args.people else []
     there, needed = made.still_needed(study)
     count = len(people) or (args.count if args.count is not None else needed)
     if not 1 <= count <= made.MOST_PEOPLE:
