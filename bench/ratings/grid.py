@@ -104,11 +104,13 @@ def _split_text(text: str, path: Path) -> tuple[list[list[str]], str, int]:
             raise FaceSRError(
                 f"{path}: the header {head[:60]!r} holds no separator (, ; tab or |): a table needs at least a rater, an item and a score"
             )
-    csv.field_size_limit(1 << 24)  # a cell may hold a whole session as JSON
+    before = csv.field_size_limit(1 << 24)  # a cell may hold a whole session as JSON; the limit is the whole process's
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)), separator, skipped
     except csv.Error as error:
         raise FaceSRError(f"{path} cannot be read as a table with {NAMES[separator]} ({error}): check its quotes") from None
+    finally:
+        csv.field_size_limit(before)
 
 
 def _from_rows(rows: list[list[str]], about: str, path: Path, first: int = 1) -> Grid:
