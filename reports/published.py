@@ -76,7 +76,7 @@ def why_not(scores: Scores, table: Published, method: str, scale: float) -> list
     found = [f"other faces ({table.dataset}, here {named})"] if named != table.dataset else []
     whole = FULL_SIZE.get((named, str(data.get("split", ""))), len(scores.all_faces))
     found += ["only a part of the faces"] if not found and len(scores.faces) < whole else []
-    found += [f"other factor (×{table.scale}, here ×{scale})"] if scale != table.scale else []
+    found += [f"other factor (×{table.scale:g}, here ×{scale:g})"] if scale != table.scale else []
     found += [f"other size ({table.size}, here {size})"] if size != table.size else []
     found += [table.unknown] if table.unknown else []
     notes = scores.entry(method).notes if method in scores.methods else ()

@@ -136,13 +136,13 @@ def test_consistency_is_the_error_of_the_degraded_answer() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "says"),
     [
-        ("psnr", {"color": "bgr"}, "color 'bgr'"),
+        ("psnr", {"color": "bgr"}, "'color' is 'bgr'"),
         ("ssim", {"border": -1}, "border -1"),
-        ("ssim", {"border": 2.5}, "border 2.5"),
-        ("psnr", {"border": "4"}, "border '4'"),
-        ("psnr", {"border": True}, "border True"),
+        ("ssim", {"border": 2.5}, "'border' is 2.5"),
+        ("psnr", {"border": "4"}, "'border' is '4'"),
+        ("psnr", {"border": True}, "'border' is true"),
         ("consistency", {"epsilon": 2}, "epsilon 2"),
-        ("consistency", {"epsilon": "1e-3"}, "epsilon '1e-3'"),
+        ("consistency", {"epsilon": "1e-3"}, "'epsilon' is '1e-3'"),
         ("consistency", {"kernel": "bicubic"}, "kernel 'bicubic' of consistency"),
     ],
 )

@@ -98,7 +98,7 @@ def test_niqe_of_smaller_blocks_serves_smaller_images_under_its_own_label() -> N
     assert "would serve" not in str(metric.skip(30))
     with pytest.raises(FaceSRError, match="block 31 is not an even number"):
         build_metric("niqe", {"block": 31})
-    with pytest.raises(FaceSRError, match="metric niqe cannot take block='many'"):
+    with pytest.raises(FaceSRError, match="metric niqe: 'block' is 'many': must be a whole number"):
         build_metric("niqe", {"block": "many"})
 
 

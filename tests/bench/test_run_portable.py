@@ -263,7 +263,13 @@ def test_nothing_is_written_through_a_link(world: Path) -> None:
     victim.mkdir()
     (out / "sr").mkdir(parents=True)
     (out / "sr/nearest").symlink_to(victim)
-    with pytest.raises(FaceSRError, match="leads out of the run folder"):
+    with pytest.raises(FaceSRError, match="is no run, and its folder 'sr' would be written into"):
+        _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",))
+    shutil.rmtree(out)
+    _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",))
+    shutil.rmtree(out / "sr/nearest")
+    (out / "sr/nearest").symlink_to(victim)
+    with pytest.raises(FaceSRError, match="is a link that leads out of"):
         _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",))
     assert not list(victim.iterdir())
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,10 @@ def test_a_second_person_computes_nothing_elsewhere(world: Path, kind: str, only
     assert len(bucket.objects[name]) > 0  # wrong objects stay: nothing here overwrites or deletes
 
 
+def _facts(seconds: float = 1.0) -> dict[str, Any]:
+    return {"status": "ok", "reason": "", "seconds": float(seconds)}
+
+
 def test_two_writers_at_once(tmp_path: Path, s3: str) -> None:
     for place in (str(tmp_path), s3):
         stores = [SharedStore(place) for _ in range(4)]
@@ -140,7 +145,7 @@ def test_two_writers_at_once(tmp_path: Path, s3: str) -> None:
 
         def write(who: int, stores: list[SharedStore] = stores, keys: list[str] = keys) -> None:
             for key in keys:
-                stores[who].put("sr", key, Held({"who": who}, bytes([who]) * 20_000))
+                stores[who].put("sr", key, Held(_facts(who), bytes([who]) * 20_000))
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(write, range(4)))
@@ -148,7 +153,7 @@ def test_two_writers_at_once(tmp_path: Path, s3: str) -> None:
         for key in keys:
             held = reader.get("sr", key)
             assert held is not None  # whole: its sha256 is right
-            assert held.data == bytes([held.facts["who"]]) * 20_000
+            assert held.data == bytes([int(held.facts["seconds"])]) * 20_000
         assert not reader.wrong
         assert sum(s.kept for s in stores) == len(keys)
 
@@ -183,8 +188,8 @@ def test_wrong_objects_are_reported_and_computed_again(world: Path, spoil: str) 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     one, two = SharedStore(str(tmp_path)), SharedStore(str(tmp_path))
-    one.put("sr", "ab12", Held({"status": "ok"}, b"first"))
-    two.put("sr", "ab12", Held({"status": "ok"}, b"second"))
+    one.put("sr", "ab12", Held(_facts(), b"first"))
+    two.put("sr", "ab12", Held(_facts(), b"second"))
     assert (one.kept, two.kept) == (1, 0)
     held = two.get("sr", "ab12")
     assert held is not None
@@ -194,8 +199,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_s3_is_create_only_too(s3: str) -> None:
     one = SharedStore(s3)
-    one.put("sr", "ab12", Held({}, b"first"))
-    one.put("sr", "ab12", Held({}, b"second"))
+    one.put("sr", "ab12", Held(_facts(), b"first"))
+    one.put("sr", "ab12", Held(_facts(), b"second"))
     held = one.get("sr", "ab12")
     assert held is not None
     assert (held.data, one.kept, one.trouble) == (b"first", 1, "")

@@ -87,7 +87,7 @@ def test_quiet_leaves_results_and_errors(capsys: pytest.CaptureFixture[str], tmp
 
 
 WRONG = {
-    "run": "protocol, --out are missing",
+    "run": "--out is missing",
     "run demo-x8-128 --limit x --out r": "--limit x: give a whole number",
     "run demo-x8-128 --methdos bicubic --out r": "--methdos bicubic: no such option: did you mean '--methods'?",
     "run demo-x8-128 --methods bicubic --device gpu --out r": "--device gpu: did you mean",

@@ -73,7 +73,7 @@ def test_precisions_that_a_method_does_not_have_are_refused() -> None:
         method_specs(["pulse"], ("pulse.precision=fp16",))[0].build(size=128, scale=8, seed=1, device="cpu")
     with pytest.raises(FaceSRError, match="compile is for the pass alone"):
         method_specs(["psp-refined"], ("psp-refined.compile=true",))[0].build(size=128, scale=8, seed=1, device="cpu")
-    with pytest.raises(FaceSRError, match="neither true nor false"):
+    with pytest.raises(FaceSRError, match="'compile' is 'max-autotune': must be true or false"):
         method_specs(["psp"], ("psp.compile='max-autotune'",))[0].build(size=128, scale=8, seed=1, device="cpu")
     with pytest.raises(FaceSRError, match="compile"):
         method_specs(["pulse"], ("pulse.compile=true",))[0].build(size=128, scale=8, seed=1, device="cpu")
