@@ -123,8 +123,8 @@ def test_answers_left_on_a_device_come_with_a_new_token(shared: Any, tmp_path: P
             "JSON.parse(localStorage.getItem(Object.keys(localStorage).find(k => /:r001$/.test(k))) ?? '[]').length >= 1"
         )
         page.close()
-        context.set_offline(False)
         assert len(answers(study, "r001")) == 2
+        context.set_offline(False)
         page = context.new_page()
         page.goto(url)
         wait_for(lambda: len(answers(study, "r001")) == 3)
