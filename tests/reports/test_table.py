@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fake_run import METHODS, METRICS, make_run, make_study
+from fake_run import METHODS, METRICS, make_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
@@ -24,7 +24,7 @@ from facesr.bench.numbers import fixed, scientific
 from facesr.bench.stats.intervals import mean_interval
 from facesr.bench.stats.many import mean_intervals
 from facesr.cli import main
-from facesr.reports import build, notes
+from facesr.reports import build
 from facesr.reports.cells import Cell, Column, Failure, Row, interval, number, ranked
 from facesr.reports.html import failures_html
 from facesr.reports.latex import command, macros, tex
@@ -339,26 +339,6 @@ def test_text_for_a_terminal_is_as_wide_as_it_and_holds_no_tags(run: Path) -> No
     assert "\x1b" not in evil.text() and "\x07" not in evil.text()
 
 
-def test_the_preset_is_the_published_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study = make_study(tmp_path / "s", raters=10, faces=6)
-    assert main(["table", str(study), "--preset", "seed-table1", "--format", "latex"]) == 0
-    text = capsys.readouterr().out
-    means = pd.read_parquet(study / "ratings.parquet").groupby("condition")["score"].mean()
-    order = ["hr", "nearest", "bicubic", "fsrnet", "pix2pixhd", "pulse", "psp"]
-    cells = [f"{means[c]:.2f}" for c in order]
-    best = order.index(str(means.drop("hr").idxmax()))
-    cells[best] = rf"\textbf{{{cells[best]}}}"
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")].splitlines()[1:]
-    assert body == [
-        r" & HR & Nearest & Bicubic & FSRNet & pix2pixHD & PULSE & pSp \\",
-        r"\midrule",
-        f"MOS & {' & '.join(cells)} " + r"\\",
-    ]
-    assert "minipage" not in text and "±" not in text
-    assert main(["table", str(study), "--preset", "seed-table"]) == 2
-    assert "did you mean 'seed-table1'" in capsys.readouterr().err
-
-
 def test_cells_know_their_run_and_images(run: Path) -> None:
     cell = leaderboard(open_runs([run])).cell("pulse", "psnr")
     assert cell is not None and str(run) in cell.run and "dddddddddddd" in cell.run
@@ -403,33 +383,6 @@ def test_the_command_prints_every_form_and_names_mistakes(run: Path, capsys: pyt
     assert main(["table", str(run), "--format", "latex", "--label", "a b"]) == 2
 
 
-def test_the_papers_table_one_has_one_mos_a_condition_hr_first(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "s", raters=10, faces=6)
-    table = table_of([study])
-    assert table.columns[0].label == "HR" and table.rows[0].label == "MOS"
-    ratings = pd.read_parquet(study / "ratings.parquet")
-    means = ratings.groupby("condition")["score"].mean()
-    line = next(line for line in table.markdown().splitlines() if line.startswith("| MOS"))
-    for condition, mean in means.items():
-        cell = table.cell("mos", str(condition))
-        assert cell is not None and cell.mean == pytest.approx(mean) and f"{mean:.2f}" in line and cell.n == 60
-    assert "10 raters, 6 faces, 420 ratings" in table.markdown()
-    best = max((c for c in table.cells if c.method != "hr"), key=lambda c: c.mean)
-    assert best.rank == 1
-
-
-def test_a_study_joins_the_scores_of_its_own_run_only(run: Path, tmp_path: Path) -> None:
-    study = make_study(tmp_path / "s", raters=6, faces=6)
-    table = table_of([run], study=study, full=True)
-    assert table.columns[-1].key == "mos" and table.rows[-1].label == "HR"
-    assert table.csv().startswith("method,metric,n,failed,mean,low,high\n")
-    assert [c for c in table.rows[-1].cells if c is not None] == [table.cell("hr", "mos")]
-    info = json.loads((study / "study.json").read_text())
-    (study / "study.json").write_text(json.dumps({**info, "run": {"digest": "a" * 64, "scale": 8}}))
-    with pytest.raises(FaceSRError, match=r"made from a run of digest aaaaaaaaaaaa.*never meet"):
-        table_of([run], study=study)
-
-
 def test_a_paper_sized_table_takes_a_couple_of_seconds(tmp_path: Path) -> None:
     """2,824 faces x 7 methods x 10 metrics: read, 70 intervals, LaTeX. About 1.5 s of CPU time."""
     metrics = {f"m{i}": {"label": f"M{i}", "higher_is_better": True, "digits": 3} for i in range(10)}
@@ -437,26 +390,3 @@ def test_a_paper_sized_table_takes_a_couple_of_seconds(tmp_path: Path) -> None:
     start = time.process_time()
     text = table_of([folder]).printed("latex")
     assert time.process_time() - start < 6 and text.count(" & ") >= 70
-
-
-def test_tables_say_whose_weights_and_which_metrics_were_losses(tmp_path: Path) -> None:
-    """What a method declares stands under the table, the paper's too, methods that declare the same named together."""
-    folder = make_run(tmp_path / "run")
-    facts = json.loads((folder / "run.json").read_text())
-    small = "small default weights of this project, not the published models"
-    first, second = [m["label"] for m in facts["methods"]][:2]
-    metric = next(iter(facts["metrics"]))
-    label = facts["metrics"][metric]["label"]
-    for entry in facts["methods"][:2]:
-        entry["notes"] = [small]
-    facts["methods"][1]["training_losses"] = [metric, "no-such-metric"]
-    (folder / "run.json").write_text(json.dumps(facts))
-    lines = notes.declared(open_runs([folder]))
-    assert len(lines) == 2
-    assert lines[0].lower() == f"{first}, {second}: {small}.".lower()
-    assert lines[1].lower() == f"{label} was a training loss of {second}.".lower()
-    table = table_of([folder])
-    for text in (table.markdown(), table.html()):
-        assert small in text
-        assert "was a training loss of" in text
-    assert small in table.latex()
