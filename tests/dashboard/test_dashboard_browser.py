@@ -82,9 +82,16 @@ def page(context: Any) -> Iterator[Any]:
 
 
 def settled(page: Any) -> None:
-    """Wait until the script has run and what it sent is drawn."""
+    """Wait until the script has run and what it sent is drawn: nothing is busy for half a second (between two parts nothing may be)."""
     page.wait_for_selector("h1")
-    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')")
+    page.evaluate("() => { window.quiet = null }")
+    page.wait_for_function(
+        """() => {
+          if (document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')) window.quiet = null;
+          else window.quiet ??= performance.now();
+          return window.quiet !== null && performance.now() - window.quiet > 500;
+        }"""
+    )
 
 
 def one(world: Path) -> str:
@@ -271,6 +278,7 @@ def test_dark_follows_the_reader(context: Any, server: Dashboard, world: Path) -
     page.emulate_media(color_scheme="dark")
     page.goto(f"{server.url}/?{one(world)}")
     settled(page)
+    page.wait_for_selector("table.facesr")
     ink = page.evaluate("() => getComputedStyle(document.querySelector('table.facesr')).color")
     assert min(map(int, re.findall(r"\d+", ink)[:3])) > 180, ink
     figure = page.locator("figure.facesr img").first
