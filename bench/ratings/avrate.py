@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def from_database(path: Path, options: Options) -> Answers:
     import pandas as pd
 
     try:
-        with sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             frame = pd.read_sql_query("select rowid as row, * from ratings order by rowid", connection)
             tables = {r[0] for r in connection.execute("select name from sqlite_master where type = 'table'")}
             lists = list(connection.execute("select user_ID, playlist from user_playlist")) if "user_playlist" in tables else []

@@ -338,7 +338,7 @@ def _analyse(study: Study, *, peek: bool, simulated: bool, ordinal: bool) -> Ana
         declared_before_ratings=not study.imported,
         margin=plan.equivalence_margin,
         alpha=alpha,
-        correction={"bh": "benjamini-hochberg"}.get(plan.correction, plan.correction),
+        correction=plan.corrected_by,
         ordinal=ordinal,
     )
     margins = [q.equivalence.margin for q in found.pairs if q.equivalence]

@@ -100,9 +100,8 @@ def decisions(ratings: pd.DataFrame, plan: Plan, level: float, conditions: list[
         from facesr.bench.stats.cube import cube
         from facesr.bench.stats.pairwise import compare_conditions
 
-        correction = {"bh": "benjamini-hochberg"}.get(plan.correction, plan.correction)
         pairs = compare_conditions(
-            cube(ratings, conditions), margin=plan.equivalence_margin, alpha=level, correction=correction, leave_out=False
+            cube(ratings, conditions), margin=plan.equivalence_margin, alpha=level, correction=plan.corrected_by, leave_out=False
         )
         return undecided | {(q.a, q.b): q.verdict in {"different", "equivalent"} for q in pairs}
     except FaceSRError:

@@ -88,6 +88,11 @@ class Plan:
     exclude_raters: ExcludeRaters = field(default_factory=ExcludeRaters)
     stopping: Stopping = field(default_factory=Stopping)
 
+    @property
+    def corrected_by(self) -> str:
+        """``correction`` by the name that ``facesr.bench.stats`` gives it."""
+        return "benjamini-hochberg" if self.correction == "bh" else self.correction
+
     def problems(
         self, method: str, scale: tuple[int, int], raters: int, counts: Mapping[str, int], *, adaptive: bool = False
     ) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,10 @@ def rescue(folder: Path, out: Path, database: str | None = None) -> dict[str, tu
         fill(engine, study.design, study.design.rows(), study.digest)
     finally:
         engine.dispose()
-    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as source, sqlite3.connect(out / "ratings.db") as target:
+    with (
+        closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(out / "ratings.db")) as target,
+    ):
         target.execute("PRAGMA foreign_keys=ON")
         return {table.name: _copy(source, target, table) for table in KEPT}
 

@@ -32,23 +32,9 @@ from facesr.reports.figures.plane import front
 from facesr.reports.scores import open_runs
 from facesr.reports.tables import score_table
 from fake_study import small_study
-from small_runs import ROOT, real_run
+from small_runs import ROOT
 
 Open = Callable[..., AppTest]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs")
-    real_run(folder / "one")
-    real_run(folder / "sweep", "[8, 16]")
-    return folder
-
-
-@pytest.fixture
-def copy(runs: Path, tmp_path: Path) -> Path:
-    """A run of one's own to break."""
-    return Path(shutil.copytree(runs / "one", tmp_path / "copy"))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +22,6 @@ from facesr.reports.one_face import face_scores
 from facesr.reports.scores import open_runs
 from facesr.reports.served import attribute_table, duel_by
 from facesr.reports.verify import verify
-from small_runs import real_run
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs")
-    real_run(folder / "one")
-    real_run(folder / "sweep", "[8, 16]")
-    return folder
-
-
-@pytest.fixture
-def copy(runs: Path, tmp_path: Path) -> Path:
-    """A run of one's own to break."""
-    return Path(shutil.copytree(runs / "one", tmp_path / "copy"))
 
 
 def test_the_residual_map_is_what_consistency_measures(runs: Path) -> None:

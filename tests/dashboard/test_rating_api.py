@@ -17,7 +17,6 @@ from facesr.bench.study import Study, store
 from facesr.bench.study import tables as t
 from facesr.dashboard.rating.api import Limits, rating_api
 from facesr.dashboard.rating.limits import Limiter
-from facesr.dashboard.serve import study_app
 from fake_study import small_study
 
 
@@ -37,13 +36,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     )
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def client(study: Study) -> Iterator[TestClient]:
-    """A client of the whole application without Streamlit."""
-    with TestClient(study_app(study, password="x", streamlit=False, limits=generous()), raise_server_exceptions=False) as made:
-        yield made
 
 
 def newcomer(study: Study, client: TestClient, *, consent: bool = True) -> tuple[str, dict[str, str]]:

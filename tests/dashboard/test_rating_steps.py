@@ -31,13 +31,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     made.close()
 
 
-@pytest.fixture(scope="module")
-def client(study: Study) -> Iterator[TestClient]:
-    """The whole application without Streamlit."""
-    with TestClient(study_app(study, password="x", streamlit=False, limits=generous()), raise_server_exceptions=False) as made:
-        yield made
-
-
 def newcomer(study: Study, client: TestClient) -> tuple[str, dict[str, str]]:
     """A rater who agreed: name and headers."""
     rater, token = store.invite(study.engine, rows=20)
