@@ -26,6 +26,11 @@ def without_folders(text: str) -> str:
     return FOLDERS.sub("…/", text)
 
 
+def nameless(text: str) -> str:
+    """A text in which ``/home/me/nets/mine.py`` is ``mine.py``: for what is published and may be read by programs."""
+    return FOLDERS.sub("", text)
+
+
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -157,6 +157,12 @@ class Cells:
                     self.db.execute("ROLLBACK")
                 raise
 
+    def settle(self) -> None:
+        """Make it one plain file, with no log beside it: to be read from a medium that cannot be written."""
+        with self._reported():
+            self.db.execute("PRAGMA journal_mode = DELETE")
+            self.db.execute("VACUUM")
+
     def count(self, kind: type[Row]) -> int:
         """How many rows of a kind there are, without reading them."""
         with self._reported():

@@ -82,14 +82,14 @@ class Run:
         import pandas as pd
 
         with Cells(self.path) as cells:
-            rows = [(c.method, c.scale, c.image, c.status, c.seconds) for c in _known(self.info, cells, SrCell)]
+            rows = [(c.method, c.scale, c.image, c.status, c.seconds) for c in known_cells(self.info, cells, SrCell)]
         return pd.DataFrame(rows, columns=["method", "scale", "image", "status", "seconds"]).astype({"seconds": float})
 
     def failures(self) -> list[str]:
         """What did not end well: a line for each cause, with the methods and metrics it struck."""
         found: dict[tuple[str, str, str], tuple[int, str, str]] = {}
         with Cells(self.path) as cells:
-            for cell in _known(self.info, cells, ScoreCell):
+            for cell in known_cells(self.info, cells, ScoreCell):
                 if cell.status not in (Status.OK, Status.SKIPPED):
                     whole_image = cell.status in (Status.MISSING, Status.NOT_CONVERGED)
                     place = (cell.method, cell.status, "" if whole_image else cell.metric)
@@ -117,7 +117,7 @@ class Run:
         with Cells(self.path) as cells:
             for lr in cells.rows(LrCell):
                 yield f"LR {lr.image} ×{lr.scale}", self.lr_path(lr.image, lr.scale), lr.sha256
-            for sr in _known(self.info, cells, SrCell):
+            for sr in known_cells(self.info, cells, SrCell):
                 if sr.status in SERVED:
                     yield f"SR {sr.method} {sr.image} ×{sr.scale}", self.sr_path(sr.method, sr.image, sr.scale), sr.sha256
 
@@ -165,7 +165,7 @@ def _is(path: Path, sha256: str) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
-def _known(info: RunInfo, cells: Cells, kind: Any) -> Iterator[Any]:
+def known_cells(info: RunInfo, cells: Cells, kind: Any) -> Iterator[Any]:
     """Cells of the methods, metrics and faces that the run is of: the store keeps those of earlier requests too."""
     methods, faces = {m.label for m in info.methods}, {f.name for f in info.faces} | {WHOLE_SET}
     for row in cells.rows(kind):
@@ -180,7 +180,7 @@ def score_rows(info: RunInfo, cells: Cells) -> Rows:
     metric = {name: i for i, name in enumerate(info.metrics)}
     rows = [
         (c.image, c.method, c.scale, c.metric, c.value, c.status, c.reason, c.low, c.high, c.n)
-        for c in _known(info, cells, ScoreCell)
+        for c in known_cells(info, cells, ScoreCell)
     ]
     return sorted(rows, key=lambda r: (r[2], method[r[1]], metric[r[3]], r[0]))
 

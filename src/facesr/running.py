@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facesr.bench.protocol import Protocol
+    from facesr.reports.export import Exported
     from facesr.reports.table import Table
     from facesr.reports.writing import Written
 
@@ -68,6 +69,16 @@ class Run:
         ``options``: those of ``facesr.report``. Returns the page's path.
         """
         return report(self.path, out, study=study, **options).page
+
+    def export(self, out: Path | str, **options: Any) -> Exported:
+        """Write the run as a bundle to publish: a folder that is not there yet, or a file ``….zip``.
+
+        ``options``: ``hr`` (with the HR images), ``rocrate``, ``every_eval_ever`` (with that metadata), ``licence``, ``authors``,
+        ``organization``: see ``facesr.reports.export.Publication``. Returns where it lies, how many files are in it, and what is not in it and why.
+        """
+        from facesr.reports.export import Publication, export
+
+        return export(self.folder, Path(out), Publication(**options))
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "watch": "follow a run in progress",
     "table": "print the table of a run: Markdown, LaTeX, CSV or HTML",
     "report": "write the HTML report and the paper folder of a run",
+    "export": "write a run as a bundle to publish",
     "dashboard": "open the result views in a browser",
     "study": "design, serve, watch, export and analyse a MOS study",
     "check-claim": "what p-value published MOS figures can support",

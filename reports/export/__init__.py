@@ -1,0 +1,7 @@
+"""A run as a bundle that travels: a run folder of its own, without anything of the machine it was made on, that others can check."""
+
+from __future__ import annotations
+
+from facesr.reports.export.bundle import Exported, Publication, export
+
+__all__ = ["Exported", "Publication", "export"]
