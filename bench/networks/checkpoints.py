@@ -149,9 +149,8 @@ def reading(what: str) -> Iterator[None]:
         reason = (
             f"{error} is missing"
             if isinstance(error, KeyError)
-            else str(error).splitlines()[0]
-            if str(error)
-            else type(error).__name__
+            else " ".join(" ".join(str(error).splitlines()[:2]).split())[:240]  # PyTorch names the key in its second line
+            or type(error).__name__
         )
         raise FaceSRError(f"{what}: its sizes cannot be read off its keys ({reason}); is it the right file, and whole?") from error
 

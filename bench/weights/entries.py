@@ -27,6 +27,8 @@ class Weight:
     """Where a person finds it, and under what name."""
     sha256: str = ""
     wheel_sha256: str = ""
+    wheel_for: str = ""
+    """Of a wheel that exists for some systems only: which one is taken, wherever this runs, as ``VERSION IMPLEMENTATION ABI PLATFORM``."""
     size: int = 0
     layout: str = ""
     """The keys it holds, in a few words."""

