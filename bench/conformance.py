@@ -194,11 +194,11 @@ def _scorer(metric: Metric, batch: Batch) -> Callable[[U8, Batch], list[Any]]:
 
 
 def _batch() -> Batch:
-    from facesr.bench.data.dataset import find
+    from facesr.bench.data.dataset import find_dataset
     from facesr.bench.faces import Batch
     from facesr.bench.imaging import read_rgb
 
-    faces = tuple(find("demo", "all", 128).faces[:3])
+    faces = tuple(find_dataset("demo", "all", 128).faces[:3])
     hr = np.stack([read_rgb(face.path) for face in faces])
     return Batch(faces, hr, hr[:, 4::8, 4::8].copy())
 

@@ -72,7 +72,7 @@ def main_face(detections: Sequence[Detection], shape: tuple[int, int]) -> Detect
 def _net() -> OnnxNet:
     from facesr.bench import weights
 
-    return OnnxNet(Path(weights.find(WEIGHTS)), free="NHW")
+    return OnnxNet(Path(weights.find_weight(WEIGHTS)), free="NHW")
 
 
 def _checked(image: U8) -> U8:

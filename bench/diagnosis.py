@@ -39,7 +39,7 @@ Undo = Callable[[F64], tuple[F64, "NDArray[np.bool_] | None"]]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosed:
     """``what`` the images look like; mean dB ``given`` and ``restored`` by ``undone``; on how many of ``faces`` it ``helped``."""
 
     what: str
@@ -91,7 +91,7 @@ def suspicious(sr: U8, hr: U8, scale: float) -> bool:
     return bool(len(sr)) and float(_psnr(sr, hr).mean()) < float(_bicubic(hr, scale).mean()) - BELOW
 
 
-def diagnose(sr: U8, hr: U8, scale: float, names: Sequence[str] = (), others: Mapping[str, U8] | None = None) -> Finding | None:
+def diagnose(sr: U8, hr: U8, scale: float, names: Sequence[str] = (), others: Mapping[str, U8] | None = None) -> Diagnosed | None:
     """The mistake that explains images (N, S, S, 3) far below bicubic's, or None.
 
     ``names``: of the N faces; ``others``: HR images of further faces by name, among which theirs may be found.
@@ -117,7 +117,7 @@ class _Judge:
     given: F64
     bicubic: float
 
-    def of(self, mistake: _Mistake, sr: U8, hr: U8) -> Finding | None:
+    def of(self, mistake: _Mistake, sr: U8, hr: U8) -> Diagnosed | None:
         """What undoing a mistake gains, where that is enough."""
         before, after = self.given.copy(), self.given.copy()
         for i, (a, b) in enumerate(zip(sr.astype(float), hr.astype(float), strict=True)):
@@ -127,12 +127,12 @@ class _Judge:
                 after[i] = _db(np.clip(image, 0, 255), b, mask)
         return self.finding(mistake.what, mistake.undone, before, after)
 
-    def finding(self, what: str, undone: str, before: F64, after: F64) -> Finding | None:
+    def finding(self, what: str, undone: str, before: F64, after: F64) -> Diagnosed | None:
         """A finding, or None where it does not restore most faces."""
         helped = int((after - before >= GAIN).sum())
         low, high = float(before.mean()), float(after.mean())
         enough = high >= low + GAIN and high >= (float(self.given.mean()) + self.bicubic) / 2
-        return Finding(what, undone, low, high, helped, len(before)) if enough and helped >= MOST * len(before) else None
+        return Diagnosed(what, undone, low, high, helped, len(before)) if enough and helped >= MOST * len(before) else None
 
 
 # -- single mistakes -------------------------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def _shift(sr: U8, hr: U8) -> _Mistake:
     return _Mistake(f"a shift of {' and '.join(parts) or 'nothing'}", "when moved back", undo)
 
 
-def _other_face(judge: _Judge, sr: U8, hr: U8, names: Sequence[str], others: Mapping[str, U8]) -> Finding | None:
+def _other_face(judge: _Judge, sr: U8, hr: U8, names: Sequence[str], others: Mapping[str, U8]) -> Diagnosed | None:
     """Whether most images are other faces than their names say, each a different one."""
     known = {**others, **dict(zip(names, hr, strict=False))}
     if len(known) < 2 or not names:
@@ -292,14 +292,14 @@ def _other_face(judge: _Judge, sr: U8, hr: U8, names: Sequence[str], others: Map
     return judge.finding(f"other faces' files ({name} holds {other})", "against those faces", judge.given, after)
 
 
-def _pair(judge: _Judge, sr: U8, hr: U8) -> Finding | None:
+def _pair(judge: _Judge, sr: U8, hr: U8) -> Diagnosed | None:
     """The best of two mistakes at once."""
     kinds = [list(_channels()), list(_ranges()), list(_turns())]
     pairs = [one.then(two) for i, kind in enumerate(kinds) for later in kinds[i + 1 :] for one, two in product(kind, later)]
     return _best(judge, pairs, sr, hr, SMALL)
 
 
-def _best(judge: _Judge, mistakes: Sequence[_Mistake], sr: U8, hr: U8, side: int) -> Finding | None:
+def _best(judge: _Judge, mistakes: Sequence[_Mistake], sr: U8, hr: U8, side: int) -> Diagnosed | None:
     """The mistake that explains most: looked for on images of at most ``side``, measured on whole ones."""
     a, b = _reduced(sr, side), _reduced(hr, side)
     on_small = replace(judge, given=_psnr(a, b))
@@ -311,7 +311,7 @@ def _reduced(images: U8, side: int) -> U8:
     return images if images.shape[1] <= side else np.stack([resize8(x, side, "box") for x in images])
 
 
-def _too_coarse(judge: _Judge, sr: U8, hr: U8, scale: float) -> Finding | None:
+def _too_coarse(judge: _Judge, sr: U8, hr: U8, scale: float) -> Diagnosed | None:
     """Images that hold no more than LR of a larger factor: measured against that LR, enlarged."""
     size = hr.shape[1]
     for factor in (2 * scale, 4 * scale):
@@ -320,7 +320,7 @@ def _too_coarse(judge: _Judge, sr: U8, hr: U8, scale: float) -> Finding | None:
             like = np.stack([resize8(resize8(x, side, KERNEL), size, kernel) for x in hr])
             after = _psnr(sr, like)
             if float(after.min()) >= 35:  # nearly every value of every face: this is what they are
-                return Finding(
+                return Diagnosed(
                     f"LR of x{factor:g} enlarged by {how} (asked for is x{scale:g})", "against that", float(judge.given.mean()),
                     float(after.mean()), len(sr), len(sr),
                 )  # fmt: skip

@@ -15,7 +15,7 @@ MAKERS = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Upsample": 1, "Resize":
 """Nodes whose output is as large as an input says, and which input that is."""
 
 
-def check(model: Any) -> None:
+def check_onnx(model: Any) -> None:
     """Raise ``FaceSRError`` (a sentence without its subject) for a graph that could run without end or outgrow memory."""
     constants: dict[str, Any] = {}
     nodes = []

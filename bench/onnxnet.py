@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.onnxcheck import check
+from facesr.bench.onnxcheck import check_onnx
 from facesr.bench.reading import check_regular
 
 F32 = NDArray[np.float32]
@@ -76,7 +76,7 @@ def _trimmed(path: Path, free: str) -> bytes:
     check_regular(path)
     try:
         model = onnx.load(str(path), load_external_data=False)
-        check(model)
+        check_onnx(model)
         graph = model.graph
         weights = {tensor.name: tensor for tensor in graph.initializer}
         made = {

@@ -194,7 +194,7 @@ def _sizes(data: Any, scales: list[Any]) -> Iterator[str]:
             yield f"size {size} and scale {scale} do not go together: LR must be a whole number of at least 4 pixels a side"
 
 
-def parse(text: str, source: str = "protocol", metrics: Iterable[str] | None = None) -> Protocol:
+def parse_protocol(text: str, source: str = "protocol", metrics: Iterable[str] | None = None) -> Protocol:
     """Validate TOML text; ``metrics`` are the names that exist (unchecked when None). Raises one error that lists every problem."""
     found = parse_toml(text, source)
     problems: list[str] = []
@@ -213,21 +213,21 @@ def parse(text: str, source: str = "protocol", metrics: Iterable[str] | None = N
     return from_table(Protocol, table, source, problems)
 
 
-def names() -> list[str]:
+def protocol_names() -> list[str]:
     """The protocols that come with the project."""
     return sorted(file.stem for file in FOLDER.glob("*.toml"))
 
 
-def load(name: str, metrics: Iterable[str] | None = None) -> Protocol:
+def load_protocol(name: str, metrics: Iterable[str] | None = None) -> Protocol:
     """A protocol by name, or from a TOML file of the user's."""
     file = FOLDER / f"{name}.toml"
     if name.endswith(".toml"):
         file = Path(name)
         if not file.is_file():
             raise FaceSRError(f"no protocol file {name}")
-    elif name not in names():
-        raise FaceSRError(f"no protocol {name!r}: {suggest(name, names())}")
-    found = parse(read_text(file, MAX_TOML), str(file.name), metrics)
+    elif name not in protocol_names():
+        raise FaceSRError(f"no protocol {name!r}: {suggest(name, protocol_names())}")
+    found = parse_protocol(read_text(file, MAX_TOML), str(file.name), metrics)
     if found.lr is None:
         return found
     beside = {key: str(file.parent / value) if value else "" for key, value in asdict(found.lr).items()}

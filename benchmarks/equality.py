@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import cpu_seconds
-from facesr.bench.results import load
+from facesr.bench.results import load_run
 from facesr.bench.run.live import read_live
 
 METRICS = "psnr,psnr-y,ssim,consistency,consistency-pass,st-lpips-alex,identity-sface,retrieval-sface,kd-sface"
@@ -152,7 +152,7 @@ def _parent(pid: int) -> int | None:
 
 def _lost(run: Path) -> bool:
     """Whether a task was given up because three workers were killed while at it: its cells are due again in the next call."""
-    return any("worker process ended" in line for line in load(run).failures())
+    return any("worker process ended" in line for line in load_run(run).failures())
 
 
 def again(request: Request, out: str) -> str:
@@ -200,7 +200,7 @@ def compare(request: Request, chosen: dict[str, Callable[[Request, str], str]]) 
     reference, good = "", True
     for name, way in chosen.items():
         out, before, said = request.place / name, cpu_seconds(), "there already"
-        if not (out / "run.json").is_file() or load(out).running:
+        if not (out / "run.json").is_file() or load_run(out).running:
             said = way(request, name)
         found = digest(out)
         reference = reference or found

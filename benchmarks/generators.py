@@ -141,10 +141,10 @@ def psp_forward(whose: str, batch: int, size: int) -> Callable[[], Any]:
     import torch
 
     from facesr.methods.generators import StyleGAN2
-    from facesr.methods.psp.encoders import EncoderConfig, build
+    from facesr.methods.psp.encoders import EncoderConfig, build_encoder
 
     net = StyleGAN2(size).eval().requires_grad_(False)
-    encoder = build(EncoderConfig(n_styles=net.n_styles)).eval().requires_grad_(False)
+    encoder = build_encoder(EncoderConfig(n_styles=net.n_styles)).eval().requires_grad_(False)
     if whose == "ours":  # as facesr.methods.psp has it
         encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     face = torch.rand(batch, 3, 256, 256, generator=torch.Generator().manual_seed(1)) * 2 - 1

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from facesr.bench import protocol, registry
-from facesr.bench.data.dataset import find
+from facesr.bench.data.dataset import find_dataset
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Batch
 from facesr.bench.imaging import read_rgb, resize8, to_tensor
 from facesr.bench.method import Restored
 from facesr.bench.metrics.base import Metric
-from facesr.bench.metrics.network import on
+from facesr.bench.metrics.network import on_device
 from facesr.bench.run import make_plan, start
 from facesr.bench.run.workers import Processes
 
@@ -70,7 +70,7 @@ def methods(left: Callable[[], float], device: str) -> None:
     """Seconds per face, and how far bf16 lies from fp32."""
     import torch
 
-    faces = find("demo", "all", 128).faces
+    faces = find_dataset("demo", "all", 128).faces
     hr = np.stack([read_rgb(f.path) for f in faces])
     lr = to_tensor(np.stack([resize8(image, 16, "bicubic-matlab") for image in hr])).to(device)
     before: dict[str, torch.Tensor] = {}
@@ -99,7 +99,7 @@ def methods(left: Callable[[], float], device: str) -> None:
 def panel(device: str) -> None:
     """Pairs of images per second of each metric, HR's features included, in batches of 64 on a GPU."""
     times = 8 if device == "cuda" else 1
-    faces = find("demo", "all", 128).faces
+    faces = find_dataset("demo", "all", 128).faces
     hr = np.stack([read_rgb(f.path) for f in faces] * times)
     sr = np.stack([resize8(resize8(image, 16, "bicubic-matlab"), 128, "bicubic-matlab") for image in hr])
     batch = Batch(tuple(faces) * times, hr)
@@ -113,7 +113,7 @@ def panel(device: str) -> None:
                     network.forget()
                 metric.score(sr, batch, metric.reference(batch))
 
-            with on(device):
+            with on_device(device):
                 seconds = timed(scored, device)
             print(f"| {name} | {len(hr) / seconds:,.0f} |")
         except FaceSRError as error:
@@ -125,7 +125,7 @@ def agreement(device: str) -> bool:
     means, few = {}, device == "cpu"
     with tempfile.TemporaryDirectory() as folder:
         for where in ("cpu", device):
-            known = protocol.load("demo-x8-128", registry.installed("facesr.metrics"))
+            known = protocol.load_protocol("demo-x8-128", registry.installed("facesr.metrics"))
             specs = registry.method_specs(["bicubic", "fsrnet"] if few else ["bicubic", "fsrnet", "pix2pixhd", "psp"])
             metrics = ["psnr", "consistency"] if few else list(BOUNDS)
             plan = make_plan(known, specs, Path(folder) / where, metrics=metrics, device=where, limit=2 if few else None)
@@ -144,12 +144,12 @@ def busy() -> None:
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
-        faces = find("demo", "all", 128).faces
+        faces = find_dataset("demo", "all", 128).faces
         (Path(folder) / "hr").mkdir()
         for i in range(512):
             os.link(faces[i % len(faces)].path, Path(folder) / "hr" / f"{i:04d}.png")
         for count in (1, 2, 3):
-            known = protocol.load("demo-x8-128", registry.installed("facesr.metrics"))
+            known = protocol.load_protocol("demo-x8-128", registry.installed("facesr.metrics"))
             specs = registry.method_specs(["psp"])
             plan = make_plan(
                 known, specs, Path(folder) / str(count), data=f"{folder}/hr", metrics=["psnr", "st-lpips-alex"], device="cuda"

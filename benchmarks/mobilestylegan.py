@@ -14,7 +14,7 @@ import torch
 
 from benchmarks import line
 from facesr.bench.errors import WeightsMissing
-from facesr.bench.weights import find
+from facesr.bench.weights import find_weight
 from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         import openvino
 
-        files = [find(name) for name in IR_WEIGHTS]
+        files = [find_weight(name) for name in IR_WEIGHTS]
     except (ImportError, WeightsMissing) as error:
         print(f"skipped: {error}")
         return 0

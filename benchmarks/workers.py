@@ -44,7 +44,7 @@ def one(out: Path, steps: int) -> dict[str, float]:
     from facesr.bench import protocol, registry
     from facesr.bench.run import make_plan, start
 
-    known = protocol.load("demo-x8-128", registry.installed("facesr.metrics"))
+    known = protocol.load_protocol("demo-x8-128", registry.installed("facesr.metrics"))
     specs = registry.method_specs(["pulse"], [f"pulse.steps={steps}"])
     workers, before = Timed(), time.process_time()
     start(make_plan(known, specs, out / "one", metrics=["psnr"]), workers=workers)

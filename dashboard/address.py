@@ -57,7 +57,7 @@ def note(key: str, asked: str, why: str) -> None:
     st.session_state[_WRONG][key] = sentence if sentence.endswith("?") else f"{sentence}."
 
 
-def check(key: str, options: Collection[object], what: str) -> None:
+def check_address(key: str, options: Collection[object], what: str) -> None:
     """Say which values of a parameter in the address are none of the options; ``what`` names an option: 'metric'."""
     st.session_state[_DRAWN].add(key)
     names = [str(option) for option in options]
@@ -74,9 +74,9 @@ def check_page(pages: int) -> None:
             note("page", asked, f"there {'are' if pages > 1 else 'is'} {pages:,} of them")
 
 
-def choose(label: str, options: Sequence[T], key: str, *, first: T | None = None, what: str = "", width: int = CONTROL) -> T:
+def choose_option(label: str, options: Sequence[T], key: str, *, first: T | None = None, what: str = "", width: int = CONTROL) -> T:
     """One of the options; ``first`` is shown where the address does not say."""
-    check(key, options, what or label.lower())
+    check_address(key, options, what or label.lower())
     at = options.index(first) if first in options else 0
     return st.selectbox(
         label, options, index=at, key=key, bind="query-params", width=width, format_func=str, on_change=forget, args=(key,)
@@ -85,14 +85,14 @@ def choose(label: str, options: Sequence[T], key: str, *, first: T | None = None
 
 def several(label: str, options: Sequence[str], key: str) -> list[str]:
     """Any of the options, in their own order; [] for all."""
-    check(key, options, label.lower())
+    check_address(key, options, label.lower())
     chosen = st.multiselect(label, options, key=key, bind="query-params", placeholder="all", on_change=forget, args=(key,))
     return [option for option in options if option in chosen]
 
 
 def segments(label: str, options: Sequence[T], key: str, *, first: T) -> T:
     """One of a few options, side by side."""
-    check(key, options, label.lower())
+    check_address(key, options, label.lower())
     made = st.segmented_control(
         label, options, default=first, required=True, key=key, bind="query-params", format_func=str, on_change=forget, args=(key,)
     )
@@ -101,11 +101,11 @@ def segments(label: str, options: Sequence[T], key: str, *, first: T) -> T:
 
 def switch(label: str, key: str, help_text: str) -> bool:
     """On or off."""
-    check(key, ("true", "false"), "such value")
+    check_address(key, ("true", "false"), "such value")
     return st.toggle(label, key=key, bind="query-params", help=help_text, on_change=forget, args=(key,))
 
 
 def words(label: str, key: str, placeholder: str = "") -> str:
     """A text, without blanks around it."""
-    check(key, st.query_params.get_all(key), label)
+    check_address(key, st.query_params.get_all(key), label)
     return st.text_input(label, key=key, bind="query-params", placeholder=placeholder, width=CONTROL).strip()

@@ -12,7 +12,7 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.dashboard import address, live, shell
 from facesr.dashboard.scene import Scene, in_view
-from facesr.dashboard.sources import Catalogue, catalogue
+from facesr.dashboard.sources import Catalogue, open_sources
 from facesr.dashboard.views import (
     attributes,
     compare,
@@ -98,7 +98,7 @@ def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
     at = len(listed) - 1 if scene is not None else len(listed)
     pages = dict([*listed[:at], ("mos", opinion), ("people", agreement), *listed[at:]])
     if _served():
-        from facesr.dashboard.rating.watch import page as watch
+        from facesr.dashboard.rating.watch import watch_page as watch
 
         pages["watch"] = st.Page(
             _page("watch", watch), title="Watch the study", icon=":material/visibility:", url_path="watch", default=scene is None
@@ -114,7 +114,7 @@ def _served() -> bool:
 
 def main() -> None:
     """Draw everything once."""
-    shown = catalogue()
+    shown = open_sources()
     st.set_page_config(page_title="FaceSR-Bench", page_icon=shell.icon(), layout="wide")
     shell.style()
     address.begin()

@@ -25,12 +25,12 @@ def dashboard_app(base: str = "", address: str = "", port: int = 8501) -> ASGIAp
     from facesr.dashboard.images import routes
 
     app = st.App(SCRIPT, routes=routes(base))
-    settle({"server.baseUrlPath": base, "browser.serverAddress": address or "localhost", "server.port": port})
-    warm.start()
+    apply_settings({"server.baseUrlPath": base, "browser.serverAddress": address or "localhost", "server.port": port})
+    warm.start_warming()
     return app
 
 
-def settle(settings: Mapping[str, Any]) -> None:
+def apply_settings(settings: Mapping[str, Any]) -> None:
     """Settings beside ``.streamlit/config.toml``. As an ASGI application, Streamlit reads no ``STREAMLIT_…`` variables: a user's own
     global settings could turn usage statistics on again, so that one is set here too.
     """

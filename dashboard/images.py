@@ -17,7 +17,7 @@ from facesr.bench.imaging import encode_png, read_lr, read_rgb, rounded
 from facesr.bench.numbers import whole
 from facesr.bench.results import Run
 from facesr.dashboard.memo import memo
-from facesr.dashboard.sources import named, open_run, run_folders, run_key, stamp
+from facesr.dashboard.sources import named_folders, open_run, run_folders, run_key, stamp
 from facesr.reports import maps
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _face(request: Request) -> Response:
 
 def find_run(key: str) -> Run:
     """The run with this key among those shown."""
-    for path in run_folders(named("FACESR_RUNS")):
+    for path in run_folders(named_folders("FACESR_RUNS")):
         if run_key(path) == key:
             return open_run(path)
     raise FaceSRError(f"no run {key!r} is shown")

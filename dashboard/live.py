@@ -9,7 +9,7 @@ from facesr.bench.numbers import span
 from facesr.bench.results import Run, progress
 from facesr.bench.run.live import read_live
 from facesr.dashboard.scene import Scene
-from facesr.dashboard.sources import catalogue
+from facesr.dashboard.sources import open_sources
 
 MOST = 16
 """Workers named one by one."""
@@ -24,7 +24,7 @@ def in_progress(scene: Scene, stamp: object) -> None:
                 _draw(run)
             except FaceSRError as error:
                 st.warning(str(error))
-    now = catalogue().group(scene.group.key)
+    now = open_sources().group(scene.group.key)
     if now is not None and now.stamp != stamp:
         st.rerun()
 

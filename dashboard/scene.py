@@ -10,11 +10,11 @@ from typing import TypeVar
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
-from facesr.dashboard.address import CONTROL, check, choose, segments, several
+from facesr.dashboard.address import CONTROL, check_address, choose_option, segments, several
 from facesr.dashboard.memo import memo
 from facesr.dashboard.sources import Catalogue, Group
-from facesr.reports.build import attribute_names, bands, where
-from facesr.reports.figures import Look
+from facesr.reports.build import attribute_names, bands, faces_where
+from facesr.reports.figures import MethodStyle
 from facesr.reports.gather import ATTRIBUTE_VALUES, headline
 from facesr.reports.scores import Scores
 
@@ -42,9 +42,9 @@ class Scene:
         return self.kept("scores", lambda: _narrowed(self.whole, *self.name))  # type: ignore[arg-type]
 
     @property
-    def look(self) -> Look:
+    def look(self) -> MethodStyle:
         """Colours by the runs' own order: a method keeps its colour when others are hidden."""
-        return Look(self.whole.methods)
+        return MethodStyle(self.whole.methods)
 
     def kept(self, what: object, make: Callable[[], T]) -> T:
         """Computed once for these files and this view."""
@@ -57,7 +57,7 @@ class Scene:
 
 def _narrowed(scores: Scores, methods: tuple[str, ...], attribute: str, value: str) -> Scores:
     chosen = scores.only(methods=methods) if methods else scores
-    return where(chosen, **{attribute: value}) if attribute else chosen
+    return faces_where(chosen, **{attribute: value}) if attribute else chosen
 
 
 def in_view(catalogue: Catalogue) -> Scene | None:
@@ -68,9 +68,9 @@ def in_view(catalogue: Catalogue) -> Scene | None:
         named = catalogue.named
         names = list(named)
         if len(names) > 1:
-            group = named[choose("Runs", names, "run", what="run", width=CONTROL)]
+            group = named[choose_option("Runs", names, "run", what="run", width=CONTROL)]
         else:
-            check("run", names, "run")
+            check_address("run", names, "run")
             group = catalogue.groups[0]
         scene = Scene(group)
         methods = _methods(scene.whole)
@@ -83,7 +83,7 @@ def in_view(catalogue: Catalogue) -> Scene | None:
 def _methods(scores: Scores) -> tuple[str, ...]:
     """Methods chosen; () for all."""
     if len(scores.methods) < 2:
-        check("methods", scores.methods, "method")
+        check_address("methods", scores.methods, "method")
         return ()
     return tuple(several("Methods", scores.methods, "methods"))
 
@@ -103,21 +103,21 @@ def _faces(scene: Scene) -> tuple[str, str]:
     known = filters(scene)
     pairs = {EVERYONE: ("", ""), **{f"{a}: {v}": (a, v) for a, values in known.items() for v in values}}
     if not known:
-        check("where", pairs, "group of faces")
+        check_address("where", pairs, "group of faces")
         return "", ""
-    return pairs[choose("Faces", list(pairs), "where", what="group of faces")]
+    return pairs[choose_option("Faces", list(pairs), "where", what="group of faces")]
 
 
 def metric_control(scores: Scores, metrics: Sequence[str], key: str = "metric", label: str = "Metric") -> str:
     """Choose one metric; the headline one first shown."""
     if not metrics:
         raise FaceSRError("no metric of single images has a value in this view: let the run go on, or choose other faces")
-    return choose(label, metrics, key, first=headline(scores), what="metric")
+    return choose_option(label, metrics, key, first=headline(scores), what="metric")
 
 
 def scale_control(scores: Scores, key: str = "scale") -> float:
     """Choose a downscaling factor, where there are several."""
     if len(scores.scales) < 2:
-        check(key, scores.scales, "factor")
+        check_address(key, scores.scales, "factor")
         return scores.scales[0]
     return segments("Factor", scores.scales, key, first=scores.scales[0])

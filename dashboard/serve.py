@@ -22,7 +22,7 @@ from facesr.bench.study.database import trouble
 from facesr.dashboard.rating.api import Limits, rating_api
 from facesr.dashboard.rating.limits import Bounded
 from facesr.dashboard.rating.login import Login
-from facesr.dashboard.rating.notices import front, lost, welcome
+from facesr.dashboard.rating.notices import front_page, lost_page, welcome
 from facesr.dashboard.rating.pages import rating_routes
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def study_app(
 
     ``address``: the host name by which organisers reach the pages through a proxy; Streamlit opens its WebSocket to pages from there.
     """
-    nowhere = lost(study)
+    nowhere = lost_page(study)
     routes = [_alive(study), *rating_routes(study.design.join, nowhere), Mount("/api", rating_api(study, limits))]
     if not streamlit:
         from starlette.applications import Starlette
@@ -66,7 +66,7 @@ def study_app(
             return nowhere(request)
 
         async def root(request: Request) -> Response:
-            return front(study)(request)
+            return front_page(study)(request)
 
         return Bounded(Starlette(routes=[*routes, Route("/", root)], exception_handlers={404: missing}))
     os.environ["FACESR_STUDIES"] = str(study.path.resolve())
@@ -74,12 +74,12 @@ def study_app(
     import streamlit as st
 
     from facesr.dashboard import warm
-    from facesr.dashboard.host import SCRIPT, settle
+    from facesr.dashboard.host import SCRIPT, apply_settings
     from facesr.dashboard.images import routes as pictures
 
     app = st.App(SCRIPT, routes=[*routes, *pictures()])
-    settle({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})
-    warm.start()
+    apply_settings({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})
+    warm.start_warming()
     return Bounded(Login(app, password, study.secret, lambda request: welcome(study, request)))
 
 

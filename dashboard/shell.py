@@ -54,7 +54,9 @@ MORE = '<p class="facesr-more" aria-hidden="true">More columns to the right: scr
 """Seen only where a table is wider than its place (style.css)."""
 
 
-def table(made: Table, key: str, *, downloads: bool = True, links: Mapping[str, str] | None = None, sorted_by: str = "") -> None:
+def show_table(
+    made: Table, key: str, *, downloads: bool = True, links: Mapping[str, str] | None = None, sorted_by: str = ""
+) -> None:
     """A table as reports print it, and its LaTeX and CSV. ``links``: addresses that sort it by a column, now ``sorted_by``."""
     shown = to_html(made, links=links, sorted_by=sorted_by)
     words = escape(made.caption or made.name, quote=True)

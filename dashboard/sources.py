@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.results import Run, load
+from facesr.bench.results import Run, load_run
 from facesr.dashboard.memo import memo
 from facesr.reports.scores import Scores, from_runs
 
@@ -72,7 +72,7 @@ class Catalogue:
         return next((g for g in self.groups if g.key == key), None)
 
 
-def named(variable: str) -> list[Path]:
+def named_folders(variable: str) -> list[Path]:
     """The folders an environment variable names."""
     return [Path(p) for p in os.environ.get(variable, "").split(os.pathsep) if p]
 
@@ -117,7 +117,7 @@ def open_run(path: Path) -> Run:
 
 def _open(path: Path) -> Run:
     try:
-        run = load(path)
+        run = load_run(path)
     except FaceSRError:
         raise
     except Exception as error:
@@ -127,11 +127,11 @@ def _open(path: Path) -> Run:
     return run
 
 
-def catalogue(paths: Iterable[Path] | None = None) -> Catalogue:
+def open_sources(paths: Iterable[Path] | None = None) -> Catalogue:
     """Open what is named (by default, in ``FACESR_RUNS``) and group it: different digests never meet."""
     by_digest: dict[str, list[Run]] = {}
     problems: list[str] = []
-    for path in run_folders(named("FACESR_RUNS") if paths is None else paths):
+    for path in run_folders(named_folders("FACESR_RUNS") if paths is None else paths):
         try:
             run = open_run(path)
             by_digest.setdefault(run.digest, []).append(run)

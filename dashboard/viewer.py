@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from facesr.dashboard.address import check
+from facesr.dashboard.address import check_address
 
 ASSETS = Path(__file__).with_name("assets")
 EYE = (0.3, 0.36)
@@ -17,7 +17,7 @@ EYE = (0.3, 0.36)
 
 
 @dataclass(frozen=True)
-class Picture:
+class ShownPicture:
     """An image to show: its name, address and words."""
 
     label: str
@@ -45,10 +45,12 @@ def place(text: str, size: int) -> tuple[int, int, int]:
     return min(split, 100), x, y
 
 
-def viewer(left: Picture, right: Picture, images: Sequence[Picture], size: int, zoom: int, key: str) -> None:
+def viewer(left: ShownPicture, right: ShownPicture, images: Sequence[ShownPicture], size: int, zoom: int, key: str) -> None:
     """Show it. ``size``: pixels per side of HR; ``zoom``: screen pixels an image pixel covers, 0 for no lens."""
     asked = st.query_params.get("at", "")
-    check("at", [asked] if placed(asked) else [], "such place (slider in per cent, left and top of the lens in pixels: 50,38,46)")
+    check_address(
+        "at", [asked] if placed(asked) else [], "such place (slider in per cent, left and top of the lens in pixels: 50,38,46)"
+    )
     # The place is given once: handing every move back would draw the component anew under the reader's hand.
     begin = st.session_state.setdefault(f"{key} start", list(place(st.query_params.get("at", ""), size)))
     data = {

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 
 from facesr.dashboard.scene import Scene
-from facesr.dashboard.sources import catalogue
+from facesr.dashboard.sources import open_sources
 from facesr.dashboard.views import attributes, compare, consistency, faces, identity, leaderboard, mos, people, plane, sweep
 
 
-def warm() -> None:
+def warm_page() -> None:
     """Every page of every group, the leaderboards first. A page that cannot be drawn says why when it is opened, not here."""
-    shown = catalogue()
+    shown = open_sources()
     scenes = [Scene(group) for group in shown.groups]
     views: list[Callable[[Scene], None]] = [leaderboard.warm, faces.warm, compare.warm, consistency.warm, identity.warm]
     views += [attributes.warm, sweep.warm, plane.warm]
@@ -37,8 +37,8 @@ def _settle() -> None:
     gc.freeze()
 
 
-def start() -> threading.Thread:
+def start_warming() -> threading.Thread:
     """In the background; whoever opens a page meanwhile waits for what is being computed, and computes nothing twice."""
-    thread = threading.Thread(target=warm, name="warm", daemon=True)
+    thread = threading.Thread(target=warm_page, name="warm", daemon=True)
     thread.start()
     return thread

@@ -28,7 +28,7 @@ def on_post_build(config: Any, **_: Any) -> None:
     """
     import facesr
     from facesr.reports.gather import gather
-    from facesr.reports.page import page
+    from facesr.reports.page import html_page
     from facesr.reports.scores import open_runs
 
     methods = os.environ.get("FACESR_DOCS_METHODS", "bicubic,fsrnet,pix2pixhd,psp,psp-refined").split(",")
@@ -36,7 +36,7 @@ def on_post_build(config: Any, **_: Any) -> None:
     run, site = HERE.parent / "build" / f"demo-run-{len(methods)}", Path(config["site_dir"])
     facesr.run("demo-x8-128", methods, run, metrics=metrics)
     (site / "demo").mkdir(parents=True, exist_ok=True)
-    (site / "demo" / "report.html").write_text(page(gather(open_runs([run]))), encoding="utf-8")
+    (site / "demo" / "report.html").write_text(html_page(gather(open_runs([run]))), encoding="utf-8")
 
 
 def on_post_page(output: str, **_: Any) -> str:
@@ -106,7 +106,7 @@ def method_pages() -> dict[str, str]:
     """``reference/methods/NAME.md`` for each installed method, and the list of all."""
     from facesr.bench.method import Method
     from facesr.bench.registry import installed, load_class
-    from facesr.reports.references import entries, printed
+    from facesr.reports.references import bibliography_entries, printed
 
     pages, rows = {}, ["| name | what |", "|---|---|"]
     facts = tomllib.loads((HERE / "facts.toml").read_text(encoding="utf-8"))["methods"]
@@ -124,8 +124,8 @@ def method_pages() -> dict[str, str]:
         ]
         lines += [f"- `--set {name}.{p.name}={'' if p.default is p.empty else p.default}`" for p in found] or ["none"]
         lines += ["", "## Terms", "", cls.terms or "None beyond this project's licence."]
-        if cls.cite in entries():
-            lines += ["", "## Cite", "", "```bibtex", entries()[cls.cite], "```"]
+        if cls.cite in bibliography_entries():
+            lines += ["", "## Cite", "", "```bibtex", bibliography_entries()[cls.cite], "```"]
         pages[f"reference/methods/{name}.md"] = "\n".join([*lines, ""])
         rows.append(f"| [`{name}`](methods/{name}.md) | {cell(what.splitlines()[0] if what else '')} |")
     more = "\nAlso: `label=folder:PATH` (finished images), `label=command:FILE.toml` (an external program), `my.py:Mine` (a class of yours).\n"

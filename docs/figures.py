@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facesr.bench.faces import U8
 from facesr.bench.imaging import read_rgb
-from facesr.bench.results import load
-from facesr.reports.figures.grid import enlarge, qualitative
+from facesr.bench.results import load_run
+from facesr.reports.figures.grid import qualitative, repeat_pixels
 from facesr.reports.scores import open_runs
 
 HERE = Path(__file__).parent
@@ -31,10 +31,10 @@ SIDE, GAP, HEAD = 128, 6, 22
 
 def row(folder: Path, face: str) -> list[tuple[str, U8]]:
     """Names and images (128, 128, 3) of a face: LR and pSp's answer at each scale, HR, three answers mixed from the x8 one."""
-    run = load(folder)
+    run = load_run(folder)
     tiles = []
     for scale in SCALES:
-        tiles.append((f"LR x{scale}", enlarge(read_rgb(run.lr_path(face, scale)), SIDE)))
+        tiles.append((f"LR x{scale}", repeat_pixels(read_rgb(run.lr_path(face, scale)), SIDE)))
         tiles.append((f"pSp x{scale}", read_rgb(run.sr_path("psp", face, scale))))
     tiles.append(("HR", read_rgb(run.hr_path(face))))
     return tiles + [(f"x8, mixed {k + 1}", read_rgb(folder / f"samples/psp/x8/{k}/{face}.png")) for k in range(3)]
@@ -72,7 +72,7 @@ METHODS = {
 
 def london(*folders: Path) -> None:
     """Rows of two faces: LR, the methods (each from the first run that has it), HR, and the same again."""
-    runs = [load(folder) for folder in folders]
+    runs = [load_run(folder) for folder in folders]
     run, names = runs[0], [face.name for face in runs[0].faces]
     of = {m: r for r in reversed(runs) for m in METHODS if m in r.methods and r.sr_path(m, names[-1], 8).is_file()}
     shown = [method for method in METHODS if method in of]
@@ -81,7 +81,7 @@ def london(*folders: Path) -> None:
     height = HEAD + (len(names) + 1) // 2 * step - GAP
     canvas = np.full((height, 2 * across * step + GAP, 3), 255, np.uint8)
     for i, name in enumerate(names):
-        tiles = [enlarge(read_rgb(run.lr_path(name, 8)), SIDE), *(read_rgb(of[m].sr_path(m, name, 8)) for m in shown)]
+        tiles = [repeat_pixels(read_rgb(run.lr_path(name, 8)), SIDE), *(read_rgb(of[m].sr_path(m, name, 8)) for m in shown)]
         for j, image in enumerate([*tiles, read_rgb(run.hr_path(name))]):
             top, left = HEAD + i // 2 * step, (i % 2) * (across * step + 2 * GAP) + j * step
             canvas[top : top + SIDE, left : left + SIDE] = image

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facesr.bench.data.dataset import find
+from facesr.bench.data.dataset import find_dataset
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Batch
 from facesr.bench.imaging import read_rgb, resize, to_tensor, to_uint8
@@ -18,7 +18,7 @@ FACE = "demo-09"
 
 def pair() -> tuple[Batch, np.ndarray]:
     """The batch of the demo face (HR, LR) and its bicubic enlargement, 8-bit."""
-    face = next(f for f in find("demo", "all", 128).faces if f.name == FACE)
+    face = next(f for f in find_dataset("demo", "all", 128).faces if f.name == FACE)
     hr = read_rgb(face.path)[None]
     lr = to_uint8(resize(to_tensor(hr), 16, "bicubic-matlab"))
     sr = to_uint8(resize(to_tensor(lr), 128, "bicubic-matlab"))

@@ -71,10 +71,10 @@ class NetworkMethod(Method, Generic[Net]):
 
     def file(self) -> Path:
         """The weight file: the one asked for, else the project's own. Raises ``WeightsMissing``."""
-        from facesr.bench.weights import find
+        from facesr.bench.weights import find_weight
 
         if self.checkpoint:
-            return find(self.checkpoint)
+            return find_weight(self.checkpoint)
         if self.default is None:
             raise WeightsMissing(f"{type(self).__name__} has no default weights: train it, or give {self.source}=PATH")
         if not self.default.is_file():
@@ -88,10 +88,10 @@ class NetworkMethod(Method, Generic[Net]):
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of every weight file in use; of none where they are not here (``load`` then says so)."""
-        from facesr.bench.weights import sha256
+        from facesr.bench.weights import weight_sha256
 
         try:
-            return {name: sha256(path) for name, path in self.files().items()}
+            return {name: weight_sha256(path) for name, path in self.files().items()}
         except WeightsMissing:
             return {}
 

@@ -45,7 +45,7 @@ class Part:
     sentences: tuple[str, ...] = ()
 
 
-def parts(result: Analysis | PairedAnalysis) -> tuple[Part, ...]:
+def analysis_parts(result: Analysis | PairedAnalysis) -> tuple[Part, ...]:
     """The analysis in the order in which it is read: plan, scores, pairs, agreement, order, screening, guards, data."""
     if isinstance(result, PairedAnalysis):
         found: tuple[Part, ...] = (
@@ -69,9 +69,9 @@ def parts(result: Analysis | PairedAnalysis) -> tuple[Part, ...]:
     return (*plan, *found, Part("Data", (), (f"{result.citation}.", *data)))
 
 
-def render(result: Analysis | PairedAnalysis, form: Form) -> str:
+def render_analysis(result: Analysis | PairedAnalysis, form: Form) -> str:
     """The analysis in a form by name; each is complete, and safe whatever its names hold."""
-    return {"md": markdown, "latex": latex, "html": html, "csv": to_csv, "json": to_json}[form](result)
+    return {"md": markdown, "latex": latex, "html": html, "csv": analysis_csv, "json": analysis_json}[form](result)
 
 
 def _title(result: Result) -> str:
@@ -81,7 +81,7 @@ def _title(result: Result) -> str:
 def markdown(result: Analysis | PairedAnalysis) -> str:
     """GitHub's Markdown."""
     lines = [f"# {escape_markdown(_title(result))}", ""]
-    for part in parts(result):
+    for part in analysis_parts(result):
         lines += [f"## {part.title}", "", *(t.markdown() for t in part.tables)]
         lines += [*(f"- {escape_markdown(s)}" for s in part.sentences), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -90,7 +90,7 @@ def markdown(result: Analysis | PairedAnalysis) -> str:
 def latex(result: Analysis | PairedAnalysis) -> str:
     """Sections with floats and lists, to be \\input; needs booktabs, graphicx and textcomp."""
     lines = [f"% {tex(_title(result))}"]
-    for part in parts(result):
+    for part in analysis_parts(result):
         lines += [rf"\section*{{{tex(part.title)}}}"]
         lines += [t.latex(columns=2, cite=False, notes="full") for t in part.tables]
         if part.sentences:
@@ -102,19 +102,19 @@ def html(result: Analysis | PairedAnalysis) -> str:
     """A page without script or external resource; every name is escaped."""
     title = escape(_title(result))
     body = [f"<h1>{title}</h1>"]
-    for part in parts(result):
+    for part in analysis_parts(result):
         listed = "".join(f"<li>{escape(s)}</li>" for s in part.sentences)
         body += [f"<h2>{escape(part.title)}</h2>", *(t.html() for t in part.tables), f"<ul>{listed}</ul>" if listed else ""]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
 
 
-def to_json(result: Analysis | PairedAnalysis) -> str:
+def analysis_json(result: Analysis | PairedAnalysis) -> str:
     """``as_dict`` as JSON; null where a number is not known."""
     return json.dumps(result.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_csv(result: Analysis | PairedAnalysis) -> str:
+def analysis_csv(result: Analysis | PairedAnalysis) -> str:
     """One quantity per row, full precision, empty where there is no number; no cell that a spreadsheet would run."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -138,7 +138,7 @@ def _bands(numbers: Mapping[str, float], everyone: Iterable[str]) -> dict[str, s
     return {text: names[int(np.searchsorted(cuts, number, side="left"))] for text, number in numbers.items()}
 
 
-def where(scores: Scores, **attributes: str) -> Scores:
+def faces_where(scores: Scores, **attributes: str) -> Scores:
     """The faces with these values of attributes (bands as ``bands`` names them)."""
     kept = set(scores.faces)
     for attribute, value in attributes.items():

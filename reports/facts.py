@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facesr.bench.results import MethodInfo, MetricInfo, RunInfo
-from facesr.reports.notes import entries
+from facesr.reports.notes import flat_entries
 
 Facts = list[tuple[str, str]]
 WORDS = {
@@ -44,7 +44,7 @@ def protocol_facts(info: RunInfo) -> Facts:
             WORDS.get(key, key.replace(".", ", ").replace("_", " ")),
             {"True": "yes", "False": "no"}.get(value, without_folders(value)),
         )
-        for key, value in entries(info.protocol, ("study", "metrics"))
+        for key, value in flat_entries(info.protocol, ("study", "metrics"))
     ]
     return [*lines, ("Digest of protocol and data", info.digest)]
 
@@ -102,4 +102,4 @@ def metric_facts(fact: MetricInfo) -> str:
 
 def machine_facts(info: RunInfo) -> Facts:
     """The machine and its packages."""
-    return [(key, without_folders(value)) for key, value in entries(info.environment)]
+    return [(key, without_folders(value)) for key, value in flat_entries(info.environment)]

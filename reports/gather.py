@@ -9,7 +9,7 @@ from pathlib import Path
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports import build, notes
-from facesr.reports.figures import Drawing, Look, grid
+from facesr.reports.figures import Drawing, MethodStyle, grid
 from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
 from facesr.reports.figures.plane import plane
@@ -94,7 +94,7 @@ def gather(
     """Make every table and figure of a run, of a study of it, or of both. ``faces``: shown besides those chosen by rule."""
     by = metric or headline(scores)
     scores.only(metrics=[by])
-    look = Look([*scores.methods, *([m.condition for m in mos.conditions] if mos else [])])
+    look = MethodStyle([*scores.methods, *([m.condition for m in mos.conditions] if mos else [])])
     table = score_table(scores, full=True, mos=mos)
     sections = [
         Section("results", "Results", tables=(table,), drawings=tuple(_result_drawings(scores, look, by))),
@@ -132,7 +132,7 @@ def _pairs(scores: Scores, metric: str) -> Drawing | None:
     return mos_figures.significance(pairs, rated, name=f"significance-{slug(metric)}", what=what, digits=digits)
 
 
-def _result_drawings(scores: Scores, look: Look, by: str) -> list[Drawing]:
+def _result_drawings(scores: Scores, look: MethodStyle, by: str) -> list[Drawing]:
     made = []
     columns = {m: scores.column(m) for m in scores.metrics}
     if len(scores.scales) > 1:
@@ -184,11 +184,13 @@ def _galleries(
         end = f"-x{scale}" if at else ""
         if faces:
             wanted.append((f"chosen{end}", f"Chosen faces{at}", faces, scale))
-        wanted.append((f"random{end}", f"Random faces (seed {seed}){at}", grid.choose(scores, "random", count, seed=seed), scale))
+        wanted.append(
+            (f"random{end}", f"Random faces (seed {seed}){at}", grid.choose_faces(scores, "random", count, seed=seed), scale)
+        )
         if len(scores.scales) == 1 and len(scores.faces) > count:
             for how, words in (("best", "Best faces"), ("worst", "Worst faces"), ("disputed", "Most disputed faces")):
                 if how != "disputed" or len(scores.methods) > 1:
-                    wanted.append((how, words, grid.choose(scores, how, count, metric, scale=scale), scale))  # type: ignore[arg-type]
+                    wanted.append((how, words, grid.choose_faces(scores, how, count, metric, scale=scale), scale))  # type: ignore[arg-type]
     return [
         Gallery(
             title,
@@ -200,7 +202,7 @@ def _galleries(
     ]
 
 
-def _attribute_section(scores: Scores, metric: str, look: Look) -> list[Section]:
+def _attribute_section(scores: Scores, metric: str, look: MethodStyle) -> list[Section]:
     shown = [a for a in build.attribute_names(scores) if 1 < len(build.bands(scores, a)) <= ATTRIBUTE_VALUES]
     if not shown:
         return []
@@ -223,7 +225,7 @@ def _published_section(scores: Scores, mos: MosResult | None) -> list[Section]:
         return []
 
 
-def _mos_sections(scores: Scores, mos: MosResult, look: Look) -> list[Section]:
+def _mos_sections(scores: Scores, mos: MosResult, look: MethodStyle) -> list[Section]:
     found, conditions = mos.analysis, mos.conditions
     order = [m.condition for m in conditions]
     drawings = (

@@ -79,7 +79,7 @@ def tex(text: str) -> str:
     return "".join(out)
 
 
-def command(*parts: str) -> str:
+def latex_command(*parts: str) -> str:
     """A control sequence from names: ``command('sr', 'psnr-y', 'low')`` is ``\\srPsnrYLow`` (letters only, digits in words)."""
     first, *rest = ["".join(_DIGITS.get(c, c) for c in _ascii(part)) for part in parts]
     words = [word for part in rest for word in re.split(r"[^A-Za-z]+", part) if word]
@@ -91,7 +91,7 @@ def macros(table: Grid, prefix: str = "sr") -> str:
     lines, taken = [], set[str]()
     several = len(table.scales) > 1
     for cell in table.cells:
-        base = command(prefix, cell.method, cell.metric, *([f"x{cell.scale}"] if several and cell.scale else []))
+        base = latex_command(prefix, cell.method, cell.metric, *([f"x{cell.scale}"] if several and cell.scale else []))
         while base in taken:  # 'psp-2' and 'psp 2' are one name in letters
             base += "X"
         taken.add(base)

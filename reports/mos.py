@@ -14,7 +14,7 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.numbers import fixed, p_text, whole
-from facesr.bench.study.analysis import HR, Analysis, analyse
+from facesr.bench.study.analysis import HR, Analysis, analyse_study
 from facesr.reports.cells import Cell, Column, Row, interval, rank_columns, ranked
 from facesr.reports.references import printed_condition
 from facesr.reports.scores import Scores
@@ -32,7 +32,7 @@ MosResult = Analysis
 
 def open_study(path: Path | str, *, peek: bool = False, simulated: bool = False) -> MosResult:
     """Read and analyse a rating study. Refuses means before the stopping rule unless ``peek``, which is logged in the study."""
-    found = analyse(path, peek=peek, simulated=simulated)
+    found = analyse_study(path, peek=peek, simulated=simulated)
     if not isinstance(found, Analysis):
         raise FaceSRError(
             f"{path} is a paired comparison, which has no MOS: 'facesr table' and 'facesr report' print its Bradley-Terry scores"
@@ -51,7 +51,7 @@ def mos_cell(result: MosResult, one: ConditionMos, *, ranks: bool = True) -> Cel
     )  # fmt: skip
 
 
-def notes(result: MosResult) -> list[str]:
+def mos_notes(result: MosResult) -> list[str]:
     """Footnotes of every table of a study."""
     found, study = result.analysis, result.study
     screened = found.screened
@@ -87,7 +87,7 @@ def table_one(result: MosResult, methods: Sequence[str] | None = None) -> Table:
     columns = tuple(Column(m.condition, printed_condition(m.condition)) for m in chosen)
     few, most = min(m.n for m in chosen), max(m.n for m in chosen)
     caption = f"Mean opinion scores of {result.name}, n = {few:,}{f' to {most:,}' if most > few else ''} ratings per condition"
-    return Table("mos", _said(result, caption), columns, rows, tuple(notes(result)), corner="", show_n=False, show_spread=False)
+    return Table("mos", _said(result, caption), columns, rows, tuple(mos_notes(result)), corner="", show_n=False, show_spread=False)
 
 
 def _chosen(result: MosResult, methods: Sequence[str] | None) -> list[ConditionMos]:
@@ -115,7 +115,7 @@ def seed_table(result: MosResult, methods: Sequence[str] | None = None) -> Table
         _said(result, caption),
         columns,
         (row,),
-        tuple(notes(result)),
+        tuple(mos_notes(result)),
         corner="",
         show_n=False,
         show_spread=False,
@@ -151,8 +151,8 @@ def with_mos(table: Table, result: MosResult, *, letters: bool = True) -> Table:
         table,
         columns=columns,
         rows=rank_columns(rows, columns),
-        notes=(*table.notes, *notes(result)),
-        brief=(*(table.notes if table.brief is None else table.brief), *notes(result)),
+        notes=(*table.notes, *mos_notes(result)),
+        brief=(*(table.notes if table.brief is None else table.brief), *mos_notes(result)),
         caption=_said(result, table.caption),
     )
 
@@ -191,7 +191,7 @@ def mos_table(result: MosResult) -> Table:
         _said(result, f"All figures of {result.name}"),
         columns,
         rank_columns(rows, columns),
-        (*notes(result), *more),
+        (*mos_notes(result), *more),
         corner="Condition",
         show_n=False,
     )
@@ -231,7 +231,7 @@ def pairs_table(result: MosResult) -> Table:
         _said(result, f"All pairs of {result.name}"),
         columns,
         tuple(rows),
-        (*notes(result), *more),
+        (*mos_notes(result), *more),
         corner="Pair",
         show_n=False,
     )

@@ -170,17 +170,19 @@ def notes(scores: Scores, cells: Sequence[Cell], *, letters: bool) -> list[str]:
     return [line for line in every if line]
 
 
-def entries(info: Mapping[str, Any], leave_out: Iterable[str] = ()) -> list[tuple[str, str]]:
+def flat_entries(info: Mapping[str, Any], leave_out: Iterable[str] = ()) -> list[tuple[str, str]]:
     """A nested mapping as flat lines (``data.size``, ``128``), for the end of a report."""
     lines: list[tuple[str, str]] = []
     for key, value in info.items():
         if key in set(leave_out):
             continue
         if isinstance(value, Mapping):
-            lines += [(f"{key}.{k}", v) for k, v in entries(value)]
+            lines += [(f"{key}.{k}", v) for k, v in flat_entries(value)]
         elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
             for i, item in enumerate(value, start=1):
-                lines += [(f"{key} {item.get('name', item.get('label', i))}.{k}", v) for k, v in entries(item, ("name", "label"))]
+                lines += [
+                    (f"{key} {item.get('name', item.get('label', i))}.{k}", v) for k, v in flat_entries(item, ("name", "label"))
+                ]
         else:
             lines.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     return lines

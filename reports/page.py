@@ -29,7 +29,7 @@ CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The page itself forbids to load anything from anywhere."""
 
 
-def page(report: Report) -> str:
+def html_page(report: Report) -> str:
     """The whole page."""
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     sections = [_section(report, s) for s in report.sections]
@@ -198,7 +198,7 @@ def _prefixed(scores: Scores, name: str, lines: list[tuple[str, str]]) -> list[t
 def _study_facts(report: Report) -> list[tuple[str, str]]:
     assert report.mos is not None
     study = report.mos.study
-    lines = notes.entries(study.info, ("stimuli", "plan", "faces", "low_faces", "high_faces", "gold_faces"))
+    lines = notes.flat_entries(study.info, ("stimuli", "plan", "faces", "low_faces", "high_faces", "gold_faces"))
     peeks = study.peeks()
     study.close()
     return [*lines, ("looks before the stopping rule", "; ".join(f"{p['at']} by {p.get('who', '?')}" for p in peeks) or "none")]

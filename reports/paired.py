@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.correction import letter_display
-from facesr.bench.study.analysis import PairedAnalysis, analyse
+from facesr.bench.study.analysis import PairedAnalysis, analyse_study
 from facesr.reports.cells import Cell, Column, Row, rank_columns
 from facesr.reports.references import printed_condition
 from facesr.reports.table import Table
@@ -15,7 +15,7 @@ from facesr.reports.table import Table
 
 def open_paired(path: Path, *, peek: bool = False, simulated: bool = False) -> PairedAnalysis:
     """Bradley-Terry scores of a study, standard errors for other raters and other faces; refused before the stopping rule unless ``peek``."""
-    found = analyse(path, peek=peek, simulated=simulated)
+    found = analyse_study(path, peek=peek, simulated=simulated)
     if not isinstance(found, PairedAnalysis):
         raise FaceSRError(f"{path} is no paired comparison")
     return found
@@ -23,9 +23,9 @@ def open_paired(path: Path, *, peek: bool = False, simulated: bool = False) -> P
 
 def is_paired(path: Path) -> bool:
     """Whether a study folder is a paired comparison."""
-    from facesr.bench.study import load
+    from facesr.bench.study import load_study
 
-    return load(path).method == "pair"
+    return load_study(path).method == "pair"
 
 
 def paired_table(result: PairedAnalysis, methods: Sequence[str] | None = None) -> Table:

@@ -12,7 +12,7 @@ from facesr.bench.imaging.files import make_folder, write_whole
 from facesr.reports import notes
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Report, save_figures
-from facesr.reports.latex import command, tex
+from facesr.reports.latex import latex_command, tex
 from facesr.reports.references import bibliography, printed
 from facesr.reports.table import Table
 
@@ -137,7 +137,7 @@ def claims(report: Report) -> list[str]:
         if not best or column.higher_is_better is None:
             continue
         name = ("highest" if column.higher_is_better else "lowest") + " mean " + tex(column.label)
-        value = command("sr", best[0][1].method, best[0][1].metric) + "{}" + (f"~{tex(column.unit)}" if column.unit else "")
+        value = latex_command("sr", best[0][1].method, best[0][1].metric) + "{}" + (f"~{tex(column.unit)}" if column.unit else "")
         if len(best) > 1:
             found.append(f"{_listed([tex(row.label) for row, _ in best])} tie for the {name}, {value}.")
             continue

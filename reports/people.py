@@ -194,15 +194,16 @@ def _some(names: pd.Series[str]) -> str:
 
 def as_dict(people: People) -> dict[str, object]:
     """The judgement as plain data: verdict, sentences, one entry per metric, composite; None where a number is not known."""
-    from facesr.bench.study.analysis import plain
+    from facesr.bench.study.analysis import plain_value
 
     found = people.found
     metrics = [
-        {**plain(one), "label": people.columns[one.metric].label, "within": plain(found.within[one.metric]), "order": plain(found.orders[one.metric])}
+        {**plain_value(one), "label": people.columns[one.metric].label,
+         "within": plain_value(found.within[one.metric]), "order": plain_value(found.orders[one.metric])}
         for one in people.agreements
     ]  # fmt: skip
-    composite = plain(found.composite) if found.composite else {"refused": found.composite_refused}
-    ranking = {"best": found.ranking.best, "as_good": list(found.ranking.as_good), "p": plain(found.ranking.p)}
+    composite = plain_value(found.composite) if found.composite else {"refused": found.composite_refused}
+    ranking = {"best": found.ranking.best, "as_good": list(found.ranking.as_good), "p": plain_value(found.ranking.p)}
     return {
         "schema": "facesr.metrics-against-people/1", "trusted": found.trusted, "sentences": list(people.sentences), "level": found.level,
         "images": int(found.used.sum()), "ranking": ranking, "metrics": metrics, "composite": composite, "left_out": dict(people.left_out),

@@ -13,7 +13,7 @@ KEY = re.compile(r"[A-Za-z0-9:._+/-]+")
 
 
 @functools.cache
-def entries() -> dict[str, str]:
+def bibliography_entries() -> dict[str, str]:
     """Every entry of ``references.bib`` by its key."""
     text = Path(__file__).with_name("references.bib").read_text(encoding="utf-8")
     return {match[1]: match[0] for match in re.finditer(r"^@\w+\{([^,]+),.*?^\}$", text, flags=re.M | re.S)}
@@ -22,7 +22,7 @@ def entries() -> dict[str, str]:
 @functools.cache
 def _names(cite: str) -> dict[str, str]:
     """Printed names by their lower-case form."""
-    found = re.search(r"shorthand = \{([^}]*)\}", entries().get(cite, ""))
+    found = re.search(r"shorthand = \{([^}]*)\}", bibliography_entries().get(cite, ""))
     return {name.strip().lower(): name.strip() for name in found[1].split(",")} if found else {}
 
 
@@ -33,11 +33,13 @@ def printed(label: str, cite: str = "") -> str:
 
 def printed_condition(label: str) -> str:
     """How a study's condition is written; a study knows no BibTeX keys, so the name alone decides."""
-    return next((names[label.lower()] for cite in entries() if label.lower() in (names := _names(cite))), printed(label))
+    return next(
+        (names[label.lower()] for cite in bibliography_entries() if label.lower() in (names := _names(cite))), printed(label)
+    )
 
 
 def bibliography(keys: Iterable[str]) -> str:
     """The entries of these keys; a key that is not known here (a user's method) is named in a comment."""
     wanted = [key for key in dict.fromkeys(keys) if KEY.fullmatch(key)]
-    unknown = [f"% {key}: add your own entry\n" for key in wanted if key not in entries()]
-    return "\n\n".join([entries()[key] for key in wanted if key in entries()] + unknown) + "\n"
+    unknown = [f"% {key}: add your own entry\n" for key in wanted if key not in bibliography_entries()]
+    return "\n\n".join([bibliography_entries()[key] for key in wanted if key in bibliography_entries()] + unknown) + "\n"

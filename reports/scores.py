@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError, same_name, suggest
 from facesr.bench.numbers import whole
-from facesr.bench.results import WHOLE_SET, MethodInfo, MetricInfo, Run, Status, load
+from facesr.bench.results import WHOLE_SET, MethodInfo, MetricInfo, Run, Status, load_run
 from facesr.reports.cells import Cell, Column, Failure
 from facesr.reports.references import KEY
 
@@ -262,7 +262,7 @@ def open_runs(paths: Iterable[Path | str]) -> Scores:
     A method that two runs measured alike (same version, parameters and weights) appears once; one that they measured differently
     appears twice, with the run's name.
     """
-    runs = tuple(load(p) for p in paths)
+    runs = tuple(load_run(p) for p in paths)
     if not runs:
         raise FaceSRError("no run was named: give the folder that 'facesr run' wrote")
     return from_runs(runs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.reports import notes
-from facesr.reports.build import where
+from facesr.reports.build import faces_where
 from facesr.reports.cells import Cell, Row, rank_columns
 from facesr.reports.references import printed
 from facesr.reports.scores import Scores, open_runs
@@ -41,7 +41,7 @@ def narrowed(
         raise FaceSRError(f"--where {bad[0]!r}: write it as gender=female")
     chosen = scores.only(methods=methods, metrics=metrics, scales=scales)
     for name, _, value in pairs:
-        chosen = where(chosen, **{name: value})
+        chosen = faces_where(chosen, **{name: value})
     return chosen
 
 

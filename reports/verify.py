@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
-from facesr.bench.weights import catalogue, find, sha256, where
+from facesr.bench.weights import catalogue, find_weight, weight_sha256, where
 
 Tick = Callable[[int, int], None]
 
@@ -52,7 +52,7 @@ def verify(run: Run, tick: Tick = lambda done, total: None) -> Verdict:
             unknown.append(name)
         elif not path.is_file():
             missing.append(name)
-        elif sha256(path) == digest:
+        elif weight_sha256(path) == digest:
             good += 1
         else:
             changed.append(name)
@@ -75,7 +75,7 @@ def _known(run: Run) -> Iterator[tuple[str, Path | None, str]]:
 def _weights(name: str, digest: str) -> Path | None:
     """A weight file by its path or name, or by its sha256 in the catalogue; None where this machine cannot tell."""
     try:
-        return find(name)
+        return find_weight(name)
     except FaceSRError:
         entry = next((w for w in catalogue().values() if w.sha256 and w.sha256 == digest), None)
     return where(entry.name) if entry is not None else None

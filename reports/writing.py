@@ -11,7 +11,7 @@ from facesr.bench.imaging.files import make_folder, write_whole
 from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports.gather import gather
 from facesr.reports.mos import MosResult, open_study
-from facesr.reports.page import page
+from facesr.reports.page import html_page
 from facesr.reports.paired import is_paired, open_paired
 from facesr.reports.paper import write_paper
 from facesr.reports.scores import open_runs
@@ -27,7 +27,7 @@ class Written:
     files: int
 
 
-def write(
+def write_report(
     runs: Sequence[Path], out: Path, *, study: Path | None = None, methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None, scales: Sequence[float] | None = None, where: Sequence[str] = (), faces: Sequence[str] = (),
     count: int = 4, seed: int = 0, metric: str | None = None, zooms: Sequence[tuple[int, int, int]] = (),
@@ -51,5 +51,5 @@ def write(
     report = gather(scores, mos, faces=faces, count=count, seed=seed, metric=metric, zooms=zooms, paired=paired)
     out.mkdir(parents=True, exist_ok=True)
     make_folder(out, out / "paper")
-    write_whole(out / "report.html", page(report))
+    write_whole(out / "report.html", html_page(report))
     return Written(out / "report.html", out / "paper", len(write_paper(report, out / "paper")))

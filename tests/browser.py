@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from facesr.bench.study import Study, load, store
+from facesr.bench.study import Study, load_study, store
 from servers import ThreadServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -87,7 +87,7 @@ def shared(driver: Any) -> Iterator[Any]:
 
 def link(study: Study, server: ThreadServer) -> tuple[str, str]:
     """A new rater's name and personal link."""
-    rater, token = store.invite(study.engine, rows=study.design.raters)
+    rater, token = store.seat_rater(study.engine, rows=study.design.raters)
     return rater.name, f"{server.url}/rate/#{token}"
 
 
@@ -137,7 +137,7 @@ def rate_until(page: Any, rated: int, key: str = "4") -> int:
 
 def answers(study: Study, name: str) -> Any:
     """What is in the database of one rater."""
-    again = load(study.path)
+    again = load_study(study.path)
     try:
         return again.ratings().query("rater == @name")
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facesr.bench.imaging import encode_png
-from facesr.bench.results import COLUMNS, FORMAT, Run, load
+from facesr.bench.results import COLUMNS, FORMAT, Run, load_run
 from facesr.bench.study import Study
 from facesr.bench.study.create import create
 
@@ -62,7 +62,7 @@ def fake_run(
         import pandas as pd
 
         pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(folder / "scores.parquet", index=False)
-    return load(folder)
+    return load_run(folder)
 
 
 def _box(image: Any) -> Any:

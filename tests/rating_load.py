@@ -96,7 +96,7 @@ def big_study(folder: Path, database: str | None) -> tuple[Study, list[str]]:
     """40 raters x 240 items: 40 faces in six conditions."""
     run = fake_run(folder / "run", faces=40, methods=("bicubic", "fsrnet", "pix2pixhd", "pulse", "psp"))
     study = create(run, folder / "study", options={"anchors": 0, "session_minutes": 0.0}, database=database)
-    tokens = [store.invite(study.engine, rows=40)[1] for _ in range(40)]
+    tokens = [store.seat_rater(study.engine, rows=40)[1] for _ in range(40)]
     study.close()
     return study, tokens
 

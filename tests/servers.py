@@ -128,11 +128,11 @@ class ThreadServer:
     def __init__(self, study: Path) -> None:
         import uvicorn
 
-        from facesr.bench.study import load
+        from facesr.bench.study import load_study
         from facesr.dashboard.serve import study_app
 
         self.port = free_port()
-        self.study = load(study)
+        self.study = load_study(study)
         app = study_app(self.study, password="open sesame", streamlit=False)
         self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=self.port, log_level="error", access_log=False))
         self.thread = threading.Thread(target=self.server.run, daemon=True)

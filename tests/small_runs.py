@@ -13,9 +13,9 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-from facesr.bench.protocol import parse
+from facesr.bench.protocol import parse_protocol
 from facesr.bench.registry import method_specs
-from facesr.bench.results import Run, load
+from facesr.bench.results import Run, load_run
 from facesr.bench.run import make_plan, start
 from servers import ROOT, free_port
 
@@ -51,12 +51,12 @@ anchors = 2
 
 def real_run(folder: Path, scale: str = "8", methods: tuple[str, ...] = ("bicubic", "nearest")) -> Run:
     """The eight demo faces by methods without weights, really measured; every second face is called female, and ages are given."""
-    start(make_plan(parse(PROTOCOL.format(scale=scale)), method_specs(methods), folder))
+    start(make_plan(parse_protocol(PROTOCOL.format(scale=scale)), method_specs(methods), folder))
     info = json.loads((folder / "run.json").read_text())
     for i, face in enumerate(info["faces"]):
         face["attributes"] = {"gender": ("female", "male")[i % 2], "age": str(20 + 3 * i)}
     (folder / "run.json").write_text(json.dumps(info))
-    return load(folder)
+    return load_run(folder)
 
 
 def chromium() -> str | None:

@@ -64,7 +64,7 @@ def prepared_folder(dataset: str, size: int) -> Path:
     return DEMO if dataset == "demo" else home() / f"{dataset}-{size}"
 
 
-def find(dataset: str, split: str, size: int) -> Dataset:
+def find_dataset(dataset: str, split: str, size: int) -> Dataset:
     """A named data set that was prepared, or, for anything that is a folder, the folder itself."""
     folder = prepared_folder(dataset, size)
     if (folder / MANIFEST).is_file():
@@ -155,7 +155,7 @@ def _face(name: str, file: Path) -> Face:
 
 def from_manifest(folder: Path, split: str = "all") -> Dataset:
     """The faces of one split, with attributes and landmarks. Every file is hashed; one that changed since is an error."""
-    found = manifest.read(folder)
+    found = manifest.read_manifest(folder)
     rows = found.of(split)
     if not rows:
         raise FaceSRError(f"{folder} has no faces of split {split!r}")

@@ -26,7 +26,7 @@ Point = tuple[float | int, float | int]
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """A face. ``file``: inside the folder; ``source``: where it came from; ``note``: what was done to it beyond reducing."""
 
     file: Text
@@ -62,7 +62,7 @@ class Manifest:
     name: Text
     size: Count
     reduce: Text
-    faces: tuple[Row, ...]
+    faces: tuple[ManifestRow, ...]
     rejected: tuple[Rejected, ...] = ()
     total: Mapping[str, Natural] | Natural = 0
     not_asked: Mapping[str, Natural] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Manifest:
         if len(counts) < len(self.faces):
             raise BadValue(f"two faces are named {counts.most_common(1)[0][0]!r}")
 
-    def of(self, split: str) -> tuple[Row, ...]:
+    def of(self, split: str) -> tuple[ManifestRow, ...]:
         """The faces of a split; a face without one belongs to every split."""
         return tuple(row for row in self.faces if split in ("all", row.split) or row.split == "all")
 
@@ -88,7 +88,7 @@ class Manifest:
         return self.total.get(split, self.total.get("all", len(self.of(split))))
 
 
-def read(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a prepared folder."""
     file = folder / MANIFEST
     if not file.exists():
@@ -101,7 +101,7 @@ def read(folder: Path) -> Manifest:
         raise FaceSRError(f"{listed}\nprepare the data again with 'facesr data prepare'") from None
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest; it appears whole or not at all."""
     content: dict[str, Any] = {k: v for k, v in asdict(manifest).items() if k != "dataset" or v}
     write_whole(folder / MANIFEST, json.dumps(content, indent=1, default=dict))

@@ -17,7 +17,7 @@ from facesr import __version__
 from facesr.bench.data import celebahq, london, manifest
 from facesr.bench.data.dataset import prepared_folder
 from facesr.bench.data.landmarks import LandmarkFile, Points, implausible
-from facesr.bench.data.manifest import MANIFEST, Manifest, Rejected, Row
+from facesr.bench.data.manifest import MANIFEST, Manifest, ManifestRow, Rejected
 from facesr.bench.data.names import unique_names
 from facesr.bench.data.sources import Item, Source
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
@@ -99,7 +99,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Job:
+class Pending:
     """One item on its way: the name it will have and what is known of it, or the reason why it is no face."""
 
     item: Item
@@ -114,14 +114,14 @@ class Job:
 class Work:
     """The jobs of a request, in order; what each split has in all ('' where that is what comes out); images of other splits; remarks."""
 
-    jobs: Iterator[Job]
+    jobs: Iterator[Pending]
     count: int
     total: Mapping[str, int] = field(default_factory=dict)
     not_asked: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def prepare(request: Request, progress: Progress = lambda what, done, total: None) -> Manifest:
+def prepare_data(request: Request, progress: Progress = lambda what, done, total: None) -> Manifest:
     """Prepare a data set; returns its manifest. What cannot be used is listed with its reason; nothing is dropped."""
     request.check()
     work = _work(request)
@@ -132,17 +132,17 @@ def prepare(request: Request, progress: Progress = lambda what, done, total: Non
         (request.folder / BEGUN).touch()
     except OSError as error:
         raise FaceSRError(f"{request.folder}: cannot be written ({error.strerror})") from None
-    rows: list[Row] = []
+    rows: list[ManifestRow] = []
     rejected: list[Rejected] = []
     seen: dict[str, str] = {}
     images = 0
     for done, (job, result) in enumerate(_in_order(request, work.jobs), 1):
         progress("prepare", min(done, work.count), work.count)
         images += job.item.image
-        if isinstance(result, Row) and result.sha256 in seen:
+        if isinstance(result, ManifestRow) and result.sha256 in seen:
             (request.folder / result.file).unlink(missing_ok=True)
             result = f"the same image as {seen[result.sha256]}"
-        if isinstance(result, Row):
+        if isinstance(result, ManifestRow):
             seen[result.sha256] = job.name
             rows.append(result)
         else:
@@ -151,16 +151,16 @@ def prepare(request: Request, progress: Progress = lambda what, done, total: Non
         reasons = "; ".join(f"{r.source}: {r.reason}" for r in rejected[:3])
         raise FaceSRError(f"{request.source}: no usable face ({len(rejected)} rejected: {reasons})")
     made = _manifest(request, work, rows, rejected, images)
-    manifest.write(request.folder, made)
+    manifest.write_manifest(request.folder, made)
     (request.folder / BEGUN).unlink(missing_ok=True)
     return made
 
 
-def _manifest(request: Request, work: Work, rows: list[Row], rejected: list[Rejected], images: int) -> Manifest:
+def _manifest(request: Request, work: Work, rows: list[ManifestRow], rejected: list[Rejected], images: int) -> Manifest:
     """The manifest; splits of the same set prepared earlier into the same folder stay, and what does not stay is said."""
     notes = list(work.notes)
     if (request.folder / MANIFEST).is_file():
-        old = manifest.read(request.folder)
+        old = manifest.read_manifest(request.folder)
         files, splits = {row.file for row in rows}, {row.split for row in rows}
         alike = (old.name, old.size, old.reduce) == (request.dataset, request.size, request.reduce)
         kept = [row for row in old.faces if alike and row.split not in splits and row.file not in files]
@@ -189,11 +189,11 @@ def _manifest(request: Request, work: Work, rows: list[Row], rejected: list[Reje
 # -- one image -------------------------------------------------------------------------------------------------------------------
 
 
-def _in_order(request: Request, jobs: Iterator[Job]) -> Iterator[tuple[Job, Row | str]]:
+def _in_order(request: Request, jobs: Iterator[Pending]) -> Iterator[tuple[Pending, ManifestRow | str]]:
     """Work in threads on a few images at a time, so that memory stays flat; results come in order."""
     large = threading.Lock()
     with ThreadPoolExecutor(request.workers) as pool:
-        waiting: list[tuple[Job, Future[Row | str]]] = []
+        waiting: list[tuple[Pending, Future[ManifestRow | str]]] = []
         for job in jobs:
             waiting.append((job, pool.submit(_one, request, job, large)))
             while len(waiting) >= 2 * request.workers or sum(len(j.item.data) for j, _ in waiting) > IN_FLIGHT:
@@ -203,7 +203,7 @@ def _in_order(request: Request, jobs: Iterator[Job]) -> Iterator[tuple[Job, Row 
             yield job, future.result()
 
 
-def _one(request: Request, job: Job, large: threading.Lock) -> Row | str:
+def _one(request: Request, job: Pending, large: threading.Lock) -> ManifestRow | str:
     if job.reason:
         return job.reason
     item = job.item
@@ -219,7 +219,7 @@ def _one(request: Request, job: Job, large: threading.Lock) -> Row | str:
         return str(error).removeprefix(f"{item.file}: ").removeprefix(f"{item.name}: ")
     file = f"images/{job.name}.png"
     saved = write_png(request.folder / file, image)
-    return Row(
+    return ManifestRow(
         file=file,
         sha256=hashlib.sha256(saved).hexdigest(),
         source=item.name,
@@ -230,7 +230,7 @@ def _one(request: Request, job: Job, large: threading.Lock) -> Row | str:
     )
 
 
-def _bring(request: Request, job: Job, image: U8) -> tuple[U8, Points | None, tuple[str, ...]]:
+def _bring(request: Request, job: Pending, image: U8) -> tuple[U8, Points | None, tuple[str, ...]]:
     """An image at the target size, its landmarks there, and what should be noted of it."""
     size = request.size
     if not (request.align or request.landmarks or job.points):
@@ -276,15 +276,15 @@ def _work(request: Request) -> Work:
     names = iter(unique_names(listed))
     points = LandmarkFile(request.landmarks).match(listed) if request.landmarks else {}
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[Pending]:
         for item in source.items():
             if item.reason:
-                yield Job(item, reason=item.reason)
+                yield Pending(item, reason=item.reason)
             elif request.landmarks and item.name not in points:
                 next(names)
-                yield Job(item, reason=f"no landmarks in {request.landmarks.name}")
+                yield Pending(item, reason=f"no landmarks in {request.landmarks.name}")
             else:
-                yield Job(item, next(names), points=points.get(item.name))
+                yield Pending(item, next(names), points=points.get(item.name))
 
     return Work(jobs(), len(listed))
 
@@ -297,13 +297,13 @@ def _celebahq(request: Request, source: Source) -> Work:
     note = celebahq.refuse_renumbered(names, request.source.name, splits)
     counts = Counter(splits[index] for name in names if (index := celebahq.index_of(Item(name).stem)) is not None)
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[Pending]:
         for item in source.items():
             index = celebahq.index_of(item.stem)
             if item.reason or index is None:
-                yield Job(item, reason=item.reason or "its name holds no CelebA-HQ index from 0 to 29999")
+                yield Pending(item, reason=item.reason or "its name holds no CelebA-HQ index from 0 to 29999")
             elif request.split in ("all", splits[index]):
-                yield Job(item, f"{index:05d}", splits[index])
+                yield Pending(item, f"{index:05d}", splits[index])
 
     asked = counts.total() if request.split == "all" else counts[request.split]
     others = {split: n for split, n in counts.items() if request.split not in ("all", split)}
@@ -316,23 +316,23 @@ def _london(request: Request, source: Source) -> Work:
     names = iter(unique_names([item.name for item in items if not item.reason]))
     templates = {item.file.with_suffix(".tem") for item in items if item.file}
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[Pending]:
         for item in items:
             path = request.source / item.name
             if item.reason:
                 if path not in templates and path != info:  # those are read, not lost
-                    yield Job(item, reason=item.reason)
+                    yield Pending(item, reason=item.reason)
                 continue
             name = next(names)
             template = item.file.with_suffix(".tem") if item.file else None
             if template is None or not template.is_file():
-                yield Job(item, reason="no .tem landmark file beside it")
+                yield Pending(item, reason="no .tem landmark file beside it")
                 continue
             try:
                 points = london.read_tem(template)
             except FaceSRError as error:
-                yield Job(item, reason=str(error))
+                yield Pending(item, reason=str(error))
                 continue
-            yield Job(item, name, attributes=people.get(item.stem.split("_")[0].upper(), {}), points=points)
+            yield Pending(item, name, attributes=people.get(item.stem.split("_")[0].upper(), {}), points=points)
 
     return Work(jobs(), len([item for item in items if not item.reason]))

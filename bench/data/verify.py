@@ -32,9 +32,9 @@ class Comparison:
         return found + [f"extra: {f}" for f in self.extra] + [f"the same image: {', '.join(group)}" for group in self.duplicate]
 
 
-def verify(folder: Path) -> Comparison:
+def verify_data(folder: Path) -> Comparison:
     """Compare a prepared folder with its manifest, byte for byte."""
-    known = {row.file: row.sha256 for row in manifest.read(folder).faces}
+    known = {row.file: row.sha256 for row in manifest.read_manifest(folder).faces}
     changed, missing, good = [], [], 0
     groups: dict[str, list[str]] = defaultdict(list)
     for file, digest in known.items():

@@ -36,7 +36,7 @@ EYES = (36, 45)
 
 def file(name: str) -> Path:
     """A model file of the installed package ``face-recognition-models``, checked; the package itself is not imported. Raises ``WeightsMissing``."""
-    from facesr.bench.weights import WeightsBroken, sha256
+    from facesr.bench.weights import WeightsBroken, weight_sha256
 
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None or importlib.util.find_spec("dlib") is None:
@@ -44,7 +44,7 @@ def file(name: str) -> Path:
     path = Path(spec.origin).parent / "models" / name
     if not path.is_file():
         raise WeightsMissing(f"{path} is not there: install face-recognition-models 0.3.0 again")
-    if sha256(path) != PINNED[name]:
+    if weight_sha256(path) != PINNED[name]:
         raise WeightsBroken(f"{path} is not the file of face-recognition-models 0.3.0: install it again")
     return path
 

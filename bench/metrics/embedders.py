@@ -18,7 +18,7 @@ from facesr.bench.align import Fit
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.faces import U8
 from facesr.bench.metrics import insight
-from facesr.bench.metrics.network import exactly, parts, ready, to_network
+from facesr.bench.metrics.network import batch_slices, exactly, ready, to_network
 from facesr.bench.onnxnet import F32, OnnxNet
 
 REMEMBERED = 2048
@@ -109,11 +109,11 @@ class OnnxEmbedder(Embedder):
         self.input = f"{order.upper()}, {scaling}"
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find
+        from facesr.bench.weights import find_weight
 
         if not str(self._file):
             raise WeightsMissing(f"{self.label} needs a recognition network: set weights to an ONNX file")
-        return {self.name: find(self._file)}
+        return {self.name: find_weight(self._file)}
 
     def run(self, crops: Pixels) -> F32:
         net, scaled = _onnx(self.files()[self.name])
@@ -198,7 +198,7 @@ class ArcFace(OnnxEmbedder):
         file = self.files()["arcface"]
         if file.suffix != ".onnx":
             return _through(_iresnet(file), crops)
-        return insight.embeddings(file, crops) if insight.installed() else super().run(crops)
+        return insight.insight_embeddings(file, crops) if insight.insight_installed() else super().run(crops)
 
 
 class IRSE50(Embedder):
@@ -213,12 +213,12 @@ class IRSE50(Embedder):
         self._weights = weights or self.weight
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find
+        from facesr.bench.weights import find_weight
 
-        return {self.name: find(self._weights)}
+        return {self.name: find_weight(self._weights)}
 
     def parts(self, n: int) -> Iterator[slice]:
-        return parts(n)
+        return batch_slices(n)
 
     def network(self) -> Any:
         """The frozen torch module on the metrics' device, built once a process."""

@@ -60,14 +60,14 @@ class Recogniser:
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of network and detector. The detector may be missing where every face's landmarks are known."""
-        from facesr.bench.weights import find, sha256
+        from facesr.bench.weights import find_weight, weight_sha256
 
-        held = {name: sha256(path) for name, path in self.network.files().items()}
+        held = {name: weight_sha256(path) for name, path in self.network.files().items()}
         if self.align == "detected" and (detector := self._insight()):
-            return held | {"scrfd": sha256(detector)}
+            return held | {"scrfd": weight_sha256(detector)}
         if self.align != "psp-crop":
             try:
-                held["yunet"] = sha256(find("yunet"))
+                held["yunet"] = weight_sha256(find_weight("yunet"))
             except WeightsMissing:
                 if self.align == "detected":
                     raise
@@ -78,7 +78,7 @@ class Recogniser:
         return insight.detector_file() if self.network.name == "arcface" else None
 
     def _found(self, images: U8, what: str) -> list[F64 | NoScore]:
-        return insight.five_points(images, what) if self._insight() else five_points(images, what)
+        return insight.insight_points(images, what) if self._insight() else five_points(images, what)
 
     def hr(self, batch: Batch) -> HrFaces:
         """Landmarks and embeddings of HR."""
@@ -160,9 +160,9 @@ class LandmarkDistance(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import find, sha256
+        from facesr.bench.weights import find_weight, weight_sha256
 
-        return {"yunet": sha256(find("yunet"))}
+        return {"yunet": weight_sha256(find_weight("yunet"))}
 
     def reference(self, batch: Batch) -> list[F64 | NoScore]:
         return five_points(batch.hr, "HR")
@@ -184,9 +184,9 @@ class FaceFound(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import find, sha256
+        from facesr.bench.weights import find_weight, weight_sha256
 
-        return {"yunet": sha256(find("yunet"))}
+        return {"yunet": weight_sha256(find_weight("yunet"))}
 
     def reference(self, batch: Batch) -> list[F64 | NoScore]:
         return five_points(batch.hr, "HR") if batch.hr.size else [np.zeros((5, 2))] * len(batch)

@@ -24,19 +24,19 @@ LARGEST = 640
 """Side of the square that SCRFD sees at most; smaller images are seen as they are, padded to a multiple of 32."""
 
 
-def installed() -> bool:
+def insight_installed() -> bool:
     """Whether the package is there; nothing is imported."""
     return importlib.util.find_spec("insightface") is not None
 
 
 def detector_file() -> Path | None:
     """The detector of insightface's packs where it can be used: the package is installed and the file lies on this machine."""
-    from facesr.bench.weights import find
+    from facesr.bench.weights import find_weight
 
-    if not installed():
+    if not insight_installed():
         return None
     try:
-        return find("buffalo-l-detector")
+        return find_weight("buffalo-l-detector")
     except WeightsMissing:
         return None
 
@@ -52,7 +52,7 @@ def recogniser(path: Path) -> Any:
         raise FaceSRError(f"{path} has {len(net.output_names)} outputs: a recognition network gives one vector per face") from None
 
 
-def embeddings(path: Path, crops: U8 | F32) -> F32:
+def insight_embeddings(path: Path, crops: U8 | F32) -> F32:
     """``get_feat`` of aligned faces (N, 112, 112, 3), RGB 0..255: (N, D), of any length."""
     net = recogniser(path)
     faces = [np.ascontiguousarray(crop[..., ::-1]) for crop in crops]
@@ -70,7 +70,7 @@ def _detector(path: Path) -> Any:
     return found
 
 
-def five_points(images: U8, what: str) -> list[F64 | NoScore]:
+def insight_points(images: U8, what: str) -> list[F64 | NoScore]:
     """SCRFD's landmarks (5, 2) of the main face of each image (N, H, W, 3), by insightface's rule (large and central), or why there are none."""
     path = detector_file()
     if path is None:

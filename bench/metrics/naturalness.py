@@ -19,7 +19,7 @@ from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
 from facesr.bench.metrics.embedders import embedder
 from facesr.bench.metrics.identity import HrFaces, Recogniser
-from facesr.bench.metrics.network import device, exactly, parts
+from facesr.bench.metrics.network import batch_slices, device, exactly
 from facesr.bench.onnxnet import F32
 
 FEATURES = 2048
@@ -116,9 +116,9 @@ def _inception(file: Path) -> Any:
 class _Inception(_Distribution):
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import find, sha256
+        from facesr.bench.weights import find_weight, weight_sha256
 
-        return {"inception": sha256(find("inception-fid"))}
+        return {"inception": weight_sha256(find_weight("inception-fid"))}
 
     def reference(self, batch: Batch) -> Sequence[Any]:
         return self.features(batch.hr, batch, None)
@@ -126,12 +126,12 @@ class _Inception(_Distribution):
     def features(self, sr: U8, batch: Batch, reference: Any) -> Sequence[Any]:
         import torch
 
-        from facesr.bench.weights import find
+        from facesr.bench.weights import find_weight
 
-        net = _inception(find("inception-fid"))
+        net = _inception(find_weight("inception-fid"))
         rows: list[F32] = []
         with exactly():
-            for part in parts(len(sr)):
+            for part in batch_slices(len(sr)):
                 pixels = torch.from_numpy(np.ascontiguousarray(sr[part])).permute(0, 3, 1, 2).to(device())
                 rows += list(net(pixels)[0].cpu().numpy())
         return rows

@@ -19,7 +19,7 @@ _asked: ContextVar[str] = ContextVar("device of metric networks", default="")
 
 
 @contextmanager
-def on(name: str) -> Iterator[None]:
+def on_device(name: str) -> Iterator[None]:
     """Run metric networks on the device ``name``, as a run's ``--device`` asks; without it ``device`` chooses."""
     token = _asked.set(name)
     try:
@@ -62,7 +62,7 @@ def exactly() -> Iterator[None]:
         yield
 
 
-def parts(n: int) -> Iterator[slice]:
+def batch_slices(n: int) -> Iterator[slice]:
     """Slices of a batch that fit a processor's cache (8 faces) or keep a GPU busy (64)."""
     step = 64 if device().type == "cuda" else 8
     return (slice(i, min(i + step, n)) for i in range(0, n, step))

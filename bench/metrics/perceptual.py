@@ -16,7 +16,7 @@ import numpy as np
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import U8, Batch
 from facesr.bench.metrics.base import Metric, NoScore
-from facesr.bench.metrics.network import exactly, parts, ready, to_network
+from facesr.bench.metrics.network import batch_slices, exactly, ready, to_network
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,9 +46,9 @@ class _Perceptual(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import sha256
+        from facesr.bench.weights import weight_sha256
 
-        return {name: sha256(path) for name, path in self.files().items()}
+        return {name: weight_sha256(path) for name, path in self.files().items()}
 
     def skip(self, size: int) -> str | None:
         if size < self.smallest:
@@ -58,11 +58,11 @@ class _Perceptual(Metric):
     def reference(self, batch: Batch) -> list[list[Tensor]] | None:
         if batch.hr.size // 3 * self.depth > MEMORY:
             return None
-        return [self._maps(batch.hr[part]) for part in parts(len(batch))]
+        return [self._maps(batch.hr[part]) for part in batch_slices(len(batch))]
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
         values: list[float] = []
-        for i, part in enumerate(parts(len(batch))):
+        for i, part in enumerate(batch_slices(len(batch))):
             known = reference[i] if reference is not None else self._maps(batch.hr[part])
             values += self._distances(self._maps(sr[part]), known)
         return values
@@ -71,7 +71,7 @@ class _Perceptual(Metric):
         """The distances of two batches (N, H, W, 3), uint8 RGB: (N,)."""
         if a.shape != b.shape or a.dtype != np.uint8 or b.dtype != np.uint8:
             raise FaceSRError(f"{self.label} compares uint8 images of one shape, not {a.dtype} {a.shape} and {b.dtype} {b.shape}")
-        return [d for part in parts(len(a)) for d in self._distances(self._maps(a[part]), self._maps(b[part]))]
+        return [d for part in batch_slices(len(a)) for d in self._distances(self._maps(a[part]), self._maps(b[part]))]
 
     def diversity(self, samples: U8) -> list[float]:
         """The mean distance among each face's samples: ``samples`` (K, N, H, W, 3) uint8, K >= 2, of the same N faces; (N,) values.
@@ -149,9 +149,9 @@ class _StLPIPS(_Perceptual):
         )
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find
+        from facesr.bench.weights import find_weight
 
-        return {"weights": find(f"stlpips-{self.trunk}")}
+        return {"weights": find_weight(f"stlpips-{self.trunk}")}
 
     def network(self) -> LPIPS:
         return _stlpips(self.trunk, self.files()["weights"])
@@ -171,12 +171,12 @@ class StLpipsVgg(_StLPIPS):
 
 def _first(names: tuple[str, ...]) -> Path:
     """The first of these weight files that is here. Raises ``WeightsMissing`` with what to do about the first."""
-    from facesr.bench.weights import find
+    from facesr.bench.weights import find_weight
 
     problems = []
     for name in names:
         try:
-            return find(name)
+            return find_weight(name)
         except WeightsMissing as error:
             problems.append(error)
     raise problems[0]

@@ -12,7 +12,7 @@ import numpy as np
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.faces import U8, Batch
 from facesr.bench.metrics.base import Metric, NoScore
-from facesr.bench.metrics.network import device, parts
+from facesr.bench.metrics.network import batch_slices, device
 
 REFUSED = ("fid", "inception_score")
 """Scores of whole folders, which pyiqa reads itself."""
@@ -59,7 +59,7 @@ class PyIQA(Metric):
         net = _made(self.metric)
         values: list[float] = []
         with torch.inference_mode():
-            for part in parts(len(sr)):
+            for part in batch_slices(len(sr)):
                 pair = [_unit(sr[part]), _unit(batch.hr[part])] if net.metric_mode == "FR" else [_unit(sr[part])]
                 found = net(*pair)
                 values += [float(v) for v in found.reshape(-1).tolist()]

@@ -64,7 +64,7 @@ def tar_at(genuine: ArrayLike, impostor: ArrayLike, far: float) -> float:
     return float((g > threshold).mean())
 
 
-def pairs(probes: F32, gallery: F32, persons: Sequence[str]) -> tuple[F64, list[F64]]:
+def pair_similarities(probes: F32, gallery: F32, persons: Sequence[str]) -> tuple[F64, list[F64]]:
     """Same-person similarities (n,), SR face i against its own HR face; and for each SR face those with other persons' HR faces.
 
     ``persons``: who each face is; other faces of the same person are neither. Above 3 x ``MOST`` faces, ``MOST`` others each.
@@ -117,7 +117,7 @@ def verification(
 
     ``among``: the SR faces that count; their impostors are all other persons' HR faces.
     """
-    genuine, rows = pairs(probes, gallery, persons)
+    genuine, rows = pair_similarities(probes, gallery, persons)
     keep = np.arange(len(genuine)) if among is None else np.flatnonzero(among)
     genuine, rows = genuine[keep], [rows[i] for i in keep]
     if sum(map(len, rows)) == 0:

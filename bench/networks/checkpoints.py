@@ -137,7 +137,7 @@ def _sample(held: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading_sizes(what: str) -> Iterator[None]:
     """Sizes of a network are read off keys and shapes here; a file in which they are not to be found gets one sentence. ``what``: as above."""
     try:
         yield
@@ -214,7 +214,7 @@ def built(make: Callable[[], Net], state: Mapping[str, Tensor], what: str) -> Ne
     enormous network is refused before anything of that size exists. ``make`` must keep all its numbers in parameters and buffers that
     state dicts hold.
     """
-    with torch.device("meta"), reading(what):
+    with torch.device("meta"), reading_sizes(what):
         net = make()
     load_strictly(net, state, what, assign=True)
     return net.eval().requires_grad_(False)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading_sizes
 
 DEPTHS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -90,7 +90,7 @@ class IResNet(nn.Module):
             raise FaceSRError(
                 f"These weights are not an insightface iresnet: {len(blocks)} blocks named layerN.M, expected 8, 16, 24, 49 or 98."
             )
-        with reading("insightface iresnet"):
+        with reading_sizes("insightface iresnet"):
             features = state["fc.weight"].shape[0]
         net = cls(depth, features=features)
         load_strictly(net, state, "insightface iresnet")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading_sizes
 
 Mode = Literal["ir", "ir_se"]
 CHANNELS = (64, 128, 256, 512)
@@ -128,7 +128,7 @@ class Backbone(nn.Module):
             raise FaceSRError(
                 f"These weights are not an IR or IR-SE face network: {len(blocks)} blocks, not 24, 49 or 50, or no output_layer."
             )
-        with reading("IR face network"):
+        with reading_sizes("IR face network"):
             size = 16 * round((state["output_layer.3.weight"].shape[1] / 512) ** 0.5)
         mode: Mode = "ir_se" if "body.0.res_layer.5.fc1.weight" in state else "ir"
         if not 16 <= size <= 512:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading_sizes
 from facesr.bench.networks.lpips import LPIPS, SCALE, SHIFT
 
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)
@@ -74,7 +74,7 @@ class ShiftTolerantLPIPS(LPIPS):
         plain = {key.split(".", 2)[2]: value for key, value in held.items() if key.startswith("net.slice")}
         own = set(self.features.state_dict())
         load_strictly(self.features, {key: value for key, value in plain.items() if key in own}, what)
-        with reading(what):
+        with reading_sizes(what):
             for index in range(len(self.taps)):
                 self.register_buffer(f"lin{index}", held[f"lin{index}.model.1.weight"].float())
         self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings.columns import COLUMNS, UNUSED
-from facesr.bench.ratings.options import Options, options
+from facesr.bench.ratings.options import Options, rating_options
 from facesr.bench.ratings.table import Answers, Imported
 from facesr.bench.reading import check_regular
 
-__all__ = ["COLUMNS", "UNUSED", "Imported", "Options", "options", "read"]
+__all__ = ["COLUMNS", "UNUSED", "Imported", "Options", "rating_options", "read"]
 
 ENDINGS = ".csv, .tsv, .txt, .xlsx, .parquet, .db (AVrate), .json (jsPsych, sureal) or .py (sureal)"
 
@@ -26,7 +26,7 @@ def read(path: Path, asked: Options | None = None) -> Imported:
 
     Raises ``FaceSRError`` with one sentence for a file that cannot be read, or not with certainty.
     """
-    from facesr.bench.ratings.table import finish
+    from facesr.bench.ratings.table import finish_table
 
     asked = asked or Options()
     if path.is_dir():
@@ -36,12 +36,12 @@ def read(path: Path, asked: Options | None = None) -> Imported:
         for file in files_of(path):
             with _naming(file):
                 parts.append((file, _answers(file, asked, alone=False)))
-        return finish(together(parts, path), asked)
+        return finish_table(together(parts, path), asked)
     if not path.is_file():
         raise FaceSRError(f"there is no file {path}")
     check_regular(path)
     with _naming(path):
-        return finish(_answers(path, asked), asked)
+        return finish_table(_answers(path, asked), asked)
 
 
 @contextmanager

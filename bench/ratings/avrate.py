@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.ratings.grid import Grid
+from facesr.bench.ratings.grid import TextGrid
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.table import Answers
 
@@ -20,12 +20,12 @@ META = {"user_registered", "user_done", "ww", "wh", "wz", "start_timestamp", "pi
 COLUMNS = {"user_ID", "stimuli_file", "rating_type", "rating"}
 
 
-def is_avrate(grid: Grid) -> bool:
+def is_avrate(grid: TextGrid) -> bool:
     """The columns of AVrate's table of ratings."""
     return set(grid.columns) >= COLUMNS
 
 
-def from_grid(grid: Grid, options: Options) -> Answers:
+def from_grid(grid: TextGrid, options: Options) -> Answers:
     """An exported table."""
     return _answers(grid.cells.assign(row=grid.rows), Counter(), options, "AVrate CSV")
 

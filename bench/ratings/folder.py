@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings.grid import TEXT, Grid, plain
+from facesr.bench.ratings.grid import TEXT, TextGrid, plain_name
 from facesr.bench.ratings.long import SYNONYMS
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.people import PEOPLE
 from facesr.bench.ratings.table import Answers
 
 WHO = frozenset(
-    plain(n) for n in (*SYNONYMS["rater"], *PEOPLE, "ResponseId", "session_uuid", "run_id", "study_result_id", "session_id")
+    plain_name(n) for n in (*SYNONYMS["rater"], *PEOPLE, "ResponseId", "session_uuid", "run_id", "study_result_id", "session_id")
 )
 """Columns that name a person, as ``plain`` writes them."""
 
@@ -28,9 +28,9 @@ def files_of(folder: Path) -> list[Path]:
     return found
 
 
-def named_by_file(grid: Grid, path: Path, options: Options) -> Grid:
+def named_by_file(grid: TextGrid, path: Path, options: Options) -> TextGrid:
     """The grid with the file's name as its rater, where neither a column nor the user names one."""
-    if options.columns.get("rater") or any(plain(c) in WHO for c in grid.columns):
+    if options.columns.get("rater") or any(plain_name(c) in WHO for c in grid.columns):
         return grid
     cells = grid.cells.copy()
     cells["rater"] = path.stem  # last: some layouts are told by their first column

@@ -26,7 +26,7 @@ INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextGrid:
     """``cells``: every cell as stripped text under its column's name, '' where empty. ``rows``: the spreadsheet row of each."""
 
     cells: pd.DataFrame
@@ -40,12 +40,12 @@ class Grid:
 
     def column(self, name: str) -> str:
         """The column that a user named, whatever its blanks and case; refuses one that is not there."""
-        known = {plain(c): c for c in self.columns}
+        known = {plain_name(c): c for c in self.columns}
         if name in self.columns:
             return name
-        if plain(name) not in known:
+        if plain_name(name) not in known:
             raise FaceSRError(f"there is no column {name!r}: {suggest(name, self.columns)}")
-        return known[plain(name)]
+        return known[plain_name(name)]
 
 
 def clean(text: object) -> str:
@@ -53,12 +53,12 @@ def clean(text: object) -> str:
     return " ".join(str(text).translate(INVISIBLE).split())
 
 
-def plain(text: str) -> str:
+def plain_name(text: str) -> str:
     """A column's name as it is compared: lower case, letters and digits alone."""
     return re.sub(r"[\W_]+", "", clean(text).casefold())
 
 
-def read_grid(path: Path, sheet: str | None = None) -> Grid:
+def read_grid(path: Path, sheet: str | None = None) -> TextGrid:
     """The cells of a .csv, .tsv, .txt, .xlsx or .parquet file. Raises ``FaceSRError`` with one sentence for what is none."""
     suffix = path.suffix.lower()
     if sheet is not None and suffix != ".xlsx":
@@ -67,12 +67,12 @@ def read_grid(path: Path, sheet: str | None = None) -> Grid:
         return _from_rows(*_xlsx(path, sheet), path)
     if suffix == ".parquet":
         return _parquet(path)
-    text, encoding = decode(path)
+    text, encoding = text_and_encoding(path)
     rows, separator, skipped = _split_text(text, path)
     return _from_rows(rows, f"{NAMES[separator]}, {encoding}", path, first=1 + skipped)
 
 
-def decode(path: Path) -> tuple[str, str]:
+def text_and_encoding(path: Path) -> tuple[str, str]:
     """The text of a file and its encoding: UTF-8 or UTF-16, with or without a mark, else (where neither fits) Windows' Latin."""
     data = read_bytes(path, MAX_TEXT)
     try:
@@ -113,7 +113,7 @@ def _split_text(text: str, path: Path) -> tuple[list[list[str]], str, int]:
         csv.field_size_limit(before)
 
 
-def _from_rows(rows: list[list[str]], about: str, path: Path, first: int = 1) -> Grid:
+def _from_rows(rows: list[list[str]], about: str, path: Path, first: int = 1) -> TextGrid:
     import pandas as pd
 
     numbered = [(first + i, [clean(FORMULA.sub("", c)) for c in row]) for i, row in enumerate(rows)]
@@ -143,7 +143,7 @@ def _from_rows(rows: list[list[str]], about: str, path: Path, first: int = 1) ->
         raise FaceSRError(f"{path} has the column {', '.join(map(repr, twice))} more than once: name each column once")
     names = [c or f"column {i}" for i, c in enumerate(header, 1)]
     body = [(row + [""] * width)[:width] for _, row in numbered[1:]]
-    return Grid(pd.DataFrame(body, columns=names, dtype=object), [n for n, _ in numbered[1:]], about + joined)
+    return TextGrid(pd.DataFrame(body, columns=names, dtype=object), [n for n, _ in numbered[1:]], about + joined)
 
 
 def _one_header(numbered: list[tuple[int, list[str]]]) -> tuple[list[tuple[int, list[str]]], str]:
@@ -183,13 +183,13 @@ def _without_copies(numbered: list[tuple[int, list[str]]], header: list[str]) ->
     return numbered if len(kept) == len(header) else [(n, [row[i] for i in kept if i < len(row)]) for n, row in numbered]
 
 
-def _parquet(path: Path) -> Grid:
+def _parquet(path: Path) -> TextGrid:
     import pandas as pd
 
     with open_parquet(path) as file:
         frame = file.read().to_pandas()
     cells = pd.DataFrame({str(c): [_text(v) for v in frame[c]] for c in frame.columns}, dtype=object)
-    return Grid(cells, list(range(2, len(cells) + 2)), "Parquet")
+    return TextGrid(cells, list(range(2, len(cells) + 2)), "Parquet")
 
 
 def _xlsx(path: Path, sheet: str | None) -> tuple[list[list[str]], str]:

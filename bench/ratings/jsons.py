@@ -8,7 +8,7 @@ from typing import Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings.folder import named_by_file
-from facesr.bench.ratings.grid import Grid, clean, decode
+from facesr.bench.ratings.grid import TextGrid, clean, text_and_encoding
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.platforms import is_jspsych, jspsych
 from facesr.bench.ratings.sureal import sureal
@@ -32,7 +32,7 @@ def answers(path: Path, options: Options, *, alone: bool = True) -> Answers:
 
 
 def _content(path: Path) -> Any:
-    text, _ = decode(path)
+    text, _ = text_and_encoding(path)
     try:
         return parse_json(text, path)
     except FaceSRError as error:
@@ -49,14 +49,14 @@ def _trials(content: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _grid(trials: list[dict[str, Any]], path: Path) -> Grid:
+def _grid(trials: list[dict[str, Any]], path: Path) -> TextGrid:
     import pandas as pd
 
     if not trials:
         raise FaceSRError(f"{path} holds neither a list of trials nor a sureal dataset")
     names = list(dict.fromkeys(str(k) for t in trials for k in t))
     rows = [[_text(t.get(n)) for n in names] for t in trials]
-    return Grid(pd.DataFrame(rows, columns=names, dtype=object), list(range(1, len(rows) + 1)), "JSON")
+    return TextGrid(pd.DataFrame(rows, columns=names, dtype=object), list(range(1, len(rows) + 1)), "JSON")
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import scores as grades
-from facesr.bench.ratings.grid import Grid, plain
+from facesr.bench.ratings.grid import TextGrid, plain_name
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.table import Answers
 
@@ -94,27 +94,27 @@ ABOUT_PEOPLE = frozenset(
 )  # fmt: skip
 """Columns of wide tables that say something else, compared as ``plain`` writes them."""
 
-_OTHERS = frozenset(plain(n) for n in (SUMMARY | ABOUT_PEOPLE))
+_OTHERS = frozenset(plain_name(n) for n in (SUMMARY | ABOUT_PEOPLE))
 
 
 def find_roles(columns: Sequence[str], cells: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, str]:
     """The column of each role, by the user's word first. Two columns for the score, or for the rater, that differ are refused."""
-    named = {plain(c): c for c in reversed(columns)}
+    named = {plain_name(c): c for c in reversed(columns)}
     found = {role: column for role, column in asked.items() if column}
     for role, names in SYNONYMS.items():
         if role in asked:
             continue
-        there = [named[plain(n)] for n in names if plain(n) in named and named[plain(n)] not in found.values()]
+        there = [named[plain_name(n)] for n in names if plain_name(n) in named and named[plain_name(n)] not in found.values()]
         there = list(dict.fromkeys(there))
         if role == "score" and len(there) > 1:
-            there = [c for c in there if plain(c) not in {"mos"}] or there
+            there = [c for c in there if plain_name(c) not in {"mos"}] or there
         if role in {"score", "rater"} and len(there) > 1 and _differ(cells, there):
             raise FaceSRError(
                 f"the columns {', '.join(map(repr, there))} could each be the {role}: choose one with --map {role}={there[0]}"
             )
         if there:
             found[role] = there[0]
-    if "rater" not in found and "score" not in asked and plain(found.get("score", "")) == "mos":
+    if "rater" not in found and "score" not in asked and plain_name(found.get("score", "")) == "mos":
         del found["score"]  # a mean beside one column per rater
     return found
 
@@ -125,7 +125,7 @@ def _differ(cells: pd.DataFrame, columns: Sequence[str]) -> bool:
     return any(len(pairs) != pairs[c].nunique() for c in columns)
 
 
-def long(grid: Grid, options: Options) -> Answers:
+def long(grid: TextGrid, options: Options) -> Answers:
     """A table with one rating per row, or else a wide one. Refuses, naming the columns seen, what has neither."""
     asked = {role: grid.column(c) if c and "*" not in c else c for role, c in options.columns.items()}
     found = find_roles(grid.columns, grid.cells, asked)
@@ -152,7 +152,7 @@ def _are_files(names: pd.Series[str]) -> bool:
     return bool(len(names)) and all("/" in n or "\\" in n for n in names if n)
 
 
-def _lacking(grid: Grid, roles: Sequence[str]) -> FaceSRError:
+def _lacking(grid: TextGrid, roles: Sequence[str]) -> FaceSRError:
     seen = ", ".join(map(repr, grid.columns[:12])) + (" ..." if len(grid.columns) > 12 else "")
     known = "; ".join(f"{k}: {', '.join(SYNONYMS[k][:6])}" for k in ("rater", "face", "condition", "stimulus", "score"))
     maps = ",".join(f"{role.split(' ', maxsplit=1)[0]}=COLUMN" for role in roles)
@@ -161,9 +161,9 @@ def _lacking(grid: Grid, roles: Sequence[str]) -> FaceSRError:
     )
 
 
-def _wide(grid: Grid, found: dict[str, str], glob: str, labels: Mapping[str, float]) -> Answers:
+def _wide(grid: TextGrid, found: dict[str, str], glob: str, labels: Mapping[str, float]) -> Answers:
     """One column per rater, condition, face or item: whichever of the three has no column of its own."""
-    rest = [c for c in grid.columns if c not in found.values() and plain(c) not in _OTHERS]
+    rest = [c for c in grid.columns if c not in found.values() and plain_name(c) not in _OTHERS]
     if glob and glob != "*":
         rest = [c for c in grid.columns if fnmatch.fnmatchcase(c.casefold(), glob.casefold())]
         if not rest:
@@ -184,7 +184,7 @@ def _wide(grid: Grid, found: dict[str, str], glob: str, labels: Mapping[str, flo
     )
 
 
-def _across(grid: Grid, found: Mapping[str, str], columns: Sequence[str]) -> str:
+def _across(grid: TextGrid, found: Mapping[str, str], columns: Sequence[str]) -> str:
     """What the columns stand for."""
     item = "face" in found or "stimulus" in found
     if "rater" not in found and item and columns:
@@ -205,7 +205,7 @@ def _across(grid: Grid, found: Mapping[str, str], columns: Sequence[str]) -> str
     return across
 
 
-def _melt(grid: Grid, base: pd.DataFrame, columns: Sequence[str], across: str) -> pd.DataFrame:
+def _melt(grid: TextGrid, base: pd.DataFrame, columns: Sequence[str], across: str) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
@@ -222,6 +222,6 @@ def _holds_scores(column: pd.Series[str], labels: Mapping[str, float]) -> bool:
     """Whether most filled cells are a number or a word of a scale, the user's ``labels`` included."""
     filled = [c for c in column if c]
     words = {w: g for w, (g, _) in grades.WORDS.items()} | {w.casefold(): g for w, g in labels.items()}
-    parsed = [grades.parse(c, words) for c in filled]
+    parsed = [grades.parse_score(c, words) for c in filled]
     good = sum(p.mark or p.number is not None or p.grade is not None for p in parsed)
     return bool(filled) and good >= 0.8 * len(filled)

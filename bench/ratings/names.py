@@ -38,7 +38,7 @@ def not_a_person(rater: str) -> str:
     return ""
 
 
-def whole(names: Sequence[str]) -> list[str]:
+def whole_numbers(names: Sequence[str]) -> list[str]:
     """Names without the '.0' that a program put behind every whole number; left alone where one of them is no number."""
     if all(re.fullmatch(r"-?\d+(\.0)?", n) for n in names if n):
         return [n.removesuffix(".0") for n in names]

@@ -45,7 +45,7 @@ class Options:
         return re.compile(self.pattern) if self.pattern is not None else None
 
 
-def options(
+def rating_options(
     scale: Iterable[int] | None = None,
     columns: Iterable[str] = (),
     labels: Iterable[str] = (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings.grid import Grid, plain
+from facesr.bench.ratings.grid import TextGrid, plain_name
 from facesr.bench.ratings.long import SYNONYMS
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.people import PEOPLE, pick
@@ -24,36 +24,36 @@ TIE = frozenset(
 ITEM = (*SYNONYMS["face"], *SYNONYMS["stimulus"], "question_id", "pair_id", "trial_id")
 
 
-def _sides(grid: Grid) -> tuple[str, str, str] | None:
+def _sides(grid: TextGrid) -> tuple[str, str, str] | None:
     """The columns of the two sides and of the choice."""
-    known = {plain(c): c for c in grid.columns}
+    known = {plain_name(c): c for c in grid.columns}
     chosen = next((known[c] for c in CHOSEN if c in known), None)
     pair = next(((known[a], known[b]) for a, b in SIDES if a in known and b in known), None)
     return (*pair, chosen) if pair and chosen else None
 
 
-def is_pairlog(grid: Grid) -> bool:
+def is_pairlog(grid: TextGrid) -> bool:
     """``winner`` beside ``loser``, or two sides and a choice."""
-    known = {plain(c) for c in grid.columns}
+    known = {plain_name(c) for c in grid.columns}
     return {"winner", "loser"} <= known or _sides(grid) is not None
 
 
-def pairlog(grid: Grid, options: Options) -> Answers:
+def pairlog(grid: TextGrid, options: Options) -> Answers:
     """One choice per row; a choice that names neither side, nor a tie, is listed as unused."""
-    known = {plain(c): c for c in grid.columns}
+    known = {plain_name(c): c for c in grid.columns}
     rater = pick(grid, (*SYNONYMS["rater"], *PEOPLE), "rater", options)
     if rater is None:
         raise FaceSRError("this log of choices does not say who chose: name the column with --map rater=COLUMN")
     face = (
         grid.column(options.columns["face"])
         if options.columns.get("face")
-        else next((known[plain(n)] for n in ITEM if plain(n) in known), None)
+        else next((known[plain_name(n)] for n in ITEM if plain_name(n) in known), None)
     )
     if face is None:
         raise FaceSRError("this log of choices does not say which image was judged: name the column with --map face=COLUMN")
     if found := _sides(grid):
         left, right, chosen = found
-        if "0" in (words := {plain(str(v)) for v in grid.cells[chosen]}) and not words & {"2", "3"}:
+        if "0" in (words := {plain_name(str(v)) for v in grid.cells[chosen]}) and not words & {"2", "3"}:
             raise FaceSRError(f"{chosen!r} holds 0 and 1, which does not say which is {left!r}: write left and right there")
         values = zip(grid.cells[left], grid.cells[right], grid.cells[chosen], strict=True)
         answers = [_answer(*(str(v) for v in row)) for row in values]
@@ -73,10 +73,10 @@ def pairlog(grid: Grid, options: Options) -> Answers:
 
 def _answer(left: str, right: str, chosen: str) -> str:
     """1 left, 2 right, 3 tie; the name of a side counts before the words for sides."""
-    word = plain(chosen)
+    word = plain_name(chosen)
     if not word:
         return ""
-    by_name = {plain(left): "1", plain(right): "2"}
-    if word in by_name and plain(left) != plain(right):
+    by_name = {plain_name(left): "1", plain_name(right): "2"}
+    if word in by_name and plain_name(left) != plain_name(right):
         return by_name[word]
     return "1" if word in FIRST else "2" if word in SECOND else "3" if word in TIE else chosen

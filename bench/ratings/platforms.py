@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings.grid import Grid, plain
+from facesr.bench.ratings.grid import TextGrid, plain_name
 from facesr.bench.ratings.long import _holds_scores, find_roles
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.pairlog import is_pairlog, pairlog
@@ -29,17 +29,17 @@ LEFT = {
 # --- Qualtrics ------------------------------------------------------------------------------------------------------------------------
 
 
-def is_qualtrics(grid: Grid) -> bool:
+def is_qualtrics(grid: TextGrid) -> bool:
     """Three rows of header: names, questions, ``{"ImportId": ...}``."""
     return len(grid.cells) >= 2 and any('"ImportId"' in str(v) for v in grid.cells.iloc[1])
 
 
-def qualtrics(grid: Grid, options: Options) -> Answers:
+def qualtrics(grid: TextGrid, options: Options) -> Answers:
     """One respondent per row, one question per column; previews and spam are left out. Items by column name, or by question."""
     import pandas as pd
 
     asked, cells, numbers = grid.cells.iloc[0], grid.cells.iloc[2:].reset_index(drop=True), grid.rows[2:]
-    body = Grid(cells, numbers, grid.about)
+    body = TextGrid(cells, numbers, grid.about)
     if "*" not in options.columns.get("score", "*"):
         return _qualtrics_long(body, options)
     rater = pick(body, (*PEOPLE, "ResponseId"), "rater", options) or "ResponseId"
@@ -51,7 +51,7 @@ def qualtrics(grid: Grid, options: Options) -> Answers:
         raise FaceSRError("no question of this Qualtrics file holds scores: name the columns with --map 'score=Q3_*'")
     items = _qualtrics_items(columns, asked, options)
     reasons = _qualtrics_left_out(body)
-    known = {plain(c): c for c in body.columns}
+    known = {plain_name(c): c for c in body.columns}
     when = known.get("recordeddate") or known.get("enddate")
     parts = [
         pd.DataFrame({
@@ -64,7 +64,7 @@ def qualtrics(grid: Grid, options: Options) -> Answers:
     return Answers(frame, "Qualtrics", notes=(f"raters from {rater!r}; {len(columns)} questions with scores",))
 
 
-def _qualtrics_long(body: Grid, options: Options) -> Answers:
+def _qualtrics_long(body: TextGrid, options: Options) -> Answers:
     """One question asked of each stimulus, which other columns (embedded data) name."""
     found = find_roles(body.columns, body.cells, {r: body.column(c) if c else c for r, c in options.columns.items()})
     if "rater" not in found and (rater := pick(body, (*PEOPLE, "ResponseId"), "rater", options)):
@@ -78,8 +78,8 @@ def _qualtrics_long(body: Grid, options: Options) -> Answers:
     return Answers(frame, "Qualtrics")
 
 
-def _qualtrics_left_out(body: Grid) -> list[str]:
-    known = {plain(c): c for c in body.columns}
+def _qualtrics_left_out(body: TextGrid) -> list[str]:
+    known = {plain_name(c): c for c in body.columns}
     channel, status = known.get("distributionchannel"), known.get("status")
     reasons = []
     for i in range(len(body.cells)):
@@ -108,13 +108,13 @@ def _qualtrics_items(columns: list[str], asked: pd.Series[str], options: Options
 # --- MTurk and the P.910 toolkit --------------------------------------------------------------------------------------------------------
 
 
-def is_mturk(grid: Grid) -> bool:
+def is_mturk(grid: TextGrid) -> bool:
     """``WorkerId`` beside ``Input.*`` and ``Answer.*``."""
     names = [c.casefold() for c in grid.columns]
     return "workerid" in names and any(n.startswith("answer.") for n in names)
 
 
-def mturk(grid: Grid, options: Options) -> Answers:
+def mturk(grid: TextGrid, options: Options) -> Answers:
     """One assignment per row. ``Answer.q1`` belongs to ``Answer.q1_url`` (P.910 toolkit), else to the ``Input`` of its number."""
     lower = {c.casefold(): c for c in grid.columns}
     rater = pick(grid, ("WorkerId",), "rater", options) or lower["workerid"]
@@ -150,7 +150,7 @@ def _status(cell: pd.Series[str], lower: dict[str, str]) -> str:
     return LEFT.get(str(cell[lower["assignmentstatus"]]).casefold(), "") if "assignmentstatus" in lower else ""
 
 
-def _by_number(grid: Grid, lower: dict[str, str], options: Options) -> list[tuple[str, str]]:
+def _by_number(grid: TextGrid, lower: dict[str, str], options: Options) -> list[tuple[str, str]]:
     """Answers and inputs of one number: ``Answer.rating0`` and ``Input.q0``. One of each needs no number."""
     answers = [c for n, c in lower.items() if n.startswith("answer.") and _holds_scores(grid.cells[c], options.labels)]
     inputs = [c for n, c in lower.items() if n.startswith("input.")]
@@ -170,7 +170,7 @@ def _by_number(grid: Grid, lower: dict[str, str], options: Options) -> list[tupl
     return pairs
 
 
-def _task_answers(grid: Grid, lower: dict[str, str], rater: str) -> Answers:
+def _task_answers(grid: TextGrid, lower: dict[str, str], rater: str) -> Answers:
     """``Answer.taskAnswers``: JSON of the crowd-form elements, where radio buttons are ``{"1": false, "5": true}``."""
     end = re.compile(r"(\d+)\D*$")
     inputs = {int(m[1]): c for n, c in lower.items() if n.startswith("input.") and (m := end.search(c))}
@@ -209,18 +209,18 @@ def _json_answers(text: str, row: int) -> dict[str, str]:
 # --- jsPsych --------------------------------------------------------------------------------------------------------------------------
 
 
-def is_jspsych(grid: Grid) -> bool:
+def is_jspsych(grid: TextGrid) -> bool:
     """``trial_type`` beside ``time_elapsed`` or ``trial_index``, and a response."""
-    names = {plain(c) for c in grid.columns}
+    names = {plain_name(c) for c in grid.columns}
     return "trialtype" in names and bool(names & {"timeelapsed", "trialindex"}) and bool(names & {"response", "buttonpressed"})
 
 
 RATING_TRIALS = re.compile(r"(image|html|video|canvas)-?(button|slider)-?response|survey-?likert|.*(rating|likert).*")
 
 
-def jspsych(grid: Grid, options: Options) -> Answers:
+def jspsych(grid: TextGrid, options: Options) -> Answers:
     """One trial per row; button, slider and Likert trials with a stimulus are ratings (buttons count from 0)."""
-    known = {plain(c): c for c in grid.columns}
+    known = {plain_name(c): c for c in grid.columns}
     rater = pick(grid, (*PEOPLE, "run_id", "user_id", "study_result_id", "session_id"), "rater", options)
     if rater is None:
         raise FaceSRError(
@@ -278,7 +278,7 @@ def _is_html_text(stimulus: str) -> bool:
     return "<" in stimulus and not re.search(r"src\s*=", stimulus)
 
 
-PLATFORMS: dict[str, tuple[Callable[[Grid], bool], Callable[[Grid, Options], Answers]]] = {
+PLATFORMS: dict[str, tuple[Callable[[TextGrid], bool], Callable[[TextGrid, Options], Answers]]] = {
     "qualtrics": (is_qualtrics, qualtrics),
     "mturk": (is_mturk, mturk),
     "webmushra": (is_webmushra, webmushra),

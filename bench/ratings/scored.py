@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.ratings.grid import Grid, plain, read_grid
+from facesr.bench.ratings.grid import TextGrid, plain_name, read_grid
 from facesr.bench.ratings.long import ABOUT_PEOPLE, SYNONYMS
 from facesr.bench.ratings.names import split_stimuli
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_METRIC = frozenset(plain(n) for n in (*ABOUT_PEOPLE, "scale", "seconds", "low", "high", "n", "unnamed0", "mos", "std", "ci"))
+NO_METRIC = frozenset(
+    plain_name(n) for n in (*ABOUT_PEOPLE, "scale", "seconds", "low", "high", "n", "unnamed0", "mos", "std", "ci")
+)
 """Columns of numbers that are no metric, as ``plain`` writes them."""
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -39,9 +41,9 @@ def read_scored(path: Path, pattern: re.Pattern[str] | None = None, sheet: str |
     if not path.is_file():
         raise FaceSRError(f"there is no file {path}")
     grid = read_grid(path, sheet)
-    named = {plain(c): c for c in reversed(grid.columns)}
+    named = {plain_name(c): c for c in reversed(grid.columns)}
     found = {
-        role: next((named[plain(n)] for n in SYNONYMS[role] if plain(n) in named), None)
+        role: next((named[plain_name(n)] for n in SYNONYMS[role] if plain_name(n) in named), None)
         for role in ("face", "condition", "stimulus")
     }
     cells = grid.cells
@@ -68,7 +70,7 @@ def _number(text: str) -> float | None:
     return float(text.replace(",", ".")) if NUMBER.fullmatch(text) else None
 
 
-def _wide(grid: Grid, faces: list[str], methods: list[str], about: set[str], path: Path) -> Scored:
+def _wide(grid: TextGrid, faces: list[str], methods: list[str], about: set[str], path: Path) -> Scored:
     import pandas as pd
 
     made: dict[str, list[float | None]] = {}
@@ -77,7 +79,7 @@ def _wide(grid: Grid, faces: list[str], methods: list[str], about: set[str], pat
         cells = list(grid.cells[column])
         numbers = [_number(c) for c in cells]
         good = sum(n is not None for n in numbers)
-        if column in about or plain(column) in NO_METRIC or not good or good < 0.5 * sum(bool(c) for c in cells):
+        if column in about or plain_name(column) in NO_METRIC or not good or good < 0.5 * sum(bool(c) for c in cells):
             continue
         made[column] = numbers
         if lost := [(r, c) for r, c, n in zip(grid.rows, cells, numbers, strict=True) if n is None]:
@@ -90,7 +92,7 @@ def _wide(grid: Grid, faces: list[str], methods: list[str], about: set[str], pat
     )
 
 
-def _long(grid: Grid, faces: list[str], methods: list[str], named: Mapping[str, str]) -> Scored:
+def _long(grid: TextGrid, faces: list[str], methods: list[str], named: Mapping[str, str]) -> Scored:
     import pandas as pd
 
     frame = pd.DataFrame({"face": faces, "method": methods, "metric": grid.cells[named["metric"]]})
@@ -114,17 +116,17 @@ def directions(
     Raises ``FaceSRError`` naming all of which it cannot be known, and names given that are no metric of the table.
     """
     names = list(metrics)
-    said = {plain(n): True for n in higher} | {plain(n): False for n in lower}
-    if both := {plain(n) for n in higher} & {plain(n) for n in lower}:
+    said = {plain_name(n): True for n in higher} | {plain_name(n): False for n in lower}
+    if both := {plain_name(n) for n in higher} & {plain_name(n) for n in lower}:
         raise FaceSRError(f"{', '.join(sorted(both))} is named both by --higher and by --lower")
-    if odd := [n for n in (*higher, *lower) if plain(n) not in {plain(m) for m in names}]:
+    if odd := [n for n in (*higher, *lower) if plain_name(n) not in {plain_name(m) for m in names}]:
         raise FaceSRError(f"no metric {odd[0]!r} in the table of scores: {suggest(odd[0], names)}")
     families: dict[str, set[bool]] = {}
     for name, better in known.items():
-        for key in {plain(name), plain(re.split(r"[-_ ]", name)[0])}:
+        for key in {plain_name(name), plain_name(re.split(r"[-_ ]", name)[0])}:
             families.setdefault(key, set()).add(better)
     sure = {key: better.pop() for key, better in families.items() if len(better) == 1} | said
-    found = {n: sure.get(plain(n), sure.get(plain(re.split(r"[-_ ]", n)[0]))) for n in names}
+    found = {n: sure.get(plain_name(n), sure.get(plain_name(re.split(r"[-_ ]", n)[0]))) for n in names}
     if unknown := [n for n, better in found.items() if better is None]:
         raise FaceSRError(
             f"whether higher or lower is better is not known of {', '.join(unknown)}: say --higher {unknown[0]} or --lower {unknown[0]}"

@@ -58,7 +58,7 @@ class Parsed:
     mark: bool = False
 
 
-def parse(cell: str, labels: Mapping[str, float]) -> Parsed:
+def parse_score(cell: str, labels: Mapping[str, float]) -> Parsed:
     """Take a cell apart: ``4``, ``3,5``, ``5 (Excellent)``, ``Excellent``, ``NA``. ``labels``: grades of words, lower case."""
     text = clean(cell)
     lowered = text.casefold()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings.grid import decode
+from facesr.bench.ratings.grid import text_and_encoding
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.table import Answers
 
@@ -75,7 +75,7 @@ def _one_way(frame: Any) -> Any:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    text, _ = decode(path)
+    text, _ = text_and_encoding(path)
     try:
         # The file is Python, but it is never run: plain assignments of plain values are all that is read.
         values: dict[str, Any] = {}

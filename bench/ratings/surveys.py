@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings.grid import Grid, plain
+from facesr.bench.ratings.grid import TextGrid, plain_name
 from facesr.bench.ratings.long import _holds_scores
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.people import PEOPLE, pick
@@ -35,14 +35,14 @@ FORMS = frozenset(
 BRACKET = re.compile(r".*\[\s*(.+?)\s*\]\s*")
 
 
-def is_survey(grid: Grid) -> bool:
+def is_survey(grid: TextGrid) -> bool:
     """A form's own column, and two or more questions that end in ``[image]`` or, in SurveyMonkey's second row, are the image."""
-    names = {plain(c) for c in grid.columns}
+    names = {plain_name(c) for c in grid.columns}
     bracketed = [m[1] for c in grid.columns if (m := BRACKET.fullmatch(c))]
     return bool(names & FORMS) and (len(set(bracketed)) > 1 or "respondentid" in names)
 
 
-def survey(grid: Grid, options: Options) -> Answers:
+def survey(grid: TextGrid, options: Options) -> Answers:
     """Melt the questions; the rater is the e-mail address or the form's own id of the response, never the row."""
     import pandas as pd
 
@@ -73,11 +73,11 @@ def survey(grid: Grid, options: Options) -> Answers:
     )
 
 
-def _others(grid: Grid, rater: str, glob: re.Pattern[str]) -> dict[str, str]:
+def _others(grid: TextGrid, rater: str, glob: re.Pattern[str]) -> dict[str, str]:
     """Questions without brackets: every column of grades that is not the form's own."""
     own = {
         *FORMS,
-        plain(rater),
+        plain_name(rater),
         "collectorid",
         "startdate",
         "enddate",
@@ -87,10 +87,10 @@ def _others(grid: Grid, rater: str, glob: re.Pattern[str]) -> dict[str, str]:
         "lastname",
         "customdata1",
     }
-    return {c: c for c in grid.columns if plain(c) not in own and glob.fullmatch(c)}
+    return {c: c for c in grid.columns if plain_name(c) not in own and glob.fullmatch(c)}
 
 
-def _column(grid: Grid, column: str, item: str, rater: str) -> pd.DataFrame:
+def _column(grid: TextGrid, column: str, item: str, rater: str) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import scores as grades
 from facesr.bench.ratings.columns import COLUMNS, UNUSED
-from facesr.bench.ratings.names import look_alike, not_a_person, one_spelling, split_stimuli, whole
+from facesr.bench.ratings.names import look_alike, not_a_person, one_spelling, split_stimuli, whole_numbers
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.repeats import mark_repeats
 
@@ -75,7 +75,7 @@ class _List:
         return found.astype({"row": int}).sort_values("row", kind="stable").reset_index(drop=True)
 
 
-def finish(answers: Answers, options: Options) -> Imported:
+def finish_table(answers: Answers, options: Options) -> Imported:
     """Make the table. Raises ``FaceSRError`` where nothing can be used, or where the scale is not certain."""
     frame = answers.frame.reindex(columns=[*COLUMNS, *SOURCE], fill_value="").fillna("").reset_index(drop=True)
     notes = list(answers.notes)
@@ -124,7 +124,7 @@ def _kind(text: str) -> str:
 def _names(frame: pd.DataFrame, options: Options, notes: list[str]) -> None:
     """Ids without '.0', faces and conditions out of the stimuli's names, one spelling of each condition."""
     for column in ("rater", "face", "stimulus", "condition"):
-        frame[column] = whole(list(frame[column]))
+        frame[column] = whole_numbers(list(frame[column]))
     used = frame[frame["left_out"] == ""]
     shown = used[used["stimulus"] != ""].copy()
     if options.pattern is not None and shown.empty:
@@ -191,7 +191,7 @@ def _grades(
     labels = {k.casefold(): g for k, (g, _) in grades.WORDS.items()} | {k.casefold(): v for k, v in options.labels.items()}
     missing = {m.casefold() for m in options.missing}
     cells = Counter(used["score"])
-    parsed = {c: grades.parse(c, labels) for c in cells}
+    parsed = {c: grades.parse_score(c, labels) for c in cells}
     for cell, p in parsed.items():
         if cell.casefold() in missing or (p.number is not None and any(_same(m, p.number) for m in missing)):
             parsed[cell] = grades.Parsed(mark=True)
@@ -310,7 +310,7 @@ def _typed(used: pd.DataFrame, unused: _List) -> pd.DataFrame:
 def _numbers(column: pd.Series[str], name: str, unused: _List) -> pd.Series[float]:
     import pandas as pd
 
-    found = {cell: grades.parse(cell, {}) for cell in column.unique()}
+    found = {cell: grades.parse_score(cell, {}) for cell in column.unique()}
     for i, cell in column.items():
         if not found[cell].mark and (found[cell].number is None or found[cell].word):
             unused.add(i, cell, f"{name} is not a number: taken as unknown", "other", name)

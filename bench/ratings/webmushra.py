@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings.grid import Grid, plain
+from facesr.bench.ratings.grid import TextGrid, plain_name
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.people import PEOPLE, frame_of, pick
 from facesr.bench.ratings.table import Answers
@@ -16,14 +16,14 @@ CHOICES = {"correct": "1", "incorrect": "2", "undecided": "3", "unknown": ""}
 """Which of the two was taken for the reference: itself, the other, neither; nothing was chosen."""
 
 
-def is_webmushra(grid: Grid) -> bool:
+def is_webmushra(grid: TextGrid) -> bool:
     """``session_test_id`` first."""
-    return plain(grid.columns[0]) == "sessiontestid"
+    return plain_name(grid.columns[0]) == "sessiontestid"
 
 
-def webmushra(grid: Grid, options: Options) -> Answers:
+def webmushra(grid: TextGrid, options: Options) -> Answers:
     """Trials are faces, stimuli conditions; who rated is ``session_uuid`` unless named."""
-    known = {plain(c): c for c in grid.columns}
+    known = {plain_name(c): c for c in grid.columns}
     rater = pick(grid, ("session_uuid", *PEOPLE, "email", "name"), "rater", options)
     if rater is None:
         raise FaceSRError("this webMUSHRA file does not say who rated (no session_uuid): name the column with --map rater=COLUMN")
@@ -46,7 +46,7 @@ def webmushra(grid: Grid, options: Options) -> Answers:
     return Answers(frame, "webMUSHRA", scale, notes=(said,))
 
 
-def _choices(grid: Grid, known: dict[str, str], rater: str, said: str) -> Answers:
+def _choices(grid: TextGrid, known: dict[str, str], rater: str, said: str) -> Answers:
     """paired_comparison.csv asks which of two is the same as the reference: a choice of the reference is a 1, of the other a 2."""
     columns = {
         "rater": rater,
@@ -66,7 +66,7 @@ def _choices(grid: Grid, known: dict[str, str], rater: str, said: str) -> Answer
     return Answers(frame, "webMUSHRA paired comparison", notes=notes)
 
 
-def _double_blind(grid: Grid, known: dict[str, str], rater: str, said: str) -> Answers:
+def _double_blind(grid: TextGrid, known: dict[str, str], rater: str, said: str) -> Answers:
     """bs1116.csv has two grades in each row, of the hidden reference and of the other; the reference's later ones are repeats."""
     sides = (("ratingreference", "ratingreferencescore"), ("ratingnonreference", "ratingnonreferencescore"))
     rows: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ def command(info: RunInfo, out: str = "") -> str:
 
     name = str(info.protocol.get("name", "PROTOCOL"))
     data = str(info.protocol.get("data", {}).get("dataset", ""))
-    words = ["facesr", "run", name if name in protocol.names() else f"{name}.toml"]
+    words = ["facesr", "run", name if name in protocol.protocol_names() else f"{name}.toml"]
     if name == "own-lr" and info.protocol.get("lr"):  # made of --lr alone
         words[2:] = ["--size", str(dict(info.protocol.get("data") or {}).get("size", 128))]
     words += ["--methods", ",".join(_method(m) for m in info.methods), "--metrics", ",".join(_metrics(info))]

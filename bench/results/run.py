@@ -210,6 +210,6 @@ def progress(run: Run) -> Progress:
         return Progress(min(cells.count(SrCell), images), images, min(cells.count(ScoreCell), due), due)
 
 
-def load(path: Path | str) -> Run:
+def load_run(path: Path | str) -> Run:
     """Open a run folder; one that is none, is damaged, or has another layout version gives one sentence."""
     return Run(Path(path), read_info(Path(path)))

@@ -13,12 +13,12 @@ from dataclasses import replace
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging.files import make_folder
 from facesr.bench.registry import MethodSpec, installed
-from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, Status, load
+from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, Status, load_run
 from facesr.bench.results.again import command
 from facesr.bench.results.cells import Cells, SrCell
 from facesr.bench.run.environment import environment
 from facesr.bench.run.findings import as_before, with_findings
-from facesr.bench.run.folder import finish, locked, log, now, seen_from, write_info
+from facesr.bench.run.folder import finish, locked, log_traces, seen_from, utc_now, write_info
 from facesr.bench.run.live import Notes
 from facesr.bench.run.lr import LrImages, Progress, make_lr
 from facesr.bench.run.plan import Plan, identity_of, make_plan
@@ -48,7 +48,7 @@ def start(
     with locked(plan.out):
         previous = _previous(plan)
         plan = _with_earlier_methods(plan, previous)
-        started = now()
+        started = utc_now()
         _move_scales(plan, previous)
         with Cells(plan.out, write=True) as cells:
             restorers = _restorers(plan, cells, store)
@@ -69,7 +69,7 @@ def start(
                 notes.remove()
             finish(plan.out, info, cells)
         write_info(plan.out, info, previous, started)
-    return load(plan.out)
+    return load_run(plan.out)
 
 
 def _restore_and_score(
@@ -98,7 +98,7 @@ def _restore_and_score(
         done[task.title] += task.faces
         progress(task.title, done[task.title], due[task.title])
     for restorer in restorers:
-        log(plan.out, restorer.traces)
+        log_traces(plan.out, restorer.traces)
     scorer = Scorer(plan, cells, lr.pixels, store)
     total, scored = len(scorer.faces), 0
     for task, result in workers.do(scorer.tasks()):
@@ -108,7 +108,7 @@ def _restore_and_score(
         scored += task.faces
         progress(task.title, scored, total)
     scorer.finish()
-    log(plan.out, [*scorer.traces, *(store.sentences if store and store.wrong else [])])
+    log_traces(plan.out, [*scorer.traces, *(store.sentences if store and store.wrong else [])])
     return lr.notes | scorer.notes
 
 
@@ -130,7 +130,7 @@ def _previous(plan: Plan) -> Run | None:
     if not (plan.out / "run.json").is_file():
         return None
     try:
-        run = load(plan.out)
+        run = load_run(plan.out)
     except FaceSRError:
         return None  # half-written by an older version or another program: run.json is rewritten, cells are checked one by one
     if run.info.shard != plan.shard:

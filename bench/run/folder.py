@@ -48,7 +48,7 @@ def _refuse_foreign(folder: Path) -> None:
         raise FaceSRError(f"{folder} is no run, and its folder {taken[0]!r} would be written into: choose another --out")
 
 
-def now() -> str:
+def utc_now() -> str:
     """ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -66,7 +66,7 @@ def write_info(folder: Path, info: RunInfo, previous: Run | None, started: str =
     old = previous.info if previous else None
     if old and old.state == "finished" and asdict(replace(old, calls=())) == asdict(replace(info, state="finished")):
         return
-    call = CallInfo(started=started or now(), finished=now() if info.state == "finished" else None)
+    call = CallInfo(started=started or utc_now(), finished=utc_now() if info.state == "finished" else None)
     write_whole(folder / "run.json", replace(info, calls=(*(old.calls if old else ()), call)).as_json())
 
 
@@ -75,9 +75,9 @@ def finish(folder: Path, info: RunInfo, cells: Cells) -> None:
     write_scores(folder, score_rows(info, cells))
 
 
-def log(folder: Path, traces: Iterable[str]) -> None:
+def log_traces(folder: Path, traces: Iterable[str]) -> None:
     """Append tracebacks of errors in methods and metrics to ``run.log``."""
-    texts, file = [f"{now()} {text.rstrip()}\n\n" for text in traces], folder / "run.log"
+    texts, file = [f"{utc_now()} {text.rstrip()}\n\n" for text in traces], folder / "run.log"
     if texts and not file.is_symlink():
         with file.open("a", encoding="utf-8", errors="backslashreplace") as opened:
             opened.writelines(texts)

@@ -16,7 +16,7 @@ from facesr.bench.faces import Face
 from facesr.bench.imaging.files import make_folder
 from facesr.bench.protocol import Protocol
 from facesr.bench.registry import installed
-from facesr.bench.results import SERVED, WHOLE_SET, FaceInfo, Run, RunInfo, load
+from facesr.bench.results import SERVED, WHOLE_SET, FaceInfo, Run, RunInfo, load_run
 from facesr.bench.results.again import command
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.run.folder import finish, locked, seen_from, write_info
@@ -37,12 +37,12 @@ def merge(
     Raises ``FaceSRError`` where shards are of different runs, where one is missing or unfinished, or where an image is not what its
     cell says. Calling it again goes on where it was. Metrics of sets from a user's own file are left to the next ``facesr run``.
     """
-    runs = [load(path) for path in shards]
+    runs = [load_run(path) for path in shards]
     info = _whole(runs)
     out = Path(out)
     workers = workers or Here()
     with locked(out):
-        previous = load(out) if (out / "run.json").is_file() else None
+        previous = load_run(out) if (out / "run.json").is_file() else None
         if previous and (previous.digest != info.digest or previous.info.shard):
             raise FaceSRError(f"{out} holds another run: choose another folder to merge into")
         faces = {f.name: (run, f) for run in runs for f in run.faces}
@@ -63,7 +63,7 @@ def merge(
             scorer.finish()
             finish(out, info, cells)
         write_info(out, info, previous)
-    return load(out)
+    return load_run(out)
 
 
 def _whole(runs: Sequence[Run]) -> RunInfo:

@@ -12,7 +12,7 @@ from typing import Any
 
 from facesr.bench.code import code_digest
 from facesr.bench.data.attributes import with_attributes
-from facesr.bench.data.dataset import Dataset, chosen, find
+from facesr.bench.data.dataset import Dataset, chosen, find_dataset
 from facesr.bench.data.own import kernel_problem, own_faces, scale_of, side_of
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Face
@@ -173,7 +173,7 @@ def _faces(protocol: Protocol, data: str | None) -> tuple[Protocol, Dataset]:
         hr = chosen(data, protocol.data.size)
         protocol = protocol.with_data(f"folder:{hr.name}")
     elif protocol.against == "hr":
-        hr = find(protocol.data.dataset, protocol.data.split, protocol.data.size)
+        hr = find_dataset(protocol.data.dataset, protocol.data.split, protocol.data.size)
     if protocol.lr is None:
         assert hr is not None
         return protocol, hr

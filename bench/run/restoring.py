@@ -104,7 +104,7 @@ class Loaded:
         self._key = self._method = self._trouble = None
 
 
-def restore(task: RestoreTask, loaded: Loaded) -> RestoreResult:
+def restore_task(task: RestoreTask, loaded: Loaded) -> RestoreResult:
     """Answers of every face of a task; a fault of the method is the outcome of its faces."""
     try:
         method = loaded.get(task.spec, task.scale, task.setting)

@@ -20,7 +20,7 @@ from facesr.bench.imaging.lowres import LR, decode_lr
 from facesr.bench.imaging.resample import resize8
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric
 from facesr.bench.metrics.measure import measure
-from facesr.bench.metrics.network import on
+from facesr.bench.metrics.network import on_device
 from facesr.bench.protocol import MetricSpec
 from facesr.bench.registry import build_metric
 from facesr.bench.results import Status
@@ -94,9 +94,9 @@ def _metric(wanted: Wanted) -> Metric:
     return _made[wanted.key]
 
 
-def score(task: ScoreTask) -> ScoreResult:
+def score_task(task: ScoreTask) -> ScoreResult:
     """Values and features of everything that a task wants; a fault of a metric is the ``NoScore`` of its cells."""
-    with on(task.setting.device):
+    with on_device(task.setting.device):
         return _score(task)
 
 

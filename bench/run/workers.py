@@ -23,8 +23,8 @@ from facesr.bench.memory import keep_memory
 from facesr.bench.method import Outcome
 from facesr.bench.metrics.base import NoScore
 from facesr.bench.results import Status
-from facesr.bench.run.restoring import Loaded, Restoration, RestoreResult, RestoreTask, restore
-from facesr.bench.run.scoring import HR, ScoreResult, ScoreTask, score
+from facesr.bench.run.restoring import Loaded, Restoration, RestoreResult, RestoreTask, restore_task
+from facesr.bench.run.scoring import HR, ScoreResult, ScoreTask, score_task
 
 Task = RestoreTask | ScoreTask
 Result = RestoreResult | ScoreResult
@@ -79,7 +79,7 @@ class Here:
 def perform(task: Task, loaded: Loaded) -> Result:
     """Do one task in this process."""
     with one_thread():
-        return restore(task, loaded) if isinstance(task, RestoreTask) else score(task)
+        return restore_task(task, loaded) if isinstance(task, RestoreTask) else score_task(task)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _entropy(p: F64) -> F64:
     return result
 
 
-def choose(mean: F64, covariance: F64, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+def choose_pairs(mean: F64, covariance: F64, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """``count`` pairs for one rater, chosen one after the other: each choice narrows the posterior as its answer is expected to.
 
     Pairs within one part in a thousand of the best are drawn at random, so that a first rater without knowledge sees all pairs alike.

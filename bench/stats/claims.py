@@ -194,12 +194,12 @@ def check_claims(
     ``spreads``: standard deviations to assume, by default ``spreads_of(scale)``; variance components are those of one five-point study,
     scaled by the range. Raises one ``FaceSRError`` with everything that is impossible.
     """
-    from facesr.bench.stats.power import Design, standard_error, typical
+    from facesr.bench.stats.power import StudySize, standard_error, typical
 
     labels = [chr(ord("A") + i) if len(mos) <= 26 else f"method {i + 1}" for i in range(len(mos))] if names is None else list(names)
     sds = spreads_of(scale) if spreads is None else tuple(spreads)
     _refuse(mos, raters, faces, alpha, sds, scale, labels, rounding)
-    design = Design(raters, faces)
+    design = StudySize(raters, faces)
     se = standard_error(typical(scale), design)
     return [
         check_pair((mos[i], mos[j]), raters * faces, alpha, sds, scale, (labels[i], labels[j]), rounding, se, design.df)

@@ -27,7 +27,7 @@ OverWhat = Literal["ratings", "raters", "both"]
 
 
 @dataclass(frozen=True)
-class Design:
+class StudySize:
     """``raters`` see ``faces`` each in every condition, or only ``faces_per_rater`` of them, balanced over faces."""
 
     raters: int
@@ -71,7 +71,7 @@ def check_chances(alpha: float, target: float, difference: float) -> None:
         raise FaceSRError("; ".join(wrong))
 
 
-def standard_error(parts: Components, design: Design, over: OverWhat = "both") -> float:
+def standard_error(parts: Components, design: StudySize, over: OverWhat = "both") -> float:
     """Standard error of a difference of two conditions' MOS that the same raters and faces share: main effects cancel."""
     variance = parts.residual**2 / (design.raters * design.seen)
     if over in ("raters", "both"):
@@ -81,7 +81,7 @@ def standard_error(parts: Components, design: Design, over: OverWhat = "both") -
     return float(np.sqrt(2 * variance))
 
 
-def _null(parts: Components, design: Design, draws: int, seed: int) -> tuple[F64, F64]:
+def _null(parts: Components, design: StudySize, draws: int, seed: int) -> tuple[F64, F64]:
     """Simulated mean differences without a true difference, and the standard errors the clustered test would give them."""
     design.check()
     rng = np.random.default_rng(seed)
@@ -96,7 +96,9 @@ def _null(parts: Components, design: Design, draws: int, seed: int) -> tuple[F64
     return mean, np.sqrt(residual + np.maximum(by_rater - residual, 0) + np.maximum(by_face - residual, 0))
 
 
-def _null_partial(rng: np.random.Generator, design: Design, rater: float, face: float, noise: float, draws: int) -> tuple[F64, F64]:
+def _null_partial(
+    rng: np.random.Generator, design: StudySize, rater: float, face: float, noise: float, draws: int
+) -> tuple[F64, F64]:
     """The same from whole tables: each rater sees a run of faces that starts where the last one's ended."""
     seen = np.zeros((design.raters, design.faces), dtype=bool)
     for i in range(design.raters):
@@ -113,7 +115,7 @@ def _null_partial(rng: np.random.Generator, design: Design, rater: float, face: 
 class Power:
     """Chance that a true ``difference`` is found at ``alpha``, simulated; and the difference found with chance ``target``."""
 
-    design: Design
+    design: StudySize
     alpha: float
     difference: float
     power: float
@@ -122,7 +124,7 @@ class Power:
 
 
 def study_power(
-    parts: Components, design: Design, difference: float = 0.1, alpha: float = 0.05, target: float = 0.8,
+    parts: Components, design: StudySize, difference: float = 0.1, alpha: float = 0.05, target: float = 0.8,
     draws: int = 20_000, seed: int = 0,
 ) -> Power:  # fmt: skip
     """Simulate studies and count how often the two-way clustered test finds ``difference``; ``alpha`` is a pair's own level.
@@ -156,7 +158,7 @@ def power_grid(
 
     Raises ``FaceSRError`` before any work for the designs among them that cannot be, all together.
     """
-    designs = [Design(r, f, faces_per_rater) for r in raters for f in faces]
+    designs = [StudySize(r, f, faces_per_rater) for r in raters for f in faces]
     check_chances(alpha, target, difference)
     wrong = []
     for design in designs:
@@ -211,11 +213,11 @@ def size_sentence(parts: Components, raters: int, faces: int, difference: float,
     level = alpha / max(comparisons, 1)
 
     def finds(r: int, f: int) -> bool:
-        return detectable_difference(standard_error(parts, Design(r, f)), min(r, f) - 1, level) <= difference
+        return detectable_difference(standard_error(parts, StudySize(r, f)), min(r, f) - 1, level) <= difference
 
     if not difference > 0:
         return ""
-    now = detectable_difference(standard_error(parts, Design(raters, faces)), min(raters, faces) - 1, level)
+    now = detectable_difference(standard_error(parts, StudySize(raters, faces)), min(raters, faces) - 1, level)
     if not np.isfinite(now) or now == 0:
         return ""
     pairs = "1 pair" if comparisons == 1 else f"{comparisons} pairs"

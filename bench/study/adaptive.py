@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import insert, select
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.stats.active import choose, posterior
+from facesr.bench.stats.active import choose_pairs, posterior
 from facesr.bench.study import reading, store
 from facesr.bench.study import tables as t
 from facesr.bench.study.create import plan_row
@@ -32,12 +32,14 @@ def assign(study: Study, rater: store.Rater) -> None:
     table = reading.ratings(study, simulated=rater.simulated, excluded=False)
     _, won = wins(table, design.conditions)
     rng = np.random.default_rng([design.seed, 5, rater.row])
-    trials = row(design, won.sum(0) if len(won) else np.zeros((len(design.conditions),) * 2), rng)
+    trials = adaptive_row(design, won.sum(0) if len(won) else np.zeros((len(design.conditions),) * 2), rng)
     with writing(study.engine) as connection:
         store.serialise(connection)
         if connection.execute(select(t.plan.c.position).where(t.plan.c.row == rater.row).limit(1)).first() is None:
             connection.execute(insert(t.plan), [plan_row(design, rater.row, p, trial) for p, trial in enumerate(trials, 1)])
-            store.log(connection, "plan chosen", rater.id, row=rater.row, sha256=digest(trials), comparisons_known=float(won.sum()))
+            store.log_event(
+                connection, "plan chosen", rater.id, row=rater.row, sha256=trials_digest(trials), comparisons_known=float(won.sum())
+            )
 
 
 def _has_plan(study: Study, number: int) -> bool:
@@ -45,17 +47,17 @@ def _has_plan(study: Study, number: int) -> bool:
         return connection.execute(select(t.plan.c.position).where(t.plan.c.row == number).limit(1)).first() is not None
 
 
-def digest(trials: list[Trial]) -> str:
+def trials_digest(trials: list[Trial]) -> str:
     """sha256 over one rater's plan."""
     return hashlib.sha256(canonical([asdict(trial) for trial in trials])).hexdigest()
 
 
-def row(design: Design, won: np.ndarray, rng: np.random.Generator) -> list[Trial]:
+def adaptive_row(design: Design, won: np.ndarray, rng: np.random.Generator) -> list[Trial]:
     """One rater's trials: the pairs that tell most, spread over the rater's faces so that a face never shows the same pair twice."""
     mean, covariance = posterior(won)
     names = design.conditions
     hand = [design.faces[int(k)] for k in rng.permutation(len(design.faces))[: design.per_rater]]
-    chosen = choose(mean, covariance, len(hand) * design.pairs_per_face, rng)
+    chosen = choose_pairs(mean, covariance, len(hand) * design.pairs_per_face, rng)
     by_face = _deal(chosen, len(hand), design.pairs_per_face, len(names), rng)
     sequences = []
     for pairs in by_face:

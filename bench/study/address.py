@@ -16,7 +16,7 @@ HERE = "http://localhost:8501"
 """Where ``facesr study serve`` listens when nothing else is said."""
 
 
-def checked(url: str) -> str:
+def checked_url(url: str) -> str:
     """The address without a slash at its end. Raises ``FaceSRError`` for what is no address of a server, or has a query, fragment or password."""
     text = url.strip()
     try:
@@ -47,14 +47,14 @@ def only_here(url: str) -> bool:
 
 def remember(folder: Path, url: str) -> None:
     """Keep the address beside the design."""
-    write_whole(folder / FILE, checked(url) + "\n")
+    write_whole(folder / FILE, checked_url(url) + "\n")
 
 
 def remembered(folder: Path) -> str:
     """The address kept, checked anew; '' where there is none."""
     file = folder / FILE
     try:
-        return checked(read_text(file)) if file.exists() else ""
+        return checked_url(read_text(file)) if file.exists() else ""
     except FaceSRError as error:
         raise FaceSRError(f"{file} is damaged ({error})") from None
 

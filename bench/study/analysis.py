@@ -16,8 +16,8 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_words
 from facesr.bench.stats.pairwise import letters_refused
 from facesr.bench.study import ending
-from facesr.bench.study.carried import Entry, carried_out, entries
-from facesr.bench.study.study import Study, load
+from facesr.bench.study.carried import Entry, carried_out, plan_entries
+from facesr.bench.study.study import Study, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,22 +171,23 @@ class Analysis(Result):
         found, letters = self.analysis, self.letters
         screening = found.screened.screening
         known = {
-            "conditions": [{**plain(m), "letters": letters.get(m.condition, "")} for m in self.conditions],
-            "dmos": {"reference": self.study.reference, "conditions": plain(found.dmos)} if found.dmos else None,
-            "bias_removed": {m.condition: plain(m.mean) for m in found.bias_removed},
-            "recovered": plain(found.recovered_mos),
-            "pairs": plain(found.pairs),
+            "conditions": [{**plain_value(m), "letters": letters.get(m.condition, "")} for m in self.conditions],
+            "dmos": {"reference": self.study.reference, "conditions": plain_value(found.dmos)} if found.dmos else None,
+            "bias_removed": {m.condition: plain_value(m.mean) for m in found.bias_removed},
+            "recovered": plain_value(found.recovered_mos),
+            "pairs": plain_value(found.pairs),
             "agreement": {
-                "krippendorff_alpha": plain(found.alpha), "icc": plain(found.icc), "sos": plain(found.sos), "intra_rater": plain(found.intra),
+                "krippendorff_alpha": plain_value(found.alpha), "icc": plain_value(found.icc),
+                "sos": plain_value(found.sos), "intra_rater": plain_value(found.intra),
             },
             "screening": {
                 "rule": screening.rule, "rejected": dict(zip(found.screened.rejected, screening.reasons, strict=False)),
-                "conditions": plain(found.screened.conditions), "pairs": plain(found.screened.pairs) if found.screened.rejected else [],
+                "conditions": plain_value(found.screened.conditions), "pairs": plain_value(found.screened.pairs) if found.screened.rejected else [],
             },
-            "guards": plain(found.guards),
-            "order": {"refused": found.order_refused, "effects": {e.kind: plain(e) for e in found.order}},
+            "guards": plain_value(found.guards),
+            "order": {"refused": found.order_refused, "effects": {e.kind: plain_value(e) for e in found.order}},
         }  # fmt: skip
-        rest = {f.name: plain(getattr(found, f.name)) for f in fields(found) if f.name not in TOLD}
+        rest = {f.name: plain_value(getattr(found, f.name)) for f in fields(found) if f.name not in TOLD}
         about = self._about()
         cube = found.cube
         about["data"] |= {
@@ -195,7 +196,7 @@ class Analysis(Result):
             "faces": len(cube.faces),
             "conditions": list(cube.conditions),
         }
-        return {**about, "plan": plain(self.plan), **known, **rest, "sentences": list(self.sentences)}
+        return {**about, "plan": plain_value(self.plan), **known, **rest, "sentences": list(self.sentences)}
 
 
 @dataclass(frozen=True)
@@ -221,15 +222,20 @@ class PairedAnalysis(Result):
         """The whole analysis as plain data; None where a number is not known."""
         found, names = self.scores, self.scores.names
         conditions = [
-            {"condition": n, "score": plain(found.scores[i]), "low": plain(found.low[i]), "high": plain(found.high[i])}
+            {
+                "condition": n,
+                "score": plain_value(found.scores[i]),
+                "low": plain_value(found.low[i]),
+                "high": plain_value(found.high[i]),
+            }
             for i, n in enumerate(names)
         ]
         pairs = [
             {
                 "a": a,
                 "b": b,
-                "difference": plain(found.scores[i] - found.scores[j]),
-                "p_holm": plain(found.p[i, j]),
+                "difference": plain_value(found.scores[i] - found.scores[j]),
+                "p_holm": plain_value(found.p[i, j]),
                 "chosen": found.probability(a, b),
             }
             for i, a in enumerate(names)
@@ -237,9 +243,11 @@ class PairedAnalysis(Result):
             if i < j
         ]
         more = {
-            f.name: plain(getattr(found, f.name)) for f in fields(found) if f.name not in {"names", "scores", "low", "high", "p"}
+            f.name: plain_value(getattr(found, f.name))
+            for f in fields(found)
+            if f.name not in {"names", "scores", "low", "high", "p"}
         }
-        about = {**self._about(), "plan": plain(self.plan)}
+        about = {**self._about(), "plan": plain_value(self.plan)}
         about["data"] |= {"comparisons": found.comparisons, "raters": self.raters, "conditions": list(names)}
         return {**about, "conditions": conditions, "pairs": pairs, "model": more, "sentences": list(self.sentences)}
 
@@ -254,27 +262,27 @@ def _plan(study: Study, done: Mapping[str, Any], left_out: Mapping[str, str], *,
     used = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in done.items()}
     used["equivalence_margin"] = used["equivalence_margin"] if done["equivalence_margin"] else "none"
     rules = ", ".join(study.plan.exclude_raters.declared) or "none"
-    rows = [*entries(study.plan).items(), ("exclude_raters", rules)]
+    rows = [*plan_entries(study.plan).items(), ("exclude_raters", rules)]
     used["exclude_raters"] = f"{rules}; {len(left_out)} left out"
     late = {k: "declared after the ratings" if k in declared else "not declared: the usual value" for k, _ in rows}
     differs = {k: "" if k == "exclude_raters" or used[k] == planned else "not as planned; " for k, planned in rows}
     return tuple(Entry(k.replace("_", " "), planned, used[k], differs[k] + late[k]) for k, planned in rows)
 
 
-def plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Dataclasses, arrays and tuples as tables, lists and numbers that JSON knows; NaN and infinities as None. Properties count too."""
     if is_dataclass(value) and not isinstance(value, type):
-        told = {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.repr}
-        shown = {k: plain(getattr(value, k)) for k, v in vars(type(value)).items() if isinstance(v, property)}
+        told = {f.name: plain_value(getattr(value, f.name)) for f in fields(value) if f.repr}
+        shown = {k: plain_value(getattr(value, k)) for k, v in vars(type(value)).items() if isinstance(v, property)}
         return {**told, **{k: v for k, v in shown.items() if isinstance(v, bool | str | float | int | None)}}
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): plain_value(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return plain_value(value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(v) for v in value]
+        return [plain_value(v) for v in value]
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return plain_value(value.item())
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if isinstance(value, str | int | bool | None) else str(value)
@@ -295,7 +303,7 @@ def allow(study: Study, *, peek: bool, simulated: bool) -> str:
     return "before the stopping rule was met"
 
 
-def analyse(
+def analyse_study(
     path: Study | Path | str, *, peek: bool = False, simulated: bool = False, ordinal: bool = False
 ) -> Analysis | PairedAnalysis:
     """Read and analyse a study, by its plan. Refuses means before the stopping rule unless ``peek``, which is logged in the study.
@@ -304,7 +312,7 @@ def analyse(
     """
     if isinstance(path, Study):
         return _analyse(path, peek=peek, simulated=simulated, ordinal=ordinal)
-    study = load(path)
+    study = load_study(path)
     try:
         return _analyse(study, peek=peek, simulated=simulated, ordinal=ordinal)
     finally:
@@ -364,9 +372,9 @@ def _with_sessions(ratings: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(study: Study, ratings: pd.DataFrame) -> tuple[BradleyTerry, int, str]:
     from facesr.bench.stats.paired_comparison import bradley_terry
-    from facesr.bench.study.pairs import cells, sides
+    from facesr.bench.study.pairs import preference_counts, sides
 
     rated = ratings[ratings["kind"] == "main"]
     conditions = list(dict.fromkeys([*rated["condition"], *rated["other"]])) if study.imported else study.design.conditions
-    names, by_cell = cells(ratings, conditions)
+    names, by_cell = preference_counts(ratings, conditions)
     return bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell), len(by_cell), sides(ratings)

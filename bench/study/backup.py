@@ -25,7 +25,7 @@ from facesr.bench.study import tables as t
 from facesr.bench.study.address import FILE as ADDRESS
 from facesr.bench.study.check import changed_files
 from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
-from facesr.bench.study.study import Study, load
+from facesr.bench.study.study import Study, load_study
 
 KIND, FORMAT = "facesr-study-backup", 1
 ABOUT = "backup.json"
@@ -115,7 +115,7 @@ def restore(file: Path, out: Path, database: str | None = None) -> Study:
     try:
         (part / "stimuli").mkdir(parents=True)
         about, dumped = _unpack(file, part)
-        study = load(part, database or sqlite_url((part / "ratings.db").resolve()))
+        study = load_study(part, database or sqlite_url((part / "ratings.db").resolve()))
         if study.imported or study.digest != about["digest"]:
             raise FaceSRError(f"{file} is damaged: its design is not the one it was made of")
         engine = connect(study.url)
@@ -131,7 +131,7 @@ def restore(file: Path, out: Path, database: str | None = None) -> Study:
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return load(out)
+    return load_study(out)
 
 
 def _unpack(file: Path, part: Path) -> tuple[Mapping[str, Any], dict[str, bytes]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facesr.bench.study import closing, reading, wording
-from facesr.bench.study.plan import Plan, Stopping
+from facesr.bench.study.plan import AnalysisPlan, Stopping
 from facesr.bench.study.study import Study
 
 BY_THE_PROGRAM = ("returned", "timed_out", "screened", "replaced")
@@ -23,7 +23,7 @@ class Entry:
     deviation: str = ""
 
 
-def entries(plan: Plan) -> dict[str, str]:
+def plan_entries(plan: AnalysisPlan) -> dict[str, str]:
     """What decides, in words: entry -> planned."""
     return {
         "primary": plan.primary,
@@ -41,7 +41,7 @@ def carried_out(study: Study, done: Mapping[str, object] | None = None, *, simul
     """
     if study.imported:
         return []
-    planned = entries(study.plan)
+    planned = plan_entries(study.plan)
     used = {name: f"{value:g}" if isinstance(value, float | int) else str(value) for name, value in (done or {}).items()}
     if study.plan.stopping.kind != "fixed" and "alpha" in used:
         planned["alpha"] = f"{study.plan.alpha:g} over all looks, {study.alpha:.3g} at this one"
@@ -116,7 +116,7 @@ def _names(who: list[str]) -> str:
 
 def _texts(study: Study) -> Entry:
     texts = study.design.texts
-    frozen = {wording.digest(words) for words in texts.values()}
+    frozen = {wording.words_digest(words) for words in texts.values()}
     people = reading.raters(study)
     agreed = people.loc[~people["simulated"].astype(bool) & people["consent"].notna(), "agreed"].fillna("")
     other = int((~agreed.isin(frozen)).sum()) if frozen else 0

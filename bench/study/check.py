@@ -20,13 +20,13 @@ from facesr.bench.study.design import plan_digest
 from facesr.bench.study.findings import Finding, check_imported, check_table, check_unused, names_of
 from facesr.bench.study.imports import unused
 from facesr.bench.study.order import Trial
-from facesr.bench.study.study import Study, load
+from facesr.bench.study.study import Study, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def check(source: Study | Path | str, options: Options | None = None) -> list[Finding]:
+def check_ratings(source: Study | Path | str, options: Options | None = None) -> list[Finding]:
     """Everything that is wrong with a study folder, an export's folder or a file of ratings; an empty list where nothing is.
 
     ``options``: how to read a file that is none of ours.
@@ -37,7 +37,7 @@ def check(source: Study | Path | str, options: Options | None = None) -> list[Fi
     if (path / "manifest.json").is_file():
         return _check_export(path)
     if path.is_dir() and ((path / "study.json").exists() or options is None):
-        return _check_study(load(path))
+        return _check_study(load_study(path))
     return check_imported(read(path, options))
 
 
@@ -52,9 +52,9 @@ def _check_study(study: Study) -> list[Finding]:
 
 
 def _check_export(folder: Path) -> list[Finding]:
-    from facesr.bench.study.export import verify
+    from facesr.bench.study.export import verify_export
 
-    problems = verify(folder)
+    problems = verify_export(folder)
     found = [Finding("impossible", "files that are not the exported ones", len(problems), problems[:5])] if problems else []
     file = folder / "ratings.parquet"
     if not file.is_file():
@@ -122,7 +122,7 @@ def _closing(study: Study) -> list[Finding]:
 
 
 def _chosen(study: Study) -> list[Finding]:
-    from facesr.bench.study.adaptive import digest
+    from facesr.bench.study.adaptive import trials_digest
 
     with study.engine.connect() as connection:
         plan = connection.execute(select(t.plan).order_by(t.plan.c.row, t.plan.c.position)).all()
@@ -131,7 +131,7 @@ def _chosen(study: Study) -> list[Finding]:
     rows: dict[int, list[Trial]] = {}
     for r in plan:
         rows.setdefault(r.row, []).append(Trial(r.kind, r.face, r.condition, r.other, r.low, r.high))
-    wrong = [f"row {number}" for number, trials in rows.items() if digest(trials) != frozen.get(number)]
+    wrong = [f"row {number}" for number, trials in rows.items() if trials_digest(trials) != frozen.get(number)]
     return [Finding("impossible", "orders of trials that are not those chosen", len(wrong), wrong[:5])] if wrong else []
 
 

@@ -20,7 +20,7 @@ class Choice:
     outside: frozenset[str]
 
 
-def choose(run: Run, wanted: Sequence[str], epsilon: float | None, error: Callable[[str, str], float | None]) -> Choice:
+def choose_conditions(run: Run, wanted: Sequence[str], epsilon: float | None, error: Callable[[str, str], float | None]) -> Choice:
     """Take from ``wanted`` what the run has, within ``epsilon`` (None: whatever it is).
 
     ``error(face, condition)``: the mean squared error against LR, None where there is no image.

@@ -20,15 +20,15 @@ from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.results import Run
 from facesr.bench.study import address
 from facesr.bench.study import tables as t
-from facesr.bench.study.choice import Choice, choose
+from facesr.bench.study.choice import Choice, choose_conditions
 from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
-from facesr.bench.study.design import Design, PastStudy, Stimulus, plan_digest, to_json
+from facesr.bench.study.design import Design, PastStudy, Stimulus, design_json, plan_digest
 from facesr.bench.study.idle import idle
 from facesr.bench.study.order import Trial
 from facesr.bench.study.past import past_json, past_study
-from facesr.bench.study.plan import Plan, read_plan
+from facesr.bench.study.plan import AnalysisPlan, read_plan
 from facesr.bench.study.questions import Question, askable, read_questionnaire
-from facesr.bench.study.study import Study, load
+from facesr.bench.study.study import Study, load_study
 from facesr.bench.study.wording import freeze
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ ELSE = frozenset({"images", "anchors", "face_names", "practice_faces", "scale_fa
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Draw:
     """What must be known before faces are drawn; ``images`` and ``anchors`` are numbers of faces."""
 
     images: Annotated[int, Interval(ge=1, le=100_000)] = 40
@@ -96,10 +96,10 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
         design = replace(design, stimuli=_stimuli(run, design, part / "stimuli", scale_factor))
         _check_epsilon(design)
         rows = design.rows()
-        info = to_json(design, plan_digest(rows))
+        info = design_json(design, plan_digest(rows))
         engine = connect(database or sqlite_url((part / "ratings.db").resolve()))
         try:
-            fill(engine, design, rows, info["digest"])
+            fill_database(engine, design, rows, info["digest"])
         finally:
             engine.dispose()
         if database:
@@ -112,7 +112,7 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return load(folder)
+    return load_study(folder)
 
 
 def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]) -> tuple[float, Design]:
@@ -130,14 +130,14 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
             problems.append(str(error))
             return instead
 
-    drawing = tried(lambda: from_table(Drawing, {k: v for k, v in asked.items() if k in _names(Drawing)}, "faces"), Drawing())
+    drawing = tried(lambda: from_table(Draw, {k: v for k, v in asked.items() if k in _names(Draw)}, "faces"), Draw())
     scale_factor = drawing.scale_factor or run.scales[0]
     if scale_factor not in run.scales:
         problems.append(f"the run has no images at x{scale_factor}: choose from {', '.join(f'x{s}' for s in run.scales)}")
     elif not given.get("conditions"):
         # a limit of the wrong type is the design's to report
         limit = values["epsilon"] if values["outside_epsilon"] == "refuse" and isinstance(values["epsilon"], float) else None
-        choice = choose(run, values["conditions"], limit, _errors(run, scale_factor))
+        choice = choose_conditions(run, values["conditions"], limit, _errors(run, scale_factor))
         values["conditions"] = choice.conditions
     there = ["hr", *run.methods] if run.has_hr else list(run.methods)
     if not run.has_hr and (shown := [n for n in ("anchors", "gold") if asked.get(n, 20 if n == "anchors" else 0)]):
@@ -159,7 +159,7 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     questions: list[Question] = tried(lambda: read_questionnaire(asked["questionnaire"]) if asked.get("questionnaire") else [], [])
     spoken = tried(lambda: askable(questions, texts, demanded=asked.get("languages") is not None), list(texts))
     texts = {language: words for language, words in texts.items() if language in spoken}
-    tried(lambda: address.checked(str(asked.get("url") or address.HERE)), "")
+    tried(lambda: address.checked_url(str(asked.get("url") or address.HERE)), "")
     values |= {
         "questionnaire": [asdict(q) for q in questions],
         "name": name, "created": now(), "texts": texts, "past": [asdict(p) for p in past], "analysis": asdict(analysis),
@@ -186,7 +186,7 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     return scale_factor, replace(design, faces=main, low_faces=low, high_faces=high, gold_faces=gold, practice_faces=practised)
 
 
-def _plan_problems(plan: Plan, values: Mapping[str, Any]) -> list[str]:
+def _plan_problems(plan: AnalysisPlan, values: Mapping[str, Any]) -> list[str]:
     """What of the plan does not fit the design; values that are wrong themselves are reported by the design."""
 
     def number(name: str, instead: int) -> int:
@@ -218,7 +218,7 @@ def _values(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _choose_faces(run: Run, choice: Choice, drawing: Drawing, scale: float, seed: int) -> tuple[list[str], list[str]]:
+def _choose_faces(run: Run, choice: Choice, drawing: Draw, scale: float, seed: int) -> tuple[list[str], list[str]]:
     """The main set, and the faces left for anchors and gold items: complete faces only, drawn by the seed or given by name.
 
     Faces that a condition has outside ε are not drawn.
@@ -346,7 +346,7 @@ def _check_epsilon(design: Design) -> None:
     )
 
 
-def fill(engine: Engine, design: Design, rows: Sequence[Sequence[Trial]], digest: str) -> None:
+def fill_database(engine: Engine, design: Design, rows: Sequence[Sequence[Trial]], digest: str) -> None:
     """Write stimuli and plan into an empty database."""
     migrate(engine)
     with writing(engine) as connection:

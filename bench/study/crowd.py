@@ -121,7 +121,7 @@ def _again(study: Study, connection: Connection, known: Row[tuple[object, ...]],
             update(t.rater).where(t.rater.c.id == known.id).values(reserved_until=later(study.design.reserve_minutes))
         )
     _remember(study, connection, known.id, worker, submission)
-    store.log(connection, "rejoined", known.id)
+    store.log_event(connection, "rejoined", known.id)
     return Joined(token=store.new_token(connection, known.id), rater=known.name)
 
 
@@ -171,13 +171,13 @@ def _free_row(study: Study, connection: Connection) -> int | None:
 def _depart(connection: Connection, rater: int, why: str, reason: str) -> None:
     connection.execute(update(t.rater).where(t.rater.c.id == rater).values(status="replaced", departed=why))
     store.add_new(connection, t.exclusion, {"rater": rater, "rule": why, "reason": reason, "at": now()})
-    store.log(connection, why, rater, reason=reason)
+    store.log_event(connection, why, rater, reason=reason)
 
 
 def depart(study: Study, name: str, why: str, reason: str = "") -> str:
     """A worker gives the place back ('returned') or may not take part ('screened'); the next one has it at once. Returns where to send them."""
     with writing(study.engine) as connection:
-        rater = store.find(connection, name)
+        rater = store.find_rater(connection, name)
         if rater.status == "done":
             raise FaceSRError(
                 f"rater {name} has finished: the place cannot be given back; ratings can be deleted with 'delete-rater'"
@@ -200,8 +200,8 @@ def carry_out_rules(study: Study, names: Sequence[str] | None = None) -> list[st
         if new:
             found.append(name)
             with writing(study.engine) as connection:
-                rater = store.find(connection, name)
+                rater = store.find_rater(connection, name)
                 for rule, why in new.items():
                     connection.execute(insert(t.exclusion).values(rater=rater.id, rule=rule, reason=why, at=now()))
-                    store.log(connection, "left out by the plan", rater.id, rule=rule, reason=why)
+                    store.log_event(connection, "left out by the plan", rater.id, rule=rule, reason=why)
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study.address import checked, only_here, remembered
+from facesr.bench.study.address import checked_url, only_here, remembered
 from facesr.bench.study.backup import backup
 from facesr.bench.study.database import private
 from facesr.bench.study.study import Study
@@ -28,7 +28,7 @@ def deploy(study: Study, out: Path, *, url: str = "", home: str = "/srv/facesr")
     """
     if out.exists():
         raise FaceSRError(f"{out} exists already: choose another --out")
-    address = checked(url or remembered(study.path) or "")
+    address = checked_url(url or remembered(study.path) or "")
     parts = urlsplit(address)
     if parts.path:
         raise FaceSRError(

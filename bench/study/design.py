@@ -17,7 +17,7 @@ from annotated_types import Ge, Interval, Len
 from facesr.bench.config import BadValue, Natural, Text, from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study.order import Carry, Trial, condition_sequences, insert_repeats, pair_sequences, scatter, subsets, weave
-from facesr.bench.study.plan import Plan, read_frozen
+from facesr.bench.study.plan import AnalysisPlan, read_frozen
 from facesr.bench.study.questions import Question
 from facesr.bench.study.wording import Texts
 
@@ -113,7 +113,7 @@ class Design:
     comment: bool = False
     stop_raters: Natural = 0
     run: dict[str, Any] = field(default_factory=dict)
-    analysis: Plan = field(default_factory=Plan)
+    analysis: AnalysisPlan = field(default_factory=AnalysisPlan)
     texts: Texts = field(default_factory=dict)
     past: list[PastStudy] = field(default_factory=list)
     stimuli: list[Stimulus] = field(default_factory=list)
@@ -321,7 +321,7 @@ def plan_digest(rows: list[list[Trial]]) -> str:
     return hashlib.sha256(canonical([[asdict(t) for t in row] for row in rows])).hexdigest()
 
 
-def to_json(design: Design, plan: str) -> dict[str, Any]:
+def design_json(design: Design, plan: str) -> dict[str, Any]:
     """The content of ``study.json``: the design, the plan's digest, and a digest over both."""
     content = json.loads(json.dumps({"format": FORMAT, "kind": "study", **asdict(design), "plan_sha256": plan}))
     return {**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}

@@ -17,7 +17,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.study import closing, store
 from facesr.bench.study import tables as t
 from facesr.bench.study.database import writing
-from facesr.bench.study.plan import Plan
+from facesr.bench.study.plan import AnalysisPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ class Look:
     decided: int
     pairs: int
 
-    def ends(self, plan: Plan) -> bool:
+    def ends(self, plan: AnalysisPlan) -> bool:
         """Whether collection ends here by the plan."""
         return self.decided >= (1 if plan.stopping.end == "any" else self.pairs)
 
@@ -78,13 +78,15 @@ def carry_out(study: Study) -> Look | None:
             store.serialise(connection)
             if due in {look.raters for look in _read(connection, LOOK)}:  # another process was quicker
                 return next(iter(_read(connection, MET)), None)
-            store.log(connection, LOOK, **asdict(found))
+            store.log_event(connection, LOOK, **asdict(found))
             if found.ends(study.plan):
-                store.log(connection, MET, **asdict(found))
+                store.log_event(connection, MET, **asdict(found))
     return found if found.ends(study.plan) else None
 
 
-def decisions(ratings: pd.DataFrame, plan: Plan, level: float, conditions: list[str], method: str) -> dict[tuple[str, str], bool]:
+def decisions(
+    ratings: pd.DataFrame, plan: AnalysisPlan, level: float, conditions: list[str], method: str
+) -> dict[tuple[str, str], bool]:
     """For each pair, whether the plan's primary test decides it at ``level``: different, or equivalent where a margin is declared."""
     undecided = dict.fromkeys(combinations(conditions, 2), False)
     if not 0 < level < 1:
@@ -92,9 +94,9 @@ def decisions(ratings: pd.DataFrame, plan: Plan, level: float, conditions: list[
     try:
         if method == "pair":
             from facesr.bench.stats.paired_comparison import bradley_terry
-            from facesr.bench.study.pairs import cells
+            from facesr.bench.study.pairs import preference_counts
 
-            names, by_cell = cells(ratings, conditions)
+            names, by_cell = preference_counts(ratings, conditions)
             p = bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell).p
             return {(a, b): bool(p[names.index(a), names.index(b)] < level) for a, b in undecided}
         from facesr.bench.stats.cube import cube

@@ -16,7 +16,7 @@ from facesr.bench.study.database import now
 from facesr.bench.study.given import PRACTICE, SCREEN, calibrations, given, with_degrees
 from facesr.bench.study.imports import unused
 from facesr.bench.study.study import Study
-from facesr.bench.study.wording import digest
+from facesr.bench.study.wording import words_digest
 from facesr.bench.tables import write_csv
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _dictionary(study: Study, folder: Path, tables: dict[str, dict[str, str]]) -
     lines = [f"# Data dictionary of the study {study.name}", "", about, ""]
     if not study.imported and study.design.texts:
         lines += ["What raters read is in `study.json` under `texts`; sha256 by language:", ""]
-        lines += [f"- {language}: `{digest(words)}`" for language, words in study.design.texts.items()] + [""]
+        lines += [f"- {language}: `{words_digest(words)}`" for language, words in study.design.texts.items()] + [""]
     for name, columns in tables.items():
         lines += [f"## {name}.csv, {name}.parquet", "", "| column | meaning |", "|---|---|"]
         lines += [f"| {column} | {meaning.replace('|', '/')} |" for column, meaning in columns.items()]
@@ -175,7 +175,7 @@ def _manifest(study: Study, folder: Path, files: list[Path], rows: dict[str, int
     return file
 
 
-def verify(folder: Path) -> list[str]:
+def verify_export(folder: Path) -> list[str]:
     """Problems of an export: files that are missing or no longer have the manifest's sha256."""
     try:
         hashes = dict(read_json(folder / "manifest.json")["sha256"])

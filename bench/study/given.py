@@ -14,8 +14,8 @@ from facesr.bench.study import tables as t
 from facesr.bench.study.closing import is_closed
 from facesr.bench.study.database import now, writing
 from facesr.bench.study.design import Design
-from facesr.bench.study.questions import checked
-from facesr.bench.study.reading import Opened, table_of
+from facesr.bench.study.questions import checked_answers
+from facesr.bench.study.reading import Opened, query_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def _checked(design: Design, step: str, values: Mapping[str, Any]) -> dict[str, 
     if step == "questionnaire":
         if not design.questionnaire:
             raise FaceSRError("this study has no questionnaire")
-        return {"answered": "yes", **checked(design.questionnaire, values)}
+        return {"answered": "yes", **checked_answers(design.questionnaire, values)}
     if step == "comment":
         text = values.get("comment")
         if not design.comment or set(values) != {"comment"} or not isinstance(text, str) or not 0 < len(text) <= LONGEST_COMMENT:
@@ -105,7 +105,7 @@ def steps_done(engine: Engine, rater: int) -> list[str]:
 def given(study: Opened) -> pd.DataFrame:
     """Everything raters gave beside ratings, in the order it arrived: rater, step, name, value (text), at."""
     columns = (t.rater.c.name.label("rater"), *(t.given.c[c] for c in ("step", "name", "value", "at")))
-    return table_of(study, select(*columns).join(t.rater, t.rater.c.id == t.given.c.rater).order_by(t.given.c.id))
+    return query_table(study, select(*columns).join(t.rater, t.rater.c.id == t.given.c.rater).order_by(t.given.c.id))
 
 
 def calibrations(study: Opened) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import write_whole
 from facesr.bench.ratings.columns import COLUMNS
 from facesr.bench.reading import open_parquet, read_json
-from facesr.bench.study.plan import Plan, read_frozen, read_plan
+from facesr.bench.study.plan import AnalysisPlan, read_frozen, read_plan
 from facesr.bench.study.rules import violations
 
 if TYPE_CHECKING:
@@ -38,21 +38,21 @@ def declared_plan(given: Mapping[str, Any], method: str, scale: tuple[int, int],
     return asdict(plan)
 
 
-def plan(info: Mapping[str, Any], file: Path) -> Plan:
+def plan(info: Mapping[str, Any], file: Path) -> AnalysisPlan:
     """The plan of an imported study; those of the first layout have none, and get what ``declared_plan`` gives."""
     method, (low, high) = str(info.get("method", "acr")), info["scale"]
     kept = info.get("analysis") or declared_plan({}, method, (int(low), int(high)), str(file))
     return read_frozen(kept, str(file), method)
 
 
-def ratings(folder: Path) -> pd.DataFrame:
+def imported_ratings(folder: Path) -> pd.DataFrame:
     """Every rating, with the columns of ``COLUMNS``."""
     with open_parquet(folder / "ratings.parquet") as file:
         table: pd.DataFrame = file.read().to_pandas()
     return table.reindex(columns=list(COLUMNS))
 
 
-def exclusions(folder: Path) -> dict[str, dict[str, str]]:
+def imported_exclusions(folder: Path) -> dict[str, dict[str, str]]:
     """Raters left out by hand: rule and reason."""
     file = folder / EXCLUSIONS
     if not file.exists():
@@ -60,9 +60,9 @@ def exclusions(folder: Path) -> dict[str, dict[str, str]]:
     return {str(r): {str(k): str(v) for k, v in rules.items()} for r, rules in read_json(file).items() if isinstance(rules, dict)}
 
 
-def excluded(folder: Path, rules: Plan, table: pd.DataFrame) -> dict[str, dict[str, str]]:
+def excluded(folder: Path, rules: AnalysisPlan, table: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Raters left out, by hand or by the plan's rules about answers; what only a server knows (pace, devices) cannot be judged here."""
-    found = exclusions(folder)
+    found = imported_exclusions(folder)
     people = (
         table[["rater", "simulated"]].drop_duplicates("rater").rename(columns={"rater": "name"}).assign(status="done", device="")
     )
@@ -71,19 +71,19 @@ def excluded(folder: Path, rules: Plan, table: pd.DataFrame) -> dict[str, dict[s
     return found
 
 
-def exclude(folder: Path, rater: str, rule: str, reason: str) -> None:
+def exclude_imported(folder: Path, rater: str, rule: str, reason: str) -> None:
     """Leave a rater out; the ratings stay."""
-    known = [str(r) for r in ratings(folder)["rater"].unique()]
+    known = [str(r) for r in imported_ratings(folder)["rater"].unique()]
     if rater not in known:
         raise FaceSRError(f"no rater {rater!r} in {folder}: {suggest(rater, known)}")
-    made = exclusions(folder)
+    made = imported_exclusions(folder)
     made.setdefault(rater, {})[rule] = reason
     write_whole(folder / EXCLUSIONS, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
 
 
 def undo_exclusion(folder: Path, rater: str) -> str:
     """Take back the last exclusion by hand of a rater; returns its rule."""
-    made = exclusions(folder)
+    made = imported_exclusions(folder)
     if not made.get(rater):
         raise FaceSRError(f"there is nothing to undo about {rater!r}: nobody excluded that rater by hand")
     rule = list(made[rater])[-1]

@@ -15,7 +15,7 @@ from facesr.bench.ratings import UNUSED, Imported, Options, read
 from facesr.bench.study.database import now
 from facesr.bench.study.design import FORMAT, canonical
 from facesr.bench.study.imported import declared_plan
-from facesr.bench.study.study import Study, load
+from facesr.bench.study.study import Study, load_study
 from facesr.bench.tables import write_csv
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def into_study(path: Path, folder: Path, asked: Options | None = None, plan: Map
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return load(folder)
+    return load_study(folder)
 
 
 def _sha256(path: Path) -> str:

@@ -59,11 +59,11 @@ def still_needed(study: Study) -> tuple[int, int]:
     return there, max(0, study.design.raters - there)
 
 
-def invite(study: Study, count: int, url: str, people: Sequence[dict[str, str]] = ()) -> list[Invitation]:
+def invite_raters(study: Study, count: int, url: str, people: Sequence[dict[str, str]] = ()) -> list[Invitation]:
     """Invite ``count`` raters, or one per row of ``people``. Tokens are stored hashed: the links exist in the result alone."""
     found = []
     for k in range(len(people) or count):
-        rater, token = store.invite(study.engine, rows=study.design.raters)
+        rater, token = store.seat_rater(study.engine, rows=study.design.raters)
         found.append(Invitation(rater.name, address.link(url, token), people[k] if people else {}))
     return found
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def cells(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
+def preference_counts(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
     """How often each condition was preferred: (raters, faces, n, n), ``[r, f, i, j]`` how often rater r chose i over j of face f.
 
     A tie is half to each. ``ratings``: the long table of a paired comparison (``condition`` left, ``other`` right, score 1 left, 2 right,
@@ -33,7 +33,7 @@ def cells(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], 
 
 def wins(ratings: pd.DataFrame, conditions: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
     """``cells`` summed over faces: (raters, n, n)."""
-    names, table = cells(ratings, conditions)
+    names, table = preference_counts(ratings, conditions)
     return names, table.sum(axis=1)
 
 

@@ -14,7 +14,7 @@ from facesr.bench.reading import parse_json, read_text
 from facesr.bench.study import tables as t
 from facesr.bench.study.design import PastStudy
 from facesr.bench.study.store import pseudonym
-from facesr.bench.study.study import Study, load
+from facesr.bench.study.study import Study, load_study
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class KnownRaters:
 
 def past_study(folder: Path) -> KnownRaters:
     """The raters of a study folder, as they are now."""
-    study = load(folder)
+    study = load_study(folder)
     if study.imported:
         raise FaceSRError(f"{folder} holds imported ratings, whose raters cannot be recognised")
     try:

@@ -19,7 +19,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.study import reading
 from facesr.bench.study import tables as t
 from facesr.bench.study.database import now, private, writing
-from facesr.bench.study.store import log
+from facesr.bench.study.store import log_event
 from facesr.bench.study.study import Study
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def settle(study: Study) -> int:
     with writing(study.engine) as connection:
         ids = select(t.rater.c.id).where(t.rater.c.name.in_(decided))
         connection.execute(update(t.submission).where(t.submission.c.rater.in_(ids)).values(sealed=None, paid=now()))
-        log(connection, "ids erased", submissions=len(decided))
+        log_event(connection, "ids erased", submissions=len(decided))
     return len(decided)
 
 

@@ -72,7 +72,7 @@ class Stopping:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AnalysisPlan:
     """The frozen analysis plan.
 
     ``primary``: the test that decides every pair (others are printed beside it and decide nothing), at family-wise level ``alpha`` with
@@ -140,13 +140,15 @@ def default_plan(method: str, join: str, *, adaptive: bool = False) -> dict[str,
     return plan
 
 
-def read_plan(given: Mapping[str, Any], source: str, *, method: str = "acr", join: str = "invited", adaptive: bool = False) -> Plan:
+def read_plan(
+    given: Mapping[str, Any], source: str, *, method: str = "acr", join: str = "invited", adaptive: bool = False
+) -> AnalysisPlan:
     """The plan of a table, its defaults filled in; one error that lists every entry that is wrong."""
     merged: dict[str, Any] = {**default_plan(method, join, adaptive=adaptive)}
     for name, value in given.items():
         inner = merged.get(name)
         merged[name] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, Mapping) else value
-    return from_table(Plan, merged, source)
+    return from_table(AnalysisPlan, merged, source)
 
 
 LEGACY: dict[str, dict[str, Any]] = {
@@ -156,7 +158,7 @@ LEGACY: dict[str, dict[str, Any]] = {
 """Entries that studies of the first layout froze as sentences; what they say is carried out. Other sentences are refused."""
 
 
-def read_frozen(frozen: Mapping[str, Any], source: str, method: str) -> Plan:
+def read_frozen(frozen: Mapping[str, Any], source: str, method: str) -> AnalysisPlan:
     """The plan of a ``study.json``, sentences of the first layout included."""
     table = {k: v for k, v in frozen.items() if k != "also"}
     for name, meanings in LEGACY.items():
@@ -164,4 +166,4 @@ def read_frozen(frozen: Mapping[str, Any], source: str, method: str) -> Plan:
             table[name] = meanings.get(table[name], table[name])
     if method == "pair" and "stopping" not in table:  # the first layout had one default for all methods
         table |= {"primary": "bradley-terry", "equivalence_margin": 0.0}
-    return from_table(Plan, table, source)
+    return from_table(AnalysisPlan, table, source)

@@ -94,10 +94,9 @@ def _reason(study: Study, difference: float, pairs: int, parts: Components | Non
         return "Pairs have no variance components of grades; the size was set by the resources at hand."
     if design.raters < 2 or len(design.faces) < 2:
         return "A rehearsal: with one rater or one face nothing can be tested."
-    from facesr.bench.stats.power import TYPICAL, study_power
-    from facesr.bench.stats.power import Design as Size
+    from facesr.bench.stats.power import TYPICAL, StudySize, study_power
 
-    size = Size(design.raters, len(design.faces), design.per_rater if design.per_rater < len(design.faces) else None)
+    size = StudySize(design.raters, len(design.faces), design.per_rater if design.per_rater < len(design.faces) else None)
     level = study.plan.alpha / pairs
     found = study_power(parts or TYPICAL, size, difference, level)
     origin = source or "typical variance components (AVT AI images, 19 raters x 27 prompts x 5 generators)"

@@ -104,7 +104,7 @@ def askable(questions: Sequence[Question], languages: Iterable[str], *, demanded
     return left
 
 
-def checked(questions: Sequence[Question], given: Mapping[str, Any]) -> dict[str, str]:
+def checked_answers(questions: Sequence[Question], given: Mapping[str, Any]) -> dict[str, str]:
     """Answers as text, as they are stored; several choices are joined by commas. Raises one ``FaceSRError`` that lists every problem."""
     known = {q.name: q for q in questions}
     problems = [f"there is no question {name!r}: {suggest(name, known)}" for name in given if name not in known]

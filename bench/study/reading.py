@@ -27,7 +27,7 @@ class Opened(Protocol):
         ...
 
 
-def table_of(study: Opened, query: Any) -> pd.DataFrame:
+def query_table(study: Opened, query: Any) -> pd.DataFrame:
     """The rows of a query."""
     import pandas as pd
 
@@ -56,7 +56,7 @@ def raters(study: Opened) -> pd.DataFrame:
         .outerjoin(length, length.c.row == t.rater.c.row)
         .order_by(t.rater.c.id)
     )
-    table = table_of(study, query)
+    table = query_table(study, query)
     left_out = {
         name: "; ".join(f"{r}: {why}" if why else r for r, why in rules.items()) for name, rules in exclusions(study).items()
     }
@@ -108,7 +108,7 @@ def ratings(study: Opened, *, simulated: bool, excluded: bool, names: Sequence[s
     )
     if names is not None:
         query = query.where(t.rater.c.name.in_(list(names)))
-    table = table_of(study, query)
+    table = query_table(study, query)
     if not excluded:
         table = table[~table["rater"].isin(list(exclusions(study)))].reset_index(drop=True)
     return _finish(table, _corrections(study, names))[list(COLUMNS)]
@@ -118,7 +118,7 @@ def _corrections(study: Opened, names: Sequence[str] | None) -> pd.DataFrame:
     query = select(t.rater.c.name.label("rater"), t.correction.c.position, t.correction.c.revision, t.correction.c.score)
     if names is not None:
         query = query.where(t.rater.c.name.in_(list(names)))
-    table = table_of(study, query.join(t.rater, t.rater.c.id == t.correction.c.rater).order_by(t.correction.c.revision))
+    table = query_table(study, query.join(t.rater, t.rater.c.id == t.correction.c.rater).order_by(t.correction.c.revision))
     grouped = table.groupby(["rater", "position"])
     return grouped.agg(last=("score", "last"), revisions=("revision", "size")).reset_index()
 
@@ -159,7 +159,7 @@ def _served(table: pd.DataFrame) -> pd.Series[float]:
 
 def cells(study: Opened, *, simulated: bool = False) -> pd.DataFrame:
     """For each face and condition of the plan: how many ratings are due (over ``raters`` rows) and how many are there."""
-    due = table_of(
+    due = query_table(
         study,
         select(t.plan.c.face, t.plan.c.condition, t.plan.c.other, func.count().label("due"))
         .where(t.plan.c.kind == "main")
@@ -177,11 +177,11 @@ def cells(study: Opened, *, simulated: bool = False) -> pd.DataFrame:
 def events(study: Opened) -> pd.DataFrame:
     """The event log: at, rater, kind, position, detail."""
     query = select(t.event.c.at, t.rater.c.name.label("rater"), t.event.c.kind, t.event.c.position, t.event.c.detail)
-    return table_of(study, query.select_from(t.event).outerjoin(t.rater, t.rater.c.id == t.event.c.rater).order_by(t.event.c.id))
+    return query_table(study, query.select_from(t.event).outerjoin(t.rater, t.rater.c.id == t.event.c.rater).order_by(t.event.c.id))
 
 
 def presentations(study: Opened) -> pd.DataFrame:
     """How each item was shown: every column of the presentation table, with the rater's name."""
     columns = [c for c in t.presentation.c if c.name not in {"id", "rater"}]
     query = select(t.rater.c.name.label("rater"), *columns).join(t.rater, t.rater.c.id == t.presentation.c.rater)
-    return table_of(study, query.order_by(t.presentation.c.id))
+    return query_table(study, query.order_by(t.presentation.c.id))

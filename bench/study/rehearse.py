@@ -45,7 +45,7 @@ def own_clock(start: datetime) -> Iterator[list[datetime]]:
         database.clock = before
 
 
-def run(study: Study, workers: int, habits: Habits | None = None, seed: int = 0) -> Crowd:
+def rehearse(study: Study, workers: int, habits: Habits | None = None, seed: int = 0) -> Crowd:
     """Send ``workers`` to an open study, one after the other. For tests and rehearsals of rules on a copy: they count as people there."""
     rng = np.random.default_rng([seed, 7])
     found = Crowd()

@@ -14,9 +14,9 @@ from sqlalchemy.engine import make_url
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import tables as t
-from facesr.bench.study.create import fill
+from facesr.bench.study.create import fill_database
 from facesr.bench.study.database import connect, sqlite_url
-from facesr.bench.study.study import load
+from facesr.bench.study.study import load_study
 
 KEPT = (t.rater, t.token, t.rating, t.correction, t.presentation, t.event, t.exclusion, t.served, t.submission, t.given, t.closing)
 """Tables whose rows cannot be made again; stimuli and plan follow from the design."""
@@ -29,7 +29,7 @@ def rescue(folder: Path, out: Path, database: str | None = None) -> dict[str, tu
     """
     if out.exists():
         raise FaceSRError(f"{out} exists already: what is rescued goes into a new folder")
-    study = load(folder, database)
+    study = load_study(folder, database)
     file = Path(make_url(study.url).database or "")
     if not study.url.startswith("sqlite") or not file.is_file():
         raise FaceSRError(f"{folder}: only an SQLite file can be rescued, and {file or study.url} is none")
@@ -38,7 +38,7 @@ def rescue(folder: Path, out: Path, database: str | None = None) -> dict[str, tu
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("ratings.db*", "database.url"))
     engine = connect(sqlite_url((out / "ratings.db").resolve()))
     try:
-        fill(engine, study.design, study.design.rows(), study.digest)
+        fill_database(engine, study.design, study.design.rows(), study.digest)
     finally:
         engine.dispose()
     with (

@@ -76,7 +76,7 @@ class _World:
 
 
 def _one(study: Study, world: _World, rng: np.random.Generator) -> str:
-    rater, _ = store.invite(study.engine, rows=study.design.raters, simulated=True, source="simulated")
+    rater, _ = store.seat_rater(study.engine, rows=study.design.raters, simulated=True, source="simulated")
     world.newcomer()
     assign(study, rater)
     with study.engine.connect() as connection:

@@ -67,7 +67,7 @@ def add_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> 
     return connection.execute(added).one_or_none() is not None
 
 
-def log(
+def log_event(
     connection: Connection, kind: str, rater: int | None = None, position: int | None = None, at: str | None = None, **detail: Any
 ) -> None:
     """Append an event."""
@@ -78,7 +78,7 @@ def log(
 # --- raters -------------------------------------------------------------------------------------------------------------------------
 
 
-def invite(
+def seat_rater(
     engine: Engine, *, rows: int, row: int | None = None, simulated: bool = False, source: str = "invited"
 ) -> tuple[Rater, str]:
     """Add a rater on the row of the design with the fewest raters, or on ``row``.
@@ -114,7 +114,7 @@ def add_rater(connection: Connection, row: int, *, simulated: bool, source: str,
     values = {"name": name, "row": row, "status": "invited", "simulated": simulated, "source": source, "pseudonym": alias}
     key = connection.execute(insert(t.rater).values(**values, invited=now())).inserted_primary_key
     assert key is not None
-    log(connection, "invited", key[0], source=source)
+    log_event(connection, "invited", key[0], source=source)
     return Rater(int(key[0]), name, row, "invited", None, None, simulated), new_token(connection, key[0])
 
 
@@ -127,13 +127,13 @@ def new_token(connection: Connection, rater: int) -> str:
 def fresh_link(engine: Engine, name: str) -> str:
     """A new personal token for a rater who lost the link; the old one stops working."""
     with writing(engine) as connection:
-        rater = find(connection, name)
+        rater = find_rater(connection, name)
         connection.execute(delete(t.token).where(t.token.c.rater == rater.id))
-        log(connection, "new link", rater.id)
+        log_event(connection, "new link", rater.id)
         return new_token(connection, rater.id)
 
 
-def find(connection: Connection, name: str) -> Rater:
+def find_rater(connection: Connection, name: str) -> Rater:
     """The rater of that name."""
     row = connection.execute(select(t.rater).where(t.rater.c.name == name)).one_or_none()
     if row is None:
@@ -159,14 +159,14 @@ def by_token(engine: Engine, token: str) -> Rater | None:
 def set_status(engine: Engine, name: str, status: str, reason: str = "", *, everyone: bool = False) -> Rater:
     """Pause a rater, or let one go on ('active'). A finished or deleted rater stays so. ``everyone``: one of all, which undoing all undoes."""
     with writing(engine) as connection:
-        rater = find(connection, name)
+        rater = find_rater(connection, name)
         if rater.status in {"done", "replaced", "deleted"}:
             raise FaceSRError(
                 f"rater {name} is {rater.status}: only raters who are invited, active or paused can be paused or resumed"
             )
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(status=status))
         detail: dict[str, Any] = {"reason": reason, **({"everyone": True} if everyone else {})}
-        log(connection, status, rater.id, **detail)
+        log_event(connection, status, rater.id, **detail)
     return rater
 
 
@@ -177,7 +177,7 @@ def replace(engine: Engine, name: str, reason: str, *, force: bool = False) -> t
     """
     with writing(engine) as connection:
         serialise(connection)
-        rater = find(connection, name)
+        rater = find_rater(connection, name)
         if is_closed(connection):
             raise FaceSRError("the study is closed: nobody is replaced any more")
         if rater.status in {"replaced", "deleted"}:
@@ -187,22 +187,22 @@ def replace(engine: Engine, name: str, reason: str, *, force: bool = False) -> t
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(status="replaced"))
         add_new(connection, t.exclusion, {"rater": rater.id, "rule": "replaced", "reason": reason, "at": now()})
         fresh, token = add_rater(connection, rater.row, simulated=rater.simulated, source="invited")
-        log(connection, "replaced", rater.id, reason=reason, by=fresh.name, was=rater.status)
+        log_event(connection, "replaced", rater.id, reason=reason, by=fresh.name, was=rater.status)
     return fresh, token
 
 
 def exclude(engine: Engine, name: str, rule: str, reason: str) -> None:
     """Leave a rater out of the analysis: by a rule, with a reason, at a time. The ratings stay in the database."""
     with writing(engine) as connection:
-        rater = find(connection, name)
+        rater = find_rater(connection, name)
         add_new(connection, t.exclusion, {"rater": rater.id, "rule": rule, "reason": reason, "at": now()})
-        log(connection, "excluded", rater.id, rule=rule, reason=reason)
+        log_event(connection, "excluded", rater.id, rule=rule, reason=reason)
 
 
 def delete_rater(engine: Engine, name: str) -> int:
     """Remove everything a person left: ratings, presentations, events, tokens. A nameless row stays, so that the count is honest."""
     with writing(engine) as connection:
-        rater = find(connection, name)
+        rater = find_rater(connection, name)
         removed = int(
             connection.execute(select(func.count()).select_from(t.rating).where(t.rating.c.rater == rater.id)).scalar_one()
         )
@@ -218,7 +218,7 @@ def delete_rater(engine: Engine, name: str) -> int:
             "agreed": None,
         }
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id).values(**blank))
-        log(connection, "deleted", name=name, ratings=removed)
+        log_event(connection, "deleted", name=name, ratings=removed)
     return removed
 
 
@@ -235,7 +235,7 @@ def consent(engine: Engine, rater: Rater, locale: str, agreed: str = "") -> None
         )
         connection.execute(update(t.rater).where(t.rater.c.id == rater.id, t.rater.c.status == "invited").values(status="active"))
         if changed.rowcount:
-            log(connection, "consent", rater.id, locale=locale, texts_sha256=agreed)
+            log_event(connection, "consent", rater.id, locale=locale, texts_sha256=agreed)
 
 
 def plan_length(connection: Connection, row: int) -> int:
@@ -340,7 +340,7 @@ def set_joining(engine: Engine, *, paused: bool, reason: str = "") -> None:
     """Let nobody join for now, or let people join again."""
     with writing(engine) as connection:
         connection.execute(update(t.study).values(paused=now() if paused else None))
-        log(connection, "joining paused" if paused else "joining open", reason=reason)
+        log_event(connection, "joining paused" if paused else "joining open", reason=reason)
 
 
 # --- rests --------------------------------------------------------------------------------------------------------------------------

@@ -18,11 +18,11 @@ from facesr.bench.study import closing, ending, imported, reading, wording
 from facesr.bench.study.database import private
 from facesr.bench.study.design import Design, from_json
 from facesr.bench.study.health import damage
-from facesr.bench.study.plan import Plan
+from facesr.bench.study.plan import AnalysisPlan
 from facesr.bench.study.rules import violations
 from facesr.bench.study.stopping import level_now
 
-__all__ = ["COLUMNS", "Study", "load"]
+__all__ = ["COLUMNS", "Study", "load_study"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class Study:
         return int(low), int(high)
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> AnalysisPlan:
         """The analysis plan that was frozen with the design; of imported ratings the one given at the import, else the usual one."""
         return imported.plan(self.info, self.path / "study.json") if self.imported else self.design.analysis
 
@@ -169,7 +169,7 @@ class Study:
         if self.imported:
             if simulated:
                 raise FaceSRError(f"{self.path} holds imported ratings of people, no simulated ones")
-            table = imported.ratings(self.path)
+            table = imported.imported_ratings(self.path)
             left_out = [] if excluded else list(imported.excluded(self.path, self.plan, table))
             return table[~table["rater"].isin(left_out)].reset_index(drop=True)
         if not excluded and not simulated and (changed := closing.changed_since(self)):
@@ -280,10 +280,10 @@ class Study:
     def peek(self, who: str, reason: str) -> None:
         """Note that someone looked at means before the stopping rule was met; exports and reports carry the note."""
         from facesr.bench.study.database import writing
-        from facesr.bench.study.store import log
+        from facesr.bench.study.store import log_event
 
         with writing(self.engine) as connection:
-            log(connection, "peek", who=who, reason=reason, finished=self.finished())
+            log_event(connection, "peek", who=who, reason=reason, finished=self.finished())
 
     def peeks(self) -> list[Mapping[str, Any]]:
         """Every early look at the means: ``at``, ``who``, ``reason``, and how many raters had finished."""
@@ -315,7 +315,7 @@ class Study:
             self._engines.pop().dispose()
 
 
-def load(path: Path | str, database: str | None = None) -> Study:
+def load_study(path: Path | str, database: str | None = None) -> Study:
     """Open a study folder. ``database``: its URL, where it is neither ``ratings.db`` nor noted in ``database.url``."""
     folder = Path(path)
     file = folder / "study.json"

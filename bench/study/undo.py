@@ -36,12 +36,14 @@ def undo(study: Study, name: str) -> str:
         store.serialise(connection)
         if name == "all":
             return _everyone(connection)
-        rater = store.find(connection, name)
+        rater = store.find_rater(connection, name)
         act = _last(connection, rater)
         if act is None:
             raise FaceSRError(f"there is nothing to undo about {name}: neither paused, nor excluded by hand, nor replaced")
         said = {"paused": _resume, "excluded": _include, "replaced": _put_back}[act.kind](connection, act)
-        store.log(connection, "undone", rater.id, act=act.kind, **{k: v for k, v in act.detail.items() if k in {"rule", "by"}})
+        store.log_event(
+            connection, "undone", rater.id, act=act.kind, **{k: v for k, v in act.detail.items() if k in {"rule", "by"}}
+        )
     return said
 
 
@@ -78,7 +80,7 @@ def _put_back(connection: Connection, act: _Act) -> str:
         raise FaceSRError("the study is closed: nobody is put back any more")
     if "by" not in act.detail:
         raise FaceSRError(f"{act.rater.name} was replaced before the log said by whom: invite a rater, or exclude one by hand")
-    fresh = store.find(connection, str(act.detail["by"]))
+    fresh = store.find_rater(connection, str(act.detail["by"]))
     answered = connection.execute(select(func.count()).select_from(t.rating).where(t.rating.c.rater == fresh.id)).scalar_one()
     if answered:
         raise FaceSRError(
@@ -104,11 +106,11 @@ def _everyone(connection: Connection) -> str:
         act = _last(connection, store.rater_of(row))
         if act is not None and act.detail.get("everyone"):
             _resume(connection, act)
-            store.log(connection, "undone", act.rater.id, act=act.kind)
+            store.log_event(connection, "undone", act.rater.id, act=act.kind)
             resumed.append(act.rater.name)
     paused = connection.execute(select(t.study.c.paused)).scalars().first()
     if not resumed and not paused:
         raise FaceSRError("there is nothing to undo about all: the study is not paused")
     connection.execute(update(t.study).values(paused=None))
-    store.log(connection, "joining open", reason="undone")
+    store.log_event(connection, "joining open", reason="undone")
     return f"the study goes on: {', '.join(resumed) or 'nobody was paused with it'}"

@@ -110,7 +110,7 @@ def _mixed(language: str, keys: Sequence[str]) -> str:
     )
 
 
-def digest(words: Mapping[str, str]) -> str:
+def words_digest(words: Mapping[str, str]) -> str:
     """sha256 of one language's texts: what a rater agreed to."""
     return hashlib.sha256(json.dumps(dict(words), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.weights.entries import Weight, catalogue, named
-from facesr.bench.weights.files import WeightsBroken, sha256
-from facesr.bench.weights.places import fetch, find, load_tensors, user_places, verify, where, with_fetch
+from facesr.bench.weights.files import WeightsBroken, weight_sha256
+from facesr.bench.weights.places import fetch, find_weight, load_tensors, user_places, verify_weight, where, with_fetch
 from facesr.bench.weights.tensors import metadata, read_tensors, tensors_in
 
 __all__ = [
@@ -14,15 +14,15 @@ __all__ = [
     "WeightsMissing",
     "catalogue",
     "fetch",
-    "find",
+    "find_weight",
     "load_tensors",
     "metadata",
     "named",
     "read_tensors",
-    "sha256",
     "tensors_in",
     "user_places",
-    "verify",
+    "verify_weight",
+    "weight_sha256",
     "where",
     "with_fetch",
 ]

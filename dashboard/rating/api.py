@@ -123,7 +123,7 @@ def _entry(app: FastAPI, study: Study, limits: Limits) -> None:
         """The page's words in the language offered that fits best; ``sha256`` is what a rater agrees to."""
         chosen, found = study.words(locale)
         offered = sorted(study.design.texts) or [chosen]
-        agreed = wording.digest(study.design.texts.get(chosen, found))
+        agreed = wording.words_digest(study.design.texts.get(chosen, found))
         return {"locale": chosen, "languages": offered, "texts": found, "sha256": agreed, "join": study.design.join}
 
     @app.post("/join", responses=_answers(403, 409, 422, 423))
@@ -195,7 +195,7 @@ def _session(app: FastAPI, study: Study, identified: Any) -> None:
         chosen, found = study.words(given.locale or "en")
         if given.locale and given.locale != chosen:
             raise HTTPException(422, f"this study is not offered in the language {given.locale!r}")
-        agreed = wording.digest(study.design.texts.get(chosen, found))
+        agreed = wording.words_digest(study.design.texts.get(chosen, found))
         if given.sha256 and given.sha256 != agreed:
             raise HTTPException(409, "these are not the study's texts: please load the page again")
         _begin(study, rater)
@@ -333,7 +333,7 @@ def _answering(app: FastAPI, study: Study, identified: Any) -> None:
             there = connection.execute(select(func.count()).select_from(t.event).where(t.event.c.rater == rater.id)).scalar_one()
             kept = batch.events[: max(0, MAX_EVENTS - there)]
             for event in kept:
-                store.log(connection, event.kind, rater.id, event.position, detail=event.detail, client_time=event.at)
+                store.log_event(connection, event.kind, rater.id, event.position, detail=event.detail, client_time=event.at)
         return {"kept": len(kept)}
 
 

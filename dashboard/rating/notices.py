@@ -62,12 +62,12 @@ def welcome(study: Study, request: Request) -> str:
     return f'<section lang="{html.escape(language)}">{_told(study, words, "root_title", key, start)}</section>'
 
 
-def front(study: Study) -> Pages:
+def front_page(study: Study) -> Pages:
     """The page at the root address, where there are no pages for organisers."""
     return lambda request: _page(study, request, "root_title", welcome(study, request), 200)
 
 
-def lost(study: Study) -> Pages:
+def lost_page(study: Study) -> Pages:
     """The page for an address that is none."""
     return lambda request: _page(
         study, request, "lost_title", _told(study, study.words(locale(request))[1], "lost_title", "lost"), 404

@@ -13,8 +13,8 @@ from typing import Any
 import streamlit as st
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, load, store
-from facesr.bench.study.address import HERE, checked, link, remembered
+from facesr.bench.study import Study, load_study, store
+from facesr.bench.study.address import HERE, checked_url, link, remembered
 from facesr.bench.study.undo import undo
 from facesr.bench.study.watching import Overview, overview
 
@@ -23,7 +23,7 @@ ACTS = ("pause", "resume", "replace", "new link", "undo")
 
 @st.cache_resource(show_spinner=False)
 def _open(path: str) -> Study:
-    study = load(path)
+    study = load_study(path)
     _ = study.engine
     return study
 
@@ -193,8 +193,8 @@ def _acts(study: Study, seen: Overview) -> None:
         base = st.text_input("Address of the server", value=remembered(study.path) or HERE)
         if st.form_submit_button("Invite a rater"):
             try:
-                base = checked(base)
-                rater, token = store.invite(study.engine, rows=study.design.raters)
+                base = checked_url(base)
+                rater, token = store.seat_rater(study.engine, rows=study.design.raters)
                 _show_link(rater.name, base, token)
             except FaceSRError as error:
                 st.error(str(error))
@@ -210,7 +210,7 @@ def _acts(study: Study, seen: Overview) -> None:
                 st.error(f"{who} would no longer be able to rate: tick 'Yes, do it' if that is meant")
                 return
             try:
-                _act(study, str(who), str(what), reason, checked(base))
+                _act(study, str(who), str(what), reason, checked_url(base))
             except FaceSRError as error:
                 st.error(str(error))
 
@@ -248,7 +248,7 @@ def _live(study: Study) -> None:
     _holes(seen)
 
 
-def page() -> None:
+def watch_page() -> None:
     """Draw the page; the figures renew themselves every ten seconds."""
     study = _chosen()
     if study is None:
@@ -267,4 +267,4 @@ def page() -> None:
 
 if __name__ == "__main__":
     st.set_page_config(page_title="FaceSR-Bench study", layout="wide")
-    page()
+    watch_page()

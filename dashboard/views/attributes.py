@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.address import choose
+from facesr.dashboard.address import choose_option
 from facesr.dashboard.scene import Scene, filters, metric_control, scale_control
 from facesr.reports import build
 from facesr.reports.figures import Drawing
@@ -25,13 +25,13 @@ def page(scene: Scene) -> None:
         return
     with st.container(horizontal=True):
         metric = metric_control(scores, scene.single_metrics(scores))
-        attribute = choose("Attribute", known, "attribute")
+        attribute = choose_option("Attribute", known, "attribute")
         scale = scale_control(scores)
     if why := build.too_thin(scores, attribute):
         st.info(why)
     else:
-        shell.figure(scene, ("attributes", attribute, metric, scale), lambda: drawing(scene, attribute, metric, scale))
-    shell.table(table_of(scene, attribute, metric, scale), "attributes")
+        shell.figure(scene, ("attributes", attribute, metric, scale), lambda: group_drawing(scene, attribute, metric, scale))
+    shell.show_table(group_table(scene, attribute, metric, scale), "attributes")
 
 
 def grouping(scene: Scene) -> list[str]:
@@ -39,13 +39,13 @@ def grouping(scene: Scene) -> list[str]:
     return scene.kept("grouping", lambda: [a for a in filters(scene) if len(build.bands(scene.scores, a)) > 1])
 
 
-def drawing(scene: Scene, attribute: str, metric: str, scale: float) -> Drawing:
+def group_drawing(scene: Scene, attribute: str, metric: str, scale: float) -> Drawing:
     """Bars or points by the attribute's values."""
     frame = build.attribute_frame(scene.scores, attribute, metric, scale)
     return attributes({attribute: frame}, scene.scores.column(metric), scene.look)
 
 
-def table_of(scene: Scene, attribute: str, metric: str, scale: float) -> Table:
+def group_table(scene: Scene, attribute: str, metric: str, scale: float) -> Table:
     """Values of the attribute x methods."""
     return scene.kept(("served", attribute, metric, scale), lambda: attribute_table(scene.scores, attribute, metric, scale))
 
@@ -56,5 +56,5 @@ def warm(scene: Scene) -> None:
     if known and scene.single_metrics(scene.scores):
         metric, scale = headline(scene.scores), scene.scores.scales[0]
         if not build.too_thin(scene.scores, known[0]):
-            shell.warm_figure(scene, ("attributes", known[0], metric, scale), lambda: drawing(scene, known[0], metric, scale))
-        table_of(scene, known[0], metric, scale)
+            shell.warm_figure(scene, ("attributes", known[0], metric, scale), lambda: group_drawing(scene, known[0], metric, scale))
+        group_table(scene, known[0], metric, scale)

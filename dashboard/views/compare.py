@@ -7,7 +7,7 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_text
 from facesr.dashboard import shell
-from facesr.dashboard.address import choose
+from facesr.dashboard.address import choose_option
 from facesr.dashboard.scene import Scene, filters, metric_control, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.reports.build import Duel, duel
@@ -46,7 +46,7 @@ def page(scene: Scene) -> None:
     )
     known = tuple(filters(scene))
     made = scene.kept(("duel by", a, b, metric, scale), lambda: duel_by(pair, a, b, metric, known, scale))
-    shell.table(made, "duel")
+    shell.show_table(made, "duel")
     st.download_button(
         "Differences of all faces (CSV)",
         found.faces.to_csv,
@@ -60,9 +60,9 @@ def page(scene: Scene) -> None:
 
 def _pair(scores: Scores) -> tuple[str, str]:
     first, second = first_pair(scores)
-    a = choose("Method A", scores.methods, "a", first=first, what="method")
+    a = choose_option("Method A", scores.methods, "a", first=first, what="method")
     others = [m for m in scores.methods if m != a]
-    return a, choose("Method B", others, "b", first=second, what="method")
+    return a, choose_option("Method B", others, "b", first=second, what="method")
 
 
 def first_pair(scores: Scores) -> tuple[str, str]:
@@ -106,7 +106,7 @@ def _faces(scene: Scene, found: Duel, metric: str, scale: float) -> None:
         if not mine:
             st.caption("Nowhere.")
         for face in mine:
-            gallery.row(scene, scores, face, scale, metric, found.a if side == "a" else found.b, prefix=side)
+            gallery.face_row(scene, scores, face, scale, metric, found.a if side == "a" else found.b, prefix=side)
 
 
 def warm(scene: Scene) -> None:

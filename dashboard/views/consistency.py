@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.address import choose
+from facesr.dashboard.address import choose_option
 from facesr.dashboard.scene import Scene, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.reports import build, notes
@@ -26,7 +26,7 @@ def page(scene: Scene) -> None:
         return
     scale = scale_control(scores)
     frame = scene.kept(("epsilon", scale), lambda: build.epsilon_frame(scores, scale))
-    shell.table(table_of(scene), "consistency")
+    shell.show_table(epsilon_table(scene), "consistency")
     if len(frame):
         shell.figure(scene, ("epsilon", scale), lambda: epsilon(frame, scores.epsilon, scene.look))
     else:
@@ -35,7 +35,7 @@ def page(scene: Scene) -> None:
     _worst(scene, metric, scale)
 
 
-def table_of(scene: Scene) -> Table:
+def epsilon_table(scene: Scene) -> Table:
     """ε and the pass rate of every method."""
     scores = scene.scores
     metrics = [m for m in scores.metrics if m.startswith("consistency")]
@@ -59,11 +59,11 @@ def _unconverged(scene: Scene) -> None:
 def _worst(scene: Scene, metric: str, scale: float) -> None:
     scores = scene.scores
     st.header("Furthest from their LR")
-    method = choose("Method", scores.methods, "method")
+    method = choose_option("Method", scores.methods, "method")
     values = scores.values(metric, scale, kept=True)
     worst = values[method].sort_values(ascending=False, na_position="last", kind="stable").index[:SHOWN]
     for face in map(str, worst):
-        gallery.row(scene, scores, face, scale, metric)
+        gallery.face_row(scene, scores, face, scale, metric)
 
 
 def warm(scene: Scene) -> None:
@@ -73,7 +73,7 @@ def warm(scene: Scene) -> None:
         return
     scale = scores.scales[0]
     frame = scene.kept(("epsilon", scale), lambda: build.epsilon_frame(scores, scale))
-    table_of(scene)
+    epsilon_table(scene)
     scene.kept("failures", lambda: build.failures(scores))
     scene.kept("kept line", lambda: notes.kept_line(scores))
     if len(frame):

@@ -12,10 +12,10 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
 from facesr.dashboard import shell
-from facesr.dashboard.address import CONTROL, choose, segments, switch
+from facesr.dashboard.address import CONTROL, choose_option, segments, switch
 from facesr.dashboard.images import face_url
 from facesr.dashboard.scene import Scene, scale_control
-from facesr.dashboard.viewer import Picture, viewer
+from facesr.dashboard.viewer import ShownPicture, viewer
 from facesr.reports import maps
 from facesr.reports.neighbours import neighbours, possible
 from facesr.reports.one_face import face_scores
@@ -45,7 +45,7 @@ def show(scene: Scene, face: str, order: Sequence[str]) -> None:
     _viewer(scores, pictures, face)
     st.html(_strip(pictures, f"{face}: LR, every method and HR"))
     _maps(scores, face, scale)
-    shell.table(scene.kept(("face", face, scale), lambda: face_scores(scores, face, scale)), f"face {face}")
+    shell.show_table(scene.kept(("face", face, scale), lambda: face_scores(scores, face, scale)), f"face {face}")
     _neighbours(scene, face, scale)
 
 
@@ -64,30 +64,30 @@ def go(name: str) -> None:
     st.session_state["face"] = name
 
 
-def images(scores: Scores, face: str, scale: float) -> list[Picture]:
+def images(scores: Scores, face: str, scale: float) -> list[ShownPicture]:
     """LR, every method whose image is there, and HR."""
     run = run_of(scores, face)
-    found = [Picture("LR", face_url(run, "lr", face, scale), f"{face}, LR")]
+    found = [ShownPicture("LR", face_url(run, "lr", face, scale), f"{face}, LR")]
     for method in scores.methods:
         owner, label = scores.owner[method]
         if owner.sr_path(label, face, scale).is_file():
-            found.append(Picture(method, face_url(owner, "sr", face, scale, label), f"{face}, {method}"))
-    return found if not run.has_hr else [*found, Picture("HR", face_url(run, "hr", face, scale), f"{face}, HR")]
+            found.append(ShownPicture(method, face_url(owner, "sr", face, scale, label), f"{face}, {method}"))
+    return found if not run.has_hr else [*found, ShownPicture("HR", face_url(run, "hr", face, scale), f"{face}, HR")]
 
 
-def _viewer(scores: Scores, pictures: list[Picture], face: str) -> None:
+def _viewer(scores: Scores, pictures: list[ShownPicture], face: str) -> None:
     named = {p.label: p for p in pictures}
     names = list(named)
     second = next((i for i, n in enumerate(names) if n in scores.methods), 0)
     with st.container(horizontal=True):
-        left = choose("Left", names, "left", first=names[second], what="image", width=CONTROL - 60)
-        right = choose("Right", names, "right", first=names[-1], what="image", width=CONTROL - 60)
+        left = choose_option("Left", names, "left", first=names[second], what="image", width=CONTROL - 60)
+        right = choose_option("Right", names, "right", first=names[-1], what="image", width=CONTROL - 60)
         zoom = segments("Lens enlarges", ZOOMS, "zoom", first="8")
     size = int(scores.runs[0].protocol.get("data", {}).get("size", 128))
     viewer(named[str(left)], named[str(right)], pictures, size, 0 if zoom == "off" else int(zoom), f"viewer {face}")
 
 
-def _strip(pictures: Sequence[Picture], label: str) -> str:
+def _strip(pictures: Sequence[ShownPicture], label: str) -> str:
     tiles = [
         f'<figure><b>{escape(p.label)}</b><img src="{escape(p.url, quote=True)}" alt="{escape(p.alt, quote=True)}" width="128" height="128"></figure>'
         for p in pictures
@@ -96,14 +96,14 @@ def _strip(pictures: Sequence[Picture], label: str) -> str:
 
 
 def _maps(scores: Scores, face: str, scale: float) -> None:
-    rows: dict[str, list[Picture]] = {"difference": [], "residual": []}
+    rows: dict[str, list[ShownPicture]] = {"difference": [], "residual": []}
     for method in scores.methods:
         run, label = scores.owner[method]
         if not run.sr_path(label, face, scale).is_file():
             continue
         for kind, words in (("difference", "difference from HR"), ("residual", "D(SR) minus LR")):
             url = face_url(run, kind, face, scale, label)
-            rows[kind].append(Picture(method, url, f"{face}, {method}: {words}"))
+            rows[kind].append(ShownPicture(method, url, f"{face}, {method}: {words}"))
     if not rows["difference"]:
         st.info("No method has an image of this face yet.")
         return

@@ -12,7 +12,7 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
 from facesr.dashboard import shell
-from facesr.dashboard.address import CONTROL, check_page, choose, words
+from facesr.dashboard.address import CONTROL, check_page, choose_option, words
 from facesr.dashboard.images import face_url
 from facesr.dashboard.scene import Scene, metric_control, scale_control
 from facesr.dashboard.views import face as one_face
@@ -79,9 +79,9 @@ def _gallery(scene: Scene, part: str) -> None:
     orders = sort_orders(scores)
     with st.container(horizontal=True):
         metric = metric_control(scores, scene.single_metrics(scores))
-        how = choose("Order", list(orders), "order", width=CONTROL + 60)
+        how = choose_option("Order", list(orders), "order", width=CONTROL + 60)
         scale = scale_control(scores)
-        count = choose("Faces on a page", PAGES, "count", what="number of faces", width=130)
+        count = choose_option("Faces on a page", PAGES, "count", what="number of faces", width=130)
         table = _named(order(scene, metric, scale, how), part)
         number = _page_number(max(1, -(-len(table) // count)))
     if table.empty:
@@ -94,7 +94,7 @@ def _gallery(scene: Scene, part: str) -> None:
         "the best value of a face is bold."
     )
     for face, best in zip(shown.index, shown["best"], strict=True):
-        row(scene, scores, str(face), scale, metric, str(best), here=True)
+        face_row(scene, scores, str(face), scale, metric, str(best), here=True)
 
 
 def _named(table: pd.DataFrame, part: str) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def _named(table: pd.DataFrame, part: str) -> pd.DataFrame:
     return table[table.index.str.contains(part, case=False, regex=False)] if part else table
 
 
-def row(
+def face_row(
     scene: Scene, scores: Scores, face: str, scale: float, metric: str, best: str = "", *, here: bool = False, prefix: str = ""
 ) -> None:
     """A face as a line: its name, which opens it in full, and its images with their values. ``here``: on the page of faces itself."""
@@ -115,7 +115,7 @@ def row(
             st.button(face, key=key, type="tertiary", on_click=open_face, args=(face,), width=110, help="Show in full")
         elif st.button(face, key=key, type="tertiary", width=110, help="Show in full"):
             st.switch_page(st.session_state["pages"]["faces"], query_params={"face": face})
-        st.html(strip(scores, face, scale, metric, kept[face], statuses[face], best))
+        st.html(face_strip(scores, face, scale, metric, kept[face], statuses[face], best))
 
 
 def open_face(name: str) -> None:
@@ -133,7 +133,7 @@ def _page_number(pages: int) -> int:
     return int(st.number_input(f"Page (of {pages:,})", 1, pages, 1, key="page", bind="query-params", width=150))
 
 
-def strip(
+def face_strip(
     scores: Scores,
     face: str,
     scale: float,

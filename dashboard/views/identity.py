@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.address import choose
+from facesr.dashboard.address import choose_option
 from facesr.dashboard.scene import Scene, filters, metric_control, scale_control
 from facesr.dashboard.views import faces as gallery
 from facesr.dashboard.views import leaderboard
@@ -35,27 +35,27 @@ def page(scene: Scene) -> None:
             "This run measured no identity: add `identity-sface` and `retrieval-sface` to the protocol's metrics, and run it again."
         )
         return
-    shell.table(table_of(scene), "identity")
+    shell.show_table(identity_table(scene), "identity")
     single = [m for m in metrics if m in scene.single_metrics(scores)]
     if not single:
         st.info("No identity metric of single faces has a value in this view.")
         return
     scale = scale_control(scores)
-    shell.figure(scene, ("identity", scale), lambda: drawing(scene, single, scale))
+    shell.figure(scene, ("identity", scale), lambda: identity_drawing(scene, single, scale))
     if known := drawn(scene):
-        shell.figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], known, scale))
+        shell.figure(scene, ("identity by", scale), lambda: identity_by_attribute(scene, single[0], known, scale))
     _lost(scene, single, scale)
 
 
-def table_of(scene: Scene) -> Table:
+def identity_table(scene: Scene) -> Table:
     """The leaderboard of identity metrics."""
     scores = scene.scores
     return scene.kept("identity table", lambda: score_table(scores.only(metrics=identity_metrics(scores)), full=True))
 
 
-def drawing(scene: Scene, metrics: list[str], scale: float) -> Drawing:
+def identity_drawing(scene: Scene, metrics: list[str], scale: float) -> Drawing:
     """Means with intervals."""
-    return leaderboard.drawing(scene, table_of(scene), scale, [scene.scores.column(m) for m in metrics])
+    return leaderboard.leaderboard_drawing(scene, identity_table(scene), scale, [scene.scores.column(m) for m in metrics])
 
 
 def drawn(scene: Scene) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def drawn(scene: Scene) -> tuple[str, ...]:
     return tuple(a for a in filters(scene) if len(build.bands(scores, a)) > 1 and not build.too_thin(scores, a))
 
 
-def by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: float) -> Drawing:
+def identity_by_attribute(scene: Scene, metric: str, names: tuple[str, ...], scale: float) -> Drawing:
     """Whose identity is kept worse."""
     scores = scene.scores
     frames = {a: build.attribute_frame(scores, a, metric, scale) for a in names}
@@ -76,10 +76,10 @@ def _lost(scene: Scene, metrics: list[str], scale: float) -> None:
     st.header("Least like themselves")
     with st.container(horizontal=True):
         metric = metric_control(scores, metrics, "by", "By")
-        method = choose("Method", scores.methods, "method")
+        method = choose_option("Method", scores.methods, "method")
     table = gallery.order(scene, metric, scale, f"worst:{method}").head(SHOWN)
     for face, best in zip(table.index, table["best"], strict=True):
-        gallery.row(scene, scores, str(face), scale, metric, str(best))
+        gallery.face_row(scene, scores, str(face), scale, metric, str(best))
     lost = scene.kept(("no face", metric, scale), lambda: (scores.statuses(metric, scale) == "no_face").sum().to_dict())
     if any(lost.values()):
         st.caption("Faces not found: " + ", ".join(f"{m} {n:,}" for m, n in lost.items() if n) + ".")
@@ -91,8 +91,8 @@ def warm(scene: Scene) -> None:
     single = [m for m in identity_metrics(scores) if m in scene.single_metrics(scores)]
     if not single:
         return
-    table_of(scene)
+    identity_table(scene)
     scale = scores.scales[0]
-    shell.warm_figure(scene, ("identity", scale), lambda: drawing(scene, single, scale))
+    shell.warm_figure(scene, ("identity", scale), lambda: identity_drawing(scene, single, scale))
     if known := drawn(scene):
-        shell.warm_figure(scene, ("identity by", scale), lambda: by_attribute(scene, single[0], known, scale))
+        shell.warm_figure(scene, ("identity by", scale), lambda: identity_by_attribute(scene, single[0], known, scale))

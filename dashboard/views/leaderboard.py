@@ -10,7 +10,7 @@ from functools import partial
 import streamlit as st
 
 from facesr.dashboard import address, shell
-from facesr.dashboard.address import choose, several, words
+from facesr.dashboard.address import choose_option, several, words
 from facesr.dashboard.scene import Scene
 from facesr.reports.cells import Column, Row
 from facesr.reports.figures import Drawing
@@ -29,13 +29,13 @@ def page(scene: Scene) -> None:
     chosen = several("Metrics", list(scores.metrics), "metrics")
     narrowed = scores.only(metrics=chosen) if chosen else scores
     shell.sentences(scene.kept("warnings", lambda: warnings(scores, None)), caution=True)
-    made = table_of(scene, narrowed, tuple(chosen))
+    made = leaderboard_table(scene, narrowed, tuple(chosen))
     shown, by = arranged(made)
     if shown.rows:
         links = {key: address.with_parameter("sort", key) for key in (BY_NAME, *(c.key for c in made.columns), "n")}
-        shell.table(shown, "leaderboard", links=links, sorted_by=by)
+        shell.show_table(shown, "leaderboard", links=links, sorted_by=by)
     for scale in scores.scales:
-        shell.figure(scene, ("means", tuple(chosen), scale), partial(drawing, scene, made, scale))
+        shell.figure(scene, ("means", tuple(chosen), scale), partial(leaderboard_drawing, scene, made, scale))
     failed = scene.kept(("failed", tuple(chosen)), lambda: failures_html(made))
     if failed:
         with st.expander("What failed, and why"):
@@ -49,7 +49,7 @@ def arranged(made: Table) -> tuple[Table, str]:
     """The table sorted by a column, best first, with ranks, and only the rows whose name holds what is searched for; and that column."""
     keys = [column.key for column in made.alive().columns]
     with st.container(horizontal=True):
-        by = choose("Sort by", [RUN_ORDER, BY_NAME, *keys, *(["n"] if made.show_n else [])], "sort", what="column")
+        by = choose_option("Sort by", [RUN_ORDER, BY_NAME, *keys, *(["n"] if made.show_n else [])], "sort", what="column")
         part = words("Find a method", "find")
     shown = ordered(made, by, part)
     if not shown.rows:
@@ -85,12 +85,12 @@ def ordered(made: Table, by: str, part: str = "") -> Table:
     return replace(made, rows=tuple(row for row in listed if (row.key, row.group) in kept))
 
 
-def table_of(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Table:
+def leaderboard_table(scene: Scene, scores: Scores, chosen: tuple[str, ...] = ()) -> Table:
     """The leaderboard of these metrics, computed once."""
     return scene.kept(("leaderboard", chosen), lambda: score_table(scores, full=True))
 
 
-def drawing(scene: Scene, made: Table, scale: float, columns: Sequence[Column] | None = None) -> Drawing:
+def leaderboard_drawing(scene: Scene, made: Table, scale: float, columns: Sequence[Column] | None = None) -> Drawing:
     """The table's means with intervals at a factor, of all its columns or of some."""
     cells = made.frame()
     return means(cells[cells["scale"] == scale], columns or made.alive().columns, scene.look)
@@ -99,8 +99,8 @@ def drawing(scene: Scene, made: Table, scale: float, columns: Sequence[Column] |
 def warm(scene: Scene) -> None:
     """Compute the first view."""
     scores = scene.scores
-    made = table_of(scene, scores)
+    made = leaderboard_table(scene, scores)
     scene.kept("warnings", lambda: warnings(scores, None))
     scene.kept(("failed", ()), lambda: failures_html(made))
     for scale in scores.scales:
-        shell.warm_figure(scene, ("means", (), scale), partial(drawing, scene, made, scale))
+        shell.warm_figure(scene, ("means", (), scale), partial(leaderboard_drawing, scene, made, scale))

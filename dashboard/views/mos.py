@@ -11,12 +11,12 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
 from facesr.dashboard import shell
-from facesr.dashboard.address import check, choose, switch
+from facesr.dashboard.address import check_address, choose_option, switch
 from facesr.dashboard.memo import memo
 from facesr.dashboard.scene import Scene
-from facesr.dashboard.sources import Group, distinct, named
+from facesr.dashboard.sources import Group, distinct, named_folders
 from facesr.reports import mos
-from facesr.reports.figures import Drawing, Look
+from facesr.reports.figures import Drawing, MethodStyle
 from facesr.reports.figures import mos as drawings
 from facesr.reports.paired import is_paired, open_paired, paired_table
 from facesr.reports.references import printed_condition
@@ -38,23 +38,23 @@ def page() -> None:
 
 def opened_study() -> tuple[Path, bool, mos.MosResult] | None:
     """The study that the reader chose, with what must be read first; None where a sentence says why there are no means."""
-    paths = list(dict.fromkeys(named("FACESR_STUDIES")))
+    paths = list(dict.fromkeys(named_folders("FACESR_STUDIES")))
     if not paths:
         st.info("No study is shown here: give one with `facesr dashboard RUN --study STUDY`.")
         return None
     titles = distinct(paths)
     if len(paths) > 1:
-        path = titles[choose("Study", list(titles), "study")]
+        path = titles[choose_option("Study", list(titles), "study")]
     else:
-        check("study", titles, "study")
+        check_address("study", titles, "study")
         path = paths[0]
     st.caption(f"Study **{path.name}**")
     rehearsal = switch("Simulated raters", "simulated", "A rehearsal: no person gave these ratings, and every table says so")
     try:
         if memo.get(("paired", path), lambda: is_paired(path)):
-            shell.table(open_pairs(path, rehearsal), "pairs")
+            shell.show_table(open_pairs(path, rehearsal), "pairs")
             return None
-        result = open_study(path, rehearsal)
+        result = cached_study(path, rehearsal)
     except FaceSRError as error:
         st.info(_for_readers(str(error), path), icon=":material/lock:")
         return None
@@ -82,9 +82,9 @@ def ratings_stamp(path: Path) -> tuple[object, ...]:
             status = (path / name).stat()
             made += [name, status.st_mtime_ns, status.st_size]
     if (path / "database.url").is_file():
-        from facesr.bench.study import load
+        from facesr.bench.study import load_study
 
-        study = load(path)
+        study = load_study(path)
         try:
             made += [study.finished(), len(study.ratings())]
         finally:
@@ -92,7 +92,7 @@ def ratings_stamp(path: Path) -> tuple[object, ...]:
     return tuple(made)
 
 
-def open_study(path: Path, simulated: bool) -> mos.MosResult:
+def cached_study(path: Path, simulated: bool) -> mos.MosResult:
     """Analysed once for each state of its ratings; refused, every time, before the stopping rule."""
     return memo.get(("study", path, simulated, ratings_stamp(path)), lambda: mos.open_study(path, simulated=simulated))
 
@@ -106,21 +106,21 @@ def study_scene(path: Path, simulated: bool, result: mos.MosResult) -> Scene:
     return Scene(Group(result.study.digest[:12], (), ()), (path, simulated, ratings_stamp(path)))
 
 
-def _look(result: mos.MosResult) -> Look:
-    return Look([m.condition for m in result.conditions])
+def _look(result: mos.MosResult) -> MethodStyle:
+    return MethodStyle([m.condition for m in result.conditions])
 
 
 def _results(scene: Scene, result: mos.MosResult) -> None:
     found, look = result.analysis, _look(result)
-    shell.table(scene.kept("table one", lambda: mos.table_one(result)), "table one")
+    shell.show_table(scene.kept("table one", lambda: mos.table_one(result)), "table one")
     shell.figure(scene, "intervals", lambda: drawings.intervals(result.conditions, look, found.scale, result.letters, result.label))
     shell.sentences(result.words)
-    shell.table(scene.kept("mos table", lambda: mos.mos_table(result)), "mos")
+    shell.show_table(scene.kept("mos table", lambda: mos.mos_table(result)), "mos")
     shell.figure(scene, "histograms", lambda: drawings.histograms(result.conditions, look, found.scale, result.label))
     st.header("All pairs")
     order = [m.condition for m in result.conditions]
     shell.figure(scene, "significance", lambda: drawings.significance(found.pairs, order, result.label, result.alpha))
-    shell.table(scene.kept("pairs", lambda: mos.pairs_table(result)), "pairs")
+    shell.show_table(scene.kept("pairs", lambda: mos.pairs_table(result)), "pairs")
 
 
 def _raters(result: mos.MosResult) -> None:
@@ -151,12 +151,12 @@ def _raters(result: mos.MosResult) -> None:
 
 def warm() -> None:
     """Analyse the studies and draw their figures; one whose rule is not met is left alone."""
-    for path in named("FACESR_STUDIES"):
+    for path in named_folders("FACESR_STUDIES"):
         _warm_one(path)
 
 
 def _warm_one(path: Path) -> None:
-    result = open_study(path, False)
+    result = cached_study(path, False)
     scene, found, look = study_scene(path, False, result), result.analysis, _look(result)
     scene.kept("table one", lambda: mos.table_one(result))
     scene.kept("mos table", lambda: mos.mos_table(result))

@@ -8,10 +8,10 @@ import streamlit as st
 
 from facesr.dashboard import shell
 from facesr.dashboard.scene import Scene
-from facesr.dashboard.sources import Catalogue, named
+from facesr.dashboard.sources import Catalogue, named_folders
 from facesr.dashboard.views import mos as opinion
 from facesr.reports import people
-from facesr.reports.figures import Drawing, Look
+from facesr.reports.figures import Drawing, MethodStyle
 from facesr.reports.figures import mos as drawings
 from facesr.reports.mos import MosResult
 from facesr.reports.scores import Scores
@@ -36,7 +36,7 @@ def page(catalogue: Catalogue) -> None:
         st.info("Fewer than six images have both ratings and scores: too few to compare metrics with people.")
         return
     shell.sentences(judged.sentences)
-    shell.table(scene.kept("agreement", lambda: people.agreement_table(judged)), "agreement")
+    shell.show_table(scene.kept("agreement", lambda: people.agreement_table(judged)), "agreement")
     shell.figure(scene, "scatter", partial(_drawing, judged, result))
 
 
@@ -52,14 +52,14 @@ def _judged(scene: Scene, scores: Scores, result: MosResult) -> people.People | 
 
 
 def _drawing(judged: people.People, result: MosResult) -> Drawing:
-    look = Look([m.condition for m in result.conditions])
+    look = MethodStyle([m.condition for m in result.conditions])
     return drawings.metric_scatter(judged.stimuli, judged.agreements, judged.columns, look)
 
 
 def warm(catalogue: Catalogue) -> None:
     """Compute the first view of every study; one whose rule is not met is left alone."""
-    for path in named("FACESR_STUDIES"):
-        result = opinion.open_study(path, False)
+    for path in named_folders("FACESR_STUDIES"):
+        result = opinion.cached_study(path, False)
         scene, scores = opinion.study_scene(path, False, result), own_scores(result, catalogue)
         if scores is not None and (judged := _judged(scene, scores, result)) is not None:
             scene.kept("agreement", partial(people.agreement_table, judged))

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from facesr.dashboard import shell
-from facesr.dashboard.address import choose
+from facesr.dashboard.address import choose_option
 from facesr.dashboard.scene import Scene, scale_control
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.plane import plane
@@ -28,13 +28,13 @@ def page(scene: Scene) -> None:
         return
     x, y = axes(scene.scores)
     with st.container(horizontal=True):
-        across = choose("Across", metrics, "x", first=x, what="metric")
-        up = choose("Up", metrics, "y", first=y, what="metric")
+        across = choose_option("Across", metrics, "x", first=x, what="metric")
+        up = choose_option("Up", metrics, "y", first=y, what="metric")
         scale = scale_control(scene.scores)
     if across == up:
         st.info("Choose two different metrics.")
         return
-    shell.figure(scene, ("plane", across, up, scale), partial(drawing, scene, across, up, scale))
+    shell.figure(scene, ("plane", across, up, scale), partial(plane_drawing, scene, across, up, scale))
 
 
 def axes(scores: Scores) -> tuple[str, str]:
@@ -43,7 +43,7 @@ def axes(scores: Scores) -> tuple[str, str]:
     return plane_axes(scores) or (first, second)
 
 
-def drawing(scene: Scene, x: str, y: str, scale: float) -> Drawing:
+def plane_drawing(scene: Scene, x: str, y: str, scale: float) -> Drawing:
     """The plane of two metrics at a factor."""
     chosen = scene.scores.only(metrics=[x, y], scales=[scale])
     table = scene.kept(("plane cells", x, y, scale), lambda: leaderboard(chosen))
@@ -55,4 +55,4 @@ def warm(scene: Scene) -> None:
     if len(scene.scores.metrics) > 1:
         x, y = axes(scene.scores)
         scale = scene.scores.scales[0]
-        shell.warm_figure(scene, ("plane", x, y, scale), partial(drawing, scene, x, y, scale))
+        shell.warm_figure(scene, ("plane", x, y, scale), partial(plane_drawing, scene, x, y, scale))

@@ -8,7 +8,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
 from facesr.bench.results.again import command
 from facesr.dashboard import shell
-from facesr.dashboard.address import check, choose
+from facesr.dashboard.address import check_address, choose_option
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import distinct
 from facesr.reports import facts
@@ -21,10 +21,10 @@ def page(scene: Scene) -> None:
     runs = list(scene.whole.runs)
     names = distinct(r.path for r in runs)
     if len(runs) > 1:
-        which = names[choose("Run", list(names), "which")]
+        which = names[choose_option("Run", list(names), "which")]
         run = next(r for r in runs if r.path == which)
     else:
-        check("which", names, "run")
+        check_address("which", names, "run")
         run = runs[0]
     st.caption("The command that makes this run again")
     st.code(command(run.info, run.path.name), language=None, wrap_lines=True)

@@ -7,7 +7,7 @@ import streamlit as st
 from facesr.dashboard import shell
 from facesr.dashboard.address import several
 from facesr.dashboard.scene import Scene
-from facesr.dashboard.views.leaderboard import table_of
+from facesr.dashboard.views.leaderboard import leaderboard_table
 from facesr.reports import build
 from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import sweep
@@ -24,11 +24,11 @@ def page(scene: Scene) -> None:
         return
     singles = scene.single_metrics(scores)
     shown = several("Metrics", singles, "metrics") or singles
-    shell.figure(scene, ("sweep", tuple(shown)), lambda: drawing(scene, shown))
-    shell.table(table_of(scene, scores.only(metrics=shown), tuple(shown)), "sweep")
+    shell.figure(scene, ("sweep", tuple(shown)), lambda: sweep_drawing(scene, shown))
+    shell.show_table(leaderboard_table(scene, scores.only(metrics=shown), tuple(shown)), "sweep")
 
 
-def drawing(scene: Scene, metrics: list[str]) -> Drawing:
+def sweep_drawing(scene: Scene, metrics: list[str]) -> Drawing:
     """One panel per metric."""
     scores = scene.scores
     return sweep({m: build.sweep_frame(scores, m) for m in metrics}, {m: scores.column(m) for m in metrics}, scene.look)
@@ -39,5 +39,5 @@ def warm(scene: Scene) -> None:
     scores = scene.scores
     singles = scene.single_metrics(scores)
     if len(scores.scales) > 1 and singles:
-        shell.warm_figure(scene, ("sweep", tuple(singles)), lambda: drawing(scene, singles))
-        table_of(scene, scores.only(metrics=singles), tuple(singles))
+        shell.warm_figure(scene, ("sweep", tuple(singles)), lambda: sweep_drawing(scene, singles))
+        leaderboard_table(scene, scores.only(metrics=singles), tuple(singles))

@@ -22,9 +22,9 @@ from facesr.bench.imaging import to_uint8, write_png, write_whole
 from facesr.bench.imaging.lowres import encode_lr
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.reading import read_toml
-from facesr.bench.weights import sha256
-from facesr.methods.command.program import run
-from facesr.methods.folder import gather
+from facesr.bench.weights import weight_sha256
+from facesr.methods.command.program import run_program
+from facesr.methods.folder import gather_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +114,7 @@ class Command(Method):
         scripts = [file for file in named if file.is_file()]
         beside = [module for file in scripts if file.suffix == ".py" for module in sorted(file.parent.glob("*.py"))]
         files = [self.path, *listed, *scripts, *(module for module in beside if module.is_file())]
-        return {os.path.relpath(file, self.path.parent): sha256(file) for file in files if not _is_interpreter(file)}
+        return {os.path.relpath(file, self.path.parent): weight_sha256(file) for file in files if not _is_interpreter(file)}
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Write the LR files, run the program once, gather what it wrote."""
@@ -130,7 +130,7 @@ class Command(Method):
             inside.mkdir()
             outside.mkdir()
             self._hand_over(lr, names, inside)
-            trouble = run(
+            trouble = run_program(
                 [self._filled(part, inside, outside) for part in self.parts], self.folder, self.spec.env, self.spec.timeout
             )
             written, links = Partners(outside), set[Path]()
@@ -145,7 +145,7 @@ class Command(Method):
                 written.images = []
             linked = {same(file.stem) for file in links}
             written.images = [file for file in written.images if file not in links]
-            restored = gather(written, names, self.size, self.spec.reduce)
+            restored = gather_images(written, names, self.size, self.spec.reduce)
         finally:
             shutil.rmtree(place, ignore_errors=True)  # a program may leave what cannot be removed
         note = f" (it wrote {len(extra)} other files, such as {extra[0]})" if extra else ""

@@ -21,7 +21,7 @@ MARK = "FACESR_CALL"
 """Environment variable that every process of one call inherits: by it those are found that left the program's session (daemons)."""
 
 
-def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit: float) -> str:
+def run_program(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit: float) -> str:
     """Run a program for at most ``limit`` seconds, without a shell, in a session of its own; '' or what went wrong, in one sentence.
 
     When it returns, nothing the program started is left. On Linux a process of its own (``keeper.py``) is the program's parent and inherits

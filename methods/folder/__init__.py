@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facesr.bench.faces import U8
 
 
-def gather(partners: Partners, names: Sequence[str], size: int, reduce: str) -> Restored:
+def gather_images(partners: Partners, names: Sequence[str], size: int, reduce: str) -> Restored:
     """Images of the named faces at ``size``; what is absent, broken or of a wrong shape becomes an outcome with its reason.
 
     The outcome of an image that was changed as it was read (turned upright, converted to sRGB) is ok and says so.
@@ -91,4 +91,4 @@ class Folder(Method):
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Gather the images of ``names``."""
-        return gather(self.partners, names, self.size, self.reduce)
+        return gather_images(self.partners, names, self.size, self.reduce)

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
-from facesr.bench.networks.checkpoints import find_state, reading
-from facesr.bench.weights import WeightsBroken, find, load_tensors, metadata
+from facesr.bench.networks.checkpoints import find_state, reading_sizes
+from facesr.bench.weights import WeightsBroken, find_weight, load_tensors, metadata
 from facesr.methods.fsrnet.net import Sizes
 
 Range = Literal["signed", "unit"]
@@ -50,9 +50,9 @@ class Checkpoint:
     stated: bool = False
 
 
-def read(path: Path | str) -> Checkpoint:
+def read_fsrnet(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any layout. Raises ``WeightsMissing``, or ``FaceSRError`` with what the file is instead."""
-    file = find(path)
+    file = find_weight(path)
     noted = metadata(file)
     found = from_state(_load(file), str(path))
     if "sizes" not in noted:
@@ -146,7 +146,7 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 def sizes_of(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Sizes:
     """Sizes and options that ``state`` (our key names) fixes; ``residual`` leaves no trace and stays False."""
-    with reading(f"{name}, as an FSRNet"):
+    with reading_sizes(f"{name}, as an FSRNet"):
         width = state["fsr_enc.conv2.1.weight"].shape[0]
         extra = state["fsr_dec.conv1.0.weight"].shape[1] - width
         prior_width = state["pre_net.res_blocks.0.convBlock.8.weight"].shape[0]

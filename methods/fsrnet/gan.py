@@ -12,11 +12,12 @@ from torch.nn.functional import binary_cross_entropy
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.lpips import load_features
 from facesr.methods.fsrnet.net import Output, Sizes
-from facesr.methods.fsrnet.objective import FSRNetObjective, Losses, enlarge
-from facesr.methods.training.objective import Batch, Phase, make_optimiser, plain
+from facesr.methods.fsrnet.objective import FSRNetLosses, FSRNetObjective
+from facesr.methods.training.data import enlarge_batch
+from facesr.methods.training.objective import Batch, Phase, make_optimiser, unwrapped
 
 
-class Discriminator(nn.Module):
+class SRGANDiscriminator(nn.Module):
     """SRGAN's patch discriminator: (B, 3, H, W) in [-1, 1] to (B, 1, H/16, W/16), the probability of being real."""
 
     def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512)) -> None:
@@ -61,9 +62,9 @@ class VGG16Loss(nn.Module):
 class FSRGANObjective(FSRNetObjective):
     """The discriminator's update, then the generator's, from one forward pass, as the port does."""
 
-    def __init__(self, sizes: Sizes, losses: Losses, optimisers: dict[str, Any], vgg: Mapping[str, Tensor] | None) -> None:
+    def __init__(self, sizes: Sizes, losses: FSRNetLosses, optimisers: dict[str, Any], vgg: Mapping[str, Tensor] | None) -> None:
         super().__init__(sizes, losses, optimisers.get("net", optimisers))
-        judge = Discriminator(losses.discriminator_widths)
+        judge = SRGANDiscriminator(losses.discriminator_widths)
         self.modules["discriminator"] = judge
         self.optimisers["discriminator"] = make_optimiser(optimisers.get("discriminator", optimisers), judge.parameters())
         if losses.perceptual:
@@ -76,14 +77,14 @@ class FSRGANObjective(FSRNetObjective):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """Two updates."""
         target = batch["hr"] * 2 - 1
-        output: Output = self.modules["net"](enlarge(batch["lr"], target.shape[-1]))
+        output: Output = self.modules["net"](enlarge_batch(batch["lr"], target.shape[-1]))
         fake, judge = output.image.float(), self.modules["discriminator"]
         real_term, fake_term = _bce(judge(target), 1.0), _bce(judge(fake.detach()), 0.0)
         yield Phase("discriminator", self.losses.adversarial * (real_term + fake_term), {"d_real": real_term, "d_fake": fake_term})
         parts = self.parts(output, target, batch)
         if self.losses.perceptual:
             parts["perceptual"] = self.frozen["vgg"](fake, target).float()
-        bare = plain(judge).requires_grad_(False)
+        bare = unwrapped(judge).requires_grad_(False)
         parts["adversarial"] = _bce(bare(fake), 1.0)
         bare.requires_grad_(True)
         yield Phase("net", self.total(parts), parts)

@@ -13,7 +13,7 @@ from torch import Tensor
 from facesr.bench.imaging import read_rgb, resize, to_tensor
 from facesr.bench.networks.checkpoints import built
 from facesr.bench.networks.exact import each
-from facesr.methods.fsrnet.checkpoint import Checkpoint, read
+from facesr.methods.fsrnet.checkpoint import Checkpoint, read_fsrnet
 from facesr.methods.fsrnet.net import FSRNetwork
 from facesr.methods.network import NetworkMethod, Precision
 
@@ -69,8 +69,8 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
             from facesr.methods.fsrnet import nngraph
 
             self.used_range = self.range or "unit"
-            return nngraph.read(file)
-        held = read(file)
+            return nngraph.read_graph(file)
+        held = read_fsrnet(file)
         self.used_range = self.range or held.range
         net = built(lambda: FSRNetwork(held.sizes), held.state, f"{file}, as an FSRNet")
         net.sizes = dataclasses.replace(net.sizes, residual=self._residual(held, net))

@@ -88,7 +88,7 @@ def _norm(kind: str, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.InstanceNorm2d(channels)
 
 
-class ResBlock(nn.Module):
+class NormBlock(nn.Module):
     """Reflection pad, conv 3, norm, ReLU, pad, conv 3, norm, plus the input."""
 
     def __init__(self, channels: int, norm: str) -> None:
@@ -111,8 +111,8 @@ class ResBlock(nn.Module):
 
 def _blocks(count: int, channels: int, sizes: Sizes) -> nn.Sequential:
     if sizes.shared and count:
-        return nn.Sequential(*[ResBlock(channels, sizes.norm)] * count)
-    return nn.Sequential(*(ResBlock(channels, sizes.norm) for _ in range(count)))
+        return nn.Sequential(*[NormBlock(channels, sizes.norm)] * count)
+    return nn.Sequential(*(NormBlock(channels, sizes.norm) for _ in range(count)))
 
 
 class Residual(nn.Module):
@@ -192,7 +192,7 @@ class Coarse(nn.Module):
         return result
 
 
-class Encoder(nn.Module):
+class FineEncoder(nn.Module):
     """Fine SR encoder: coarse image to features at 1/stride."""
 
     def __init__(self, sizes: Sizes) -> None:
@@ -217,7 +217,7 @@ class Prior(nn.Module):
         self.conv1 = _strided(3, (*reversed(sizes.deconv_widths[:-1]), width // 2), 7, sizes.norm)
         # The port that shares blocks elsewhere does not share these.
         self.res_blocks = nn.Sequential(
-            Residual(width // 2, width), *(ResBlock(width, sizes.norm) for _ in range(sizes.prior_blocks))
+            Residual(width // 2, width), *(NormBlock(width, sizes.norm) for _ in range(sizes.prior_blocks))
         )
         self.hg_blocks = nn.Sequential(*(HourGlass(width, sizes.hourglass_depth) for _ in range(sizes.hourglasses)))
 
@@ -258,7 +258,7 @@ class FSRNetwork(nn.Module):
         super().__init__()
         self.sizes = sizes = sizes or Sizes()
         self.csr_net = Coarse(sizes)
-        self.fsr_enc = Encoder(sizes)
+        self.fsr_enc = FineEncoder(sizes)
         self.pre_net = Prior(sizes)
         self.fsr_dec = Decoder(sizes)
         self.prior_conv1 = nn.Conv2d(sizes.prior_width, sizes.landmarks, 1) if sizes.landmarks else None

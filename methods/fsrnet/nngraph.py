@@ -15,9 +15,9 @@ from typing import Any
 from torch import Tensor, cat, nn
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.networks.checkpoints import reading
+from facesr.bench.networks.checkpoints import reading_sizes
 from facesr.methods.fsrnet.net import Output
-from facesr.methods.fsrnet.torch7 import Instance, Table, load
+from facesr.methods.fsrnet.torch7 import Instance, LuaTable, load_torch7
 
 LARGEST = 10_000
 """Modules of a file; the official nets have some hundreds."""
@@ -160,7 +160,7 @@ _PLAIN: dict[str, Callable[[Instance], nn.Module]] = {
 }
 
 
-def build(module: Instance) -> nn.Module:
+def build_graph(module: Instance) -> nn.Module:
     """The PyTorch module of a Torch7 one; raises ``FaceSRError`` with the name of a class that is not known."""
     name = module.kind.split(".")[-1]
     if name == "gModule":
@@ -168,7 +168,7 @@ def build(module: Instance) -> nn.Module:
     if name in _PLAIN:
         return _PLAIN[name](module)
     held = module.get("modules")
-    parts = [build(part) for part in held.array()] if isinstance(held, Table) else []
+    parts = [build_graph(part) for part in held.array()] if isinstance(held, LuaTable) else []
     if name == "Sequential":
         return nn.Sequential(*parts)
     if name == "DataParallelTable" and parts:
@@ -188,17 +188,17 @@ class Graph(nn.Module):
     def __init__(self, module: Instance) -> None:
         super().__init__()
         nodes = module.get("forwardnodes")
-        if not isinstance(nodes, Table):
+        if not isinstance(nodes, LuaTable):
             raise FaceSRError("the Torch7 graph has no forwardnodes: it is of a version of nngraph that is not known here")
         self.data = [node.get("data") for node in nodes.array()]
-        self.children_of = [[child.get("data") for child in (node.get("children") or Table()).array()] for node in nodes.array()]
+        self.children_of = [[child.get("data") for child in (node.get("children") or LuaTable()).array()] for node in nodes.array()]
         self.first, self.last = module.get("innode").get("data"), module.get("outnode").get("data")
         self.parts = nn.ModuleList()
         self.part_of: dict[int, int] = {}
         for i, data in enumerate(self.data):
             if isinstance(data.get("module"), Instance):
                 self.part_of[i] = len(self.parts)
-                self.parts.append(build(data.get("module")))
+                self.parts.append(build_graph(data.get("module")))
 
     def forward(self, x: Value) -> Value:
         """Run the nodes; each hands its result to its children, at the place their ``mapindex`` gives it."""
@@ -226,7 +226,7 @@ class Torch7FSRNet(nn.Module):
 
     def __init__(self, module: Instance) -> None:
         super().__init__()
-        self.graph = build(module)
+        self.graph = build_graph(module)
 
     def forward(self, x: Tensor) -> Output:
         """All table elements but the first and last are taken for priors (their order is unverified): the last of them is given."""
@@ -235,15 +235,15 @@ class Torch7FSRNet(nn.Module):
         return Output(outputs[0], outputs[-2] if len(outputs) > 1 else outputs[0], outputs[-1])
 
 
-def read(path: Path) -> Torch7FSRNet:
+def read_graph(path: Path) -> Torch7FSRNet:
     """The network in a ``.t7`` file: the object itself, or the first network in a table."""
-    held = load(path)
-    if isinstance(held, Table):
+    held = load_torch7(path)
+    if isinstance(held, LuaTable):
         held = next((v for _, v in held.items if isinstance(v, Instance)), None)
     if not isinstance(held, Instance):
         raise FaceSRError(f"{path} holds no Torch7 network")
     _check_count(held, path)
-    with reading(f"{path}, as a Torch7 network"):
+    with reading_sizes(f"{path}, as a Torch7 network"):
         net = Torch7FSRNet(held).eval().requires_grad_(False)
         broken = [key for key, value in net.state_dict().items() if not bool(value.isfinite().all())]
     if broken:
@@ -260,8 +260,8 @@ def _check_count(held: Instance, path: Path) -> None:
         if count > LARGEST:
             raise FaceSRError(f"{path} describes more than {LARGEST:,} modules, or a module inside itself: it is no FSRNet")
         parts, nodes = module.get("modules"), module.get("forwardnodes")
-        todo += [part for part in parts.array() if isinstance(part, Instance)] if isinstance(parts, Table) else []
-        for node in nodes.array() if isinstance(nodes, Table) else ():
-            data = node.get("data") if isinstance(node, (Instance, Table)) else None
-            inner = data.get("module") if isinstance(data, (Instance, Table)) else None
+        todo += [part for part in parts.array() if isinstance(part, Instance)] if isinstance(parts, LuaTable) else []
+        for node in nodes.array() if isinstance(nodes, LuaTable) else ():
+            data = node.get("data") if isinstance(node, (Instance, LuaTable)) else None
+            inner = data.get("module") if isinstance(data, (Instance, LuaTable)) else None
             todo += [inner] if isinstance(inner, Instance) else []

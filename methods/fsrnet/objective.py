@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facesr.bench.imaging import resize
 from facesr.methods.fsrnet.net import FSRNetwork, Output, Sizes
+from facesr.methods.training.data import enlarge_batch
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y
 
 
 @dataclass(frozen=True)
-class Losses:
+class FSRNetLosses:
     """The table ``[loss]``."""
 
     coarse: float = 1.0
@@ -33,15 +33,10 @@ class Losses:
     discriminator_widths: tuple[int, ...] = (64, 128, 256, 512)
 
 
-def enlarge(lr: Tensor, size: int) -> Tensor:
-    """The net's input: ``lr`` (B, 3, h, w) in [0, 1], enlarged by MATLAB's bicubic kernel, clipped, in [-1, 1]."""
-    return resize(lr.float(), size, "bicubic-matlab").clamp(0, 1) * 2 - 1
-
-
 class FSRNetObjective(Objective):
     """MSE of the coarse and the final image, and of the prior maps."""
 
-    def __init__(self, sizes: Sizes, losses: Losses, optimiser: dict[str, Any]) -> None:
+    def __init__(self, sizes: Sizes, losses: FSRNetLosses, optimiser: dict[str, Any]) -> None:
         super().__init__()
         net = FSRNetwork(sizes)
         self.sizes, self.losses = sizes, losses
@@ -52,7 +47,7 @@ class FSRNetObjective(Objective):
     def phases(self, batch: Batch) -> Iterator[Phase]:
         """One update."""
         target = batch["hr"] * 2 - 1
-        output: Output = self.modules["net"](enlarge(batch["lr"], target.shape[-1]))
+        output: Output = self.modules["net"](enlarge_batch(batch["lr"], target.shape[-1]))
         parts = self.parts(output, target, batch)
         yield Phase("net", self.total(parts), parts)
 
@@ -74,7 +69,7 @@ class FSRNetObjective(Objective):
 
     def validate(self, batch: Batch) -> dict[str, float]:
         """PSNR of luma, of the output and of the bicubic input."""
-        given = enlarge(batch["lr"], batch["hr"].shape[-1])
+        given = enlarge_batch(batch["lr"], batch["hr"].shape[-1])
         output: Output = self.modules["net"](given)
         return {
             "psnr": float(psnr_y(output.image / 2 + 0.5, batch["hr"]).mean()),
@@ -84,7 +79,7 @@ class FSRNetObjective(Objective):
 
     def preview(self, batch: Batch) -> Tensor:
         """Rows: bicubic, coarse, output, HR."""
-        given = enlarge(batch["lr"], batch["hr"].shape[-1])
+        given = enlarge_batch(batch["lr"], batch["hr"].shape[-1])
         output: Output = self.modules["net"](given)
         return grid([given / 2 + 0.5, output.coarse / 2 + 0.5, output.image / 2 + 0.5, batch["hr"]])
 

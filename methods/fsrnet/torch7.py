@@ -36,7 +36,7 @@ STORAGES = {
 
 
 @dataclass(eq=False)
-class Table:
+class LuaTable:
     """A Lua table: items in the file's order (keys may be tables themselves)."""
 
     items: list[tuple[Any, Any]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Instance:
     """An object of a Torch class: its name and its attributes."""
 
     kind: str
-    values: Table = field(default_factory=Table)
+    values: LuaTable = field(default_factory=LuaTable)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """An attribute."""
@@ -102,8 +102,8 @@ class _Reader:
             return self.table(number)
         return self.instance(number) if kind == OBJECT else self.function(number)
 
-    def table(self, number: int) -> Table:
-        result = self.seen[number] = Table()
+    def table(self, number: int) -> LuaTable:
+        result = self.seen[number] = LuaTable()
         for _ in range(self.whole()):
             key = self.value()
             result.items.append((key, self.value()))
@@ -125,7 +125,7 @@ class _Reader:
             return result
         made = self.seen[number] = Instance(name)
         held = self.value()
-        made.values = held if isinstance(held, Table) else Table([("value", held)])
+        made.values = held if isinstance(held, LuaTable) else LuaTable([("value", held)])
         return made
 
     def storage(self, kind: str) -> np.ndarray[Any, Any]:
@@ -149,7 +149,7 @@ class _Reader:
         return torch.from_numpy(storage.copy()).as_strided(size, stride, offset - 1).clone()
 
 
-def load(path: Path) -> Any:
+def load_torch7(path: Path) -> Any:
     """The object a ``.t7`` file holds. Raises ``FaceSRError`` for a file of another kind or one that is cut off."""
     data = read_bytes(path, MAX_CHUNK)
     try:

@@ -11,7 +11,7 @@ from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import load_strictly
 from facesr.methods.fsrnet.net import Sizes
-from facesr.methods.fsrnet.objective import FSRNetObjective, Losses
+from facesr.methods.fsrnet.objective import FSRNetLosses, FSRNetObjective
 from facesr.methods.fsrnet.priors import PriorBatches, PriorOptions, make_prior
 from facesr.methods.training.data import expand
 from facesr.methods.training.generated import GeneratedBatches
@@ -23,7 +23,7 @@ def prepare(recipe: Recipe) -> Job:
     """Networks and data of an ``fsrnet`` recipe."""
     table = dict(recipe.net)
     start = str(table.pop("start", ""))
-    sizes, losses = from_table(Sizes, table, "[net]"), from_table(Losses, recipe.loss, "[loss]")
+    sizes, losses = from_table(Sizes, table, "[net]"), from_table(FSRNetLosses, recipe.loss, "[loss]")
     objective = _objective(sizes, losses, recipe.optimiser)
     if start:
         _begin(objective.modules["net"], start)
@@ -46,15 +46,15 @@ def prepare(recipe: Recipe) -> Job:
 
 def _begin(net: nn.Module, start: str) -> None:
     """Fill ``net`` from the weight file ``start``; ``default``: this project's own."""
-    from facesr.methods.fsrnet.checkpoint import read
+    from facesr.methods.fsrnet.checkpoint import read_fsrnet
     from facesr.methods.fsrnet.method import FSRNet
 
     file = FSRNet.default if start == "default" else expand(start)
     assert file is not None
-    load_strictly(net, read(file).state, f"{file}, as this recipe's FSRNet")
+    load_strictly(net, read_fsrnet(file).state, f"{file}, as this recipe's FSRNet")
 
 
-def _objective(sizes: Sizes, losses: Losses, optimiser: dict[str, Any]) -> FSRNetObjective:
+def _objective(sizes: Sizes, losses: FSRNetLosses, optimiser: dict[str, Any]) -> FSRNetObjective:
     if not losses.adversarial:
         return FSRNetObjective(sizes, losses, optimiser)
     from facesr.methods.fsrnet.gan import FSRGANObjective

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import find_state, load_strictly
-from facesr.bench.weights import find, load_tensors
+from facesr.bench.weights import find_weight, load_tensors
 from facesr.methods.generators.base import Generator, Noise
 from facesr.methods.generators.mobilestylegan_ir import FILES, read_ir
 from facesr.methods.generators.ops import SQRT2
@@ -151,7 +151,7 @@ class Modulation(nn.Module):
         return x * self.scales(w)[:, :, None, None].to(x.dtype)
 
 
-class StyledConv(Modulation):
+class SeparableStyledConv(Modulation):
     """Modulate → depthwise 3×3 → 1×1 → noise, bias, LeakyReLU .2 (demodulation is folded into the kernel)."""
 
     noise: Tensor
@@ -171,7 +171,7 @@ class StyledConv(Modulation):
         return out
 
 
-class FirstConv(StyledConv):
+class FirstConv(SeparableStyledConv):
     """The convolution at 4²: a full 3×3 kernel."""
 
     def __init__(self, channels: int) -> None:
@@ -191,8 +191,8 @@ class Layer(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
         super().__init__()
         self.up = Modulation(inputs)
-        self.conv1 = StyledConv(inputs // 4, outputs, size)
-        self.conv2 = StyledConv(outputs, outputs, size)
+        self.conv1 = SeparableStyledConv(inputs // 4, outputs, size)
+        self.conv2 = SeparableStyledConv(outputs, outputs, size)
 
     def forward(self, x: Tensor, w: Tensor, noise: Sequence[Tensor | None] = (None, None)) -> Tensor:
         """(B, inputs, s, s) and styles (B, 3, 512) -> (B, outputs, 2s, 2s)."""
@@ -200,7 +200,7 @@ class Layer(nn.Module):
         return self.conv2(self.conv1(x, w[:, 1], noise[0]), w[:, 2], noise[1])  # type: ignore[no-any-return]
 
 
-class ToRGB(Modulation):
+class ToBands(Modulation):
     """Modulate → 1×1 to the four bands of RGB."""
 
     def __init__(self, inputs: int) -> None:
@@ -248,7 +248,7 @@ class Trunk(Generator):
         if noise is None or noise == "fixed":
             return [None] * len(self.noise_sizes)
         given = self.random_noise(batch) if noise == "random" else self._check_noise(noise, batch)
-        convs = [module for module in self.modules() if isinstance(module, StyledConv)][: len(given)]
+        convs = [module for module in self.modules() if isinstance(module, SeparableStyledConv)][: len(given)]
         return [conv.noise.std() * each for conv, each in zip(convs, given, strict=True)]
 
     def take(self, tensors: Mapping[str, Tensor], source: str | Path) -> Self:
@@ -273,7 +273,7 @@ class MobileStyleGAN(Trunk):
 
     def __init__(self) -> None:
         super().__init__(7)
-        self.to_rgb = ToRGB(64)
+        self.to_rgb = ToBands(64)
 
     def synthesize(self, w_plus: Tensor, noise: Noise = None) -> Tensor:
         w = self.broadcast(w_plus)
@@ -288,7 +288,7 @@ class MobileStyleGAN(Trunk):
         if options:
             raise FaceSRError(f"MobileStyleGAN takes no option {next(iter(options))!r}")
         if path is None:
-            return cls._from_ir([find(name) for name in IR_WEIGHTS])
+            return cls._from_ir([find_weight(name) for name in IR_WEIGHTS])
         path = Path(path)
         if path.suffix in (".xml", ".bin"):
             path = path.parent

@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from facesr.bench.errors import FaceSRError
 from facesr.bench.weights import load_tensors
 from facesr.methods.generators.base import Noise
-from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN, Modulation, StyledConv, Trunk, inverse_haar
+from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN, Modulation, SeparableStyledConv, Trunk, inverse_haar
 
 WEIGHTS = Path(__file__).parent / "weights" / "mobilestylegan128.safetensors"
 
 
-class HeadConv(StyledConv):
+class HeadConv(SeparableStyledConv):
     """A ``StyledConv`` whose channels are scaled by two affine maps of w: the one before and the one after the Haar transform."""
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
@@ -97,7 +97,7 @@ class MobileStyleGAN128(Trunk):
 
 
 def _average(head: HeadConv, layer: Layer, name: str, pool: int) -> None:
-    conv: StyledConv = getattr(layer, name)
+    conv: SeparableStyledConv = getattr(layer, name)
     head.bias.copy_(conv.bias)
     head.noise.copy_(F.avg_pool2d(conv.noise, pool))
     if name == "conv2":

@@ -38,7 +38,7 @@ class Node:
     inputs: tuple[str, ...]
 
 
-class Graph:
+class IRGraph:
     """An IR v10 graph: operations by id in the file's order (which is topological), and the arrays of its ``Const`` nodes."""
 
     def __init__(self, xml: Path, binary: Path) -> None:
@@ -120,8 +120,8 @@ def read_ir(files: Sequence[Path]) -> dict[str, F32]:
         raise FaceSRError(
             f"{files[0].parent} lacks {', '.join(missing)}: give the folder random_face/data of the random-face wheel"
         )
-    state = _mapping(Graph(files[0], files[1]))
-    state.update(_synthesis(Graph(files[2], files[3])))
+    state = _mapping(IRGraph(files[0], files[1]))
+    state.update(_synthesis(IRGraph(files[2], files[3])))
     for before, up in zip(("first", *(f"layers.{i}.conv2" for i in range(6))), range(7), strict=True):
         for name in (f"{before}.weight", f"{before}.bias", f"layers.{up}.up.style.weight", f"layers.{up}.up.style.bias"):
             state[name] = _bands(state[name])
@@ -136,7 +136,7 @@ def _bands(rows: F32) -> F32:
     return np.concatenate([rows[:n], rows[n::3], rows[n + 1 :: 3], rows[n + 2 :: 3]])
 
 
-def _mapping(graph: Graph) -> dict[str, F32]:
+def _mapping(graph: IRGraph) -> dict[str, F32]:
     state: dict[str, F32] = {}
     for i, key in enumerate(graph.of_kind("MatMul")):
         weight = graph.constant(key)
@@ -148,14 +148,14 @@ def _mapping(graph: Graph) -> dict[str, F32]:
     return state
 
 
-def _first(graph: Graph, key: str, kind: str) -> str:
+def _first(graph: IRGraph, key: str, kind: str) -> str:
     for user in graph.users.get(key, []):
         if graph.nodes[user].kind == kind:
             return user
     raise FaceSRError(f"{graph.path}: no {kind} follows {graph.nodes[key].name}: it is not the graph of random-face 2021.7.21.1")
 
 
-def _synthesis(graph: Graph) -> dict[str, F32]:
+def _synthesis(graph: IRGraph) -> dict[str, F32]:
     state: dict[str, F32] = {"constant": graph.named("m.input.input")}
     state.update(_modulations(graph))
     convolutions = iter(list(graph.of_kind("Convolution")))
@@ -169,7 +169,7 @@ def _synthesis(graph: Graph) -> dict[str, F32]:
     return state
 
 
-def _modulations(graph: Graph) -> dict[str, F32]:
+def _modulations(graph: IRGraph) -> dict[str, F32]:
     state: dict[str, F32] = {}
     for key in graph.of_kind("MatMul"):
         source = next(s for s in graph.nodes[key].inputs if s in graph.arrays)
@@ -190,7 +190,7 @@ def _modulations(graph: Graph) -> dict[str, F32]:
     return state
 
 
-def _convolution(graph: Graph, key: str, name: str) -> dict[str, F32]:
+def _convolution(graph: IRGraph, key: str, name: str) -> dict[str, F32]:
     kernel = graph.constant(key)
     noisy = _first(graph, key, "Add")
     biased = _first(graph, noisy, "Add")

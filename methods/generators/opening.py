@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.weights import catalogue, find
+from facesr.bench.weights import catalogue, find_weight
 
 if TYPE_CHECKING:
     from facesr.methods.generators.base import Generator
@@ -25,16 +25,16 @@ def files(name_or_path: str | Path) -> list[Path]:
     if name_or_path == "mobilestylegan128":
         from facesr.methods.generators.mobilestylegan128 import WEIGHTS
 
-        return [find(WEIGHTS)]
+        return [find_weight(WEIGHTS)]
     if name_or_path == "mobilestylegan":
         from facesr.methods.generators.mobilestylegan import IR_WEIGHTS
 
-        return [find(name) for name in IR_WEIGHTS]
+        return [find_weight(name) for name in IR_WEIGHTS]
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         from facesr.methods.generators.mobilestylegan_ir import FILES
 
-        return [find(path / name) for name in FILES]
+        return [find_weight(path / name) for name in FILES]
     known = catalogue()
     if (
         isinstance(name_or_path, str)
@@ -44,7 +44,7 @@ def files(name_or_path: str | Path) -> list[Path]:
         and name_or_path not in known
     ):
         raise FaceSRError(f"No generator is called {name_or_path!r}: {suggest(name_or_path, [*NAMES, *known])} Or give a path.")
-    return [find(name_or_path)]
+    return [find_weight(name_or_path)]
 
 
 def open_generator(name_or_path: str | Path, mapping: str | Path | None = None) -> Generator:

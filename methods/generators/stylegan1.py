@@ -243,7 +243,7 @@ class StyleGAN1(Generator):
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> StyleGAN1:
         """``path``: PULSE's ``synthesis.pt`` (with ``mapping=`` path of ``mapping.pt``, or that file beside it) or lernapparat's."""
-        return cls.from_parts(*stylegan1_keys.read(path, options.pop("mapping", None)), path, **options)
+        return cls.from_parts(*stylegan1_keys.read_stylegan1(path, options.pop("mapping", None)), path, **options)
 
     @classmethod
     def from_parts(
@@ -255,12 +255,12 @@ class StyleGAN1(Generator):
     ) -> StyleGAN1:
         """A generator of the size that ``synthesis`` has, frozen, in eval mode; ``path`` is for messages."""
         net = cls(stylegan1_keys.size_of(synthesis), mapped=mapping is not None, **options)
-        stylegan1_keys.fill(net.synthesis, synthesis, path)
+        stylegan1_keys.fill_stylegan1(net.synthesis, synthesis, path)
         if mapping is not None and net.mapping is not None:
-            stylegan1_keys.fill(net.mapping, mapping, path)
+            stylegan1_keys.fill_stylegan1(net.mapping, mapping, path)
         return net.eval().requires_grad_(False)
 
     def to_layout(self, layout: str) -> dict[str, dict[str, Tensor]]:
         """The generator's tensors by file, as ``pulse`` or ``lernapparat`` publish them."""
         mapping = {} if self.mapping is None else self.mapping.state_dict()
-        return stylegan1_keys.to_layout(self.synthesis.state_dict(), mapping, layout)
+        return stylegan1_keys.to_stylegan1(self.synthesis.state_dict(), mapping, layout)

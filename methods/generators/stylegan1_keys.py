@@ -11,7 +11,7 @@ import torch
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import find_state, load_strictly
-from facesr.bench.weights import find, load_tensors
+from facesr.bench.weights import find_weight, load_tensors
 from facesr.methods.generators.ops import make_kernel
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ LAYOUTS = ("pulse", "lernapparat")
 _OPTIONAL = ".intermediate.kernel"
 
 
-def read(path: str | Path, mapping: str | Path | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+def read_stylegan1(path: str | Path, mapping: str | Path | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
     """(synthesis, mapping or None) of ``path``; PULSE's ``mapping.pt`` comes from ``mapping``, else from beside ``path`` where it lies there."""
     synthesis, mapped = split(load_tensors(path), path)
-    beside = find(path).with_name("mapping.pt")
+    beside = find_weight(path).with_name("mapping.pt")
     if mapped is None and (mapping is not None or beside.is_file()):
         given = mapping or beside
         mapped = find_state(load_tensors(given), ("dense0.",), str(given), "StyleGAN mapping network").tensors
@@ -53,7 +53,7 @@ def size_of(synthesis: Mapping[str, Tensor]) -> int:
     return max(sides, default=0)
 
 
-def fill(net: nn.Module, given: Mapping[str, Tensor], path: str | Path) -> None:
+def fill_stylegan1(net: nn.Module, given: Mapping[str, Tensor], path: str | Path) -> None:
     """Load ``given`` strictly; blur kernels may be missing and must be the published one."""
     blur = make_kernel((1.0, 2.0, 1.0))[None, None]
     for key in given:
@@ -62,7 +62,7 @@ def fill(net: nn.Module, given: Mapping[str, Tensor], path: str | Path) -> None:
     load_strictly(net, given, f"{path}, as a StyleGAN network", optional=lambda key: key.endswith(_OPTIONAL))
 
 
-def to_layout(synthesis: Mapping[str, Tensor], mapping: Mapping[str, Tensor], layout: str) -> dict[str, dict[str, Tensor]]:
+def to_stylegan1(synthesis: Mapping[str, Tensor], mapping: Mapping[str, Tensor], layout: str) -> dict[str, dict[str, Tensor]]:
     """The tensors by file: ``synthesis.pt`` and ``mapping.pt`` (where ``mapping`` is not empty) of PULSE, or lernapparat's one file."""
     if layout not in LAYOUTS:
         raise FaceSRError(f"layout {layout!r}: choose from {', '.join(LAYOUTS)}")

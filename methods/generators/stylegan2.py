@@ -105,12 +105,12 @@ class StyleGAN2(Generator):
     @classmethod
     def from_layout(cls, layout: str, theirs: Mapping[str, Tensor], path: str | Path = "state dict", **given: Any) -> StyleGAN2:
         """A generator of the sizes that ``theirs`` has, in eval mode, frozen; ``given`` go to the constructor."""
-        held = stylegan2_keys.describe(layout, theirs, path)
+        held = stylegan2_keys.describe_stylegan2(layout, theirs, path)
         options: dict[str, Any] = {"channels": held.channels, "n_mlp": held.n_mlp, "style_dim": held.style_dim} | given
         net = cls(2**held.levels, **options)
-        stylegan2_keys.fill(net, held)
+        stylegan2_keys.fill_stylegan2(net, held)
         return net.eval().requires_grad_(False)
 
     def to_layout(self, layout: str) -> dict[str, Tensor]:
         """The generator's tensors under the keys and shapes of ``layout``, one of ``stylegan2_keys.LAYOUTS``."""
-        return stylegan2_keys.to_layout(self.state_dict(), layout, self.levels, len(self.style) - 1, self.mean_style)
+        return stylegan2_keys.to_stylegan2(self.state_dict(), layout, self.levels, len(self.style) - 1, self.mean_style)

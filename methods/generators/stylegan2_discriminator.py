@@ -53,7 +53,7 @@ def conv_layer(inputs: int, outputs: int, side: int, *, down: bool = False, acti
     return nn.Sequential(*layers, *([Activate(outputs)] if activate else []))
 
 
-class ResBlock(nn.Module):
+class DownBlock(nn.Module):
     """Two 3x3 convolutions, the second halving, beside a halving 1x1; the sum over sqrt(2)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -75,7 +75,7 @@ class Discriminator(nn.Module):
         check_size(size)
         width = channels_of(size, channel_multiplier)
         sides = [size // 2**i for i in range(int(math.log2(size)) - 1)]  # size ... 4
-        blocks = [ResBlock(width[a], width[b]) for a, b in itertools.pairwise(sides)]
+        blocks = [DownBlock(width[a], width[b]) for a, b in itertools.pairwise(sides)]
         self.convs = nn.Sequential(conv_layer(3, width[size], 1), *blocks)
         self.final_conv = conv_layer(width[4] + 1, width[4], 3)
         last = width[4] * 16

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.networks.checkpoints import find_state, load_strictly, reading
+from facesr.bench.networks.checkpoints import find_state, load_strictly, reading_sizes
 from facesr.methods.generators.ops import make_kernel
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _BASICSR = (
 )
 
 
-def pairs(layout: str, levels: int, n_mlp: int) -> list[tuple[str, str]]:
+def key_pairs(layout: str, levels: int, n_mlp: int) -> list[tuple[str, str]]:
     """(our key, ``layout``'s key) of every tensor of a generator with ``levels`` = log2(size)."""
     ours = _keys(levels, n_mlp)
     if layout == "rosinality":
@@ -123,12 +123,12 @@ class Layout:
     path: str
 
 
-def describe(layout: str, theirs: Mapping[str, Tensor], path: str | Path = "state dict") -> Layout:
+def describe_stylegan2(layout: str, theirs: Mapping[str, Tensor], path: str | Path = "state dict") -> Layout:
     """The sizes of the generator in ``theirs``; raises ``FaceSRError`` for missing and unknown keys."""
     rgb = r"(decoder\.)?to_rgbs\.\d+\.bias|synthesis\.b(?!4\.)\d+\.torgb\.bias"
     levels = 2 + _count(theirs, rgb)
     n_mlp = _count(theirs, r"(decoder\.)?style(_mlp)?\.\d+\.weight|mapping\.fc\d+\.weight")
-    named = pairs(layout, levels, n_mlp)
+    named = key_pairs(layout, levels, n_mlp)
     optional = {b for a, b in named if a.endswith(".kernel")}
     extras = {"mapping.w_avg", *_ada_filters(levels)} if layout == "stylegan2-ada" else set()
     missing = [b for _, b in named if b not in theirs and b not in optional]
@@ -136,7 +136,7 @@ def describe(layout: str, theirs: Mapping[str, Tensor], path: str | Path = "stat
     if missing or unknown:
         what = [f"{len(m)} {word} ({', '.join(sorted(m)[:3])})" for m, word in ((missing, "missing"), (unknown, "unknown")) if m]
         raise FaceSRError(f"{path}: a {layout} StyleGAN2 of {2**levels} pixels has other keys: {'; '.join(what)}")
-    with reading(f"{path}, as a StyleGAN2 generator"):
+    with reading_sizes(f"{path}, as a StyleGAN2 generator"):
         style_dim = theirs[dict(named)["conv1.conv.modulation.weight"]].shape[1]
         return Layout(layout, theirs, levels, n_mlp, style_dim, _channels(theirs, dict(named), levels), str(path))
 
@@ -146,10 +146,10 @@ def _channels(theirs: Mapping[str, Tensor], name: Mapping[str, str], levels: int
     return width | {2 ** (i + 3): theirs[name[f"convs.{2 * i}.activate.bias"]].numel() for i in range(levels - 2)}
 
 
-def fill(net: nn.Module, layout: Layout) -> None:
+def fill_stylegan2(net: nn.Module, layout: Layout) -> None:
     """Load ``layout``'s tensors into ``net``, a generator of its sizes, whole or not at all."""
     wanted, out = net.state_dict(), {}
-    for ours, key in pairs(layout.name, layout.levels, layout.n_mlp):
+    for ours, key in key_pairs(layout.name, layout.levels, layout.n_mlp):
         found = layout.theirs.get(key)
         if ours.endswith(".kernel"):
             if found is not None and (found.numel() != 16 or not _is_published(found)):
@@ -167,12 +167,12 @@ def _is_published(kernel: Tensor) -> bool:
     return bool((kernel / kernel.sum() - make_kernel()).abs().max() < 1e-6)
 
 
-def to_layout(state: Mapping[str, Tensor], layout: str, levels: int, n_mlp: int, mean_style: Tensor) -> dict[str, Tensor]:
+def to_stylegan2(state: Mapping[str, Tensor], layout: str, levels: int, n_mlp: int, mean_style: Tensor) -> dict[str, Tensor]:
     """A generator's tensors under the keys and shapes of ``layout``, as its authors' own code would load them."""
     if layout not in LAYOUTS:
         raise FaceSRError(f"layout {layout!r}: choose from {', '.join(LAYOUTS)}")
     ada, out = layout == "stylegan2-ada", {}
-    for ours, key in pairs(layout, levels, n_mlp):
+    for ours, key in key_pairs(layout, levels, n_mlp):
         if layout == "basicsr" and ours.endswith(".kernel"):
             continue  # BasicSR keeps its kernels outside the state dict
         out[key] = _ada_shape(ours, state[ours]) if ada else state[ours]

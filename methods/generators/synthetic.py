@@ -44,7 +44,7 @@ class SyntheticFaces:
         if bool(sources) != bool(latents):
             raise FaceSRError("[[data.synthetic]] faces and data.latents, the npz of their codes, go together: give both or none")
         self.generator, self.render, self.psi = generator, render, psi
-        self.files = faces.load(sources, size) if sources else None
+        self.files = faces.load_faces(sources, size) if sources else None
         self.codes = read_codes(latents) if latents else None
 
     def draw(self, n: int, random: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from facesr.methods.training.trunks import lpips
 
 
 @dataclass(frozen=True)
-class Losses:
+class GeneratorLosses:
     """The table ``[loss]``, for images in [-1, 1]."""
 
     l2: float = 10.0
@@ -32,7 +32,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Data:
+class GeneratorData:
     """The table ``[data]``; without ``synthetic`` faces the 1024² generator renders them as they are needed."""
 
     latents: str = ""
@@ -70,7 +70,7 @@ class GeneratorFaces:
 class GeneratorObjective(Objective):
     """L2 + L1 + LPIPS to the box-averaged image."""
 
-    def __init__(self, full: MobileStyleGAN, losses: Losses, optimiser: dict[str, Any]) -> None:
+    def __init__(self, full: MobileStyleGAN, losses: GeneratorLosses, optimiser: dict[str, Any]) -> None:
         super().__init__()
         self.losses = losses
         self.small = MobileStyleGAN128.from_full(full)
@@ -145,13 +145,13 @@ def box(full: MobileStyleGAN, codes: Tensor) -> Tensor:
 
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of a ``generator`` recipe; the 1024² generator must be at hand (``facesr weights fetch``)."""
-    data = from_table(Data, recipe.data, "[data]")
+    data = from_table(GeneratorData, recipe.data, "[data]")
     full = MobileStyleGAN.from_checkpoint()
     endless = SyntheticFaces(full, lambda w: box(full, w), sources=[], latents="", size=128, psi=data.psi)
     source = endless
     if data.synthetic:
         source = SyntheticFaces(full, endless.render, sources=data.synthetic, latents=data.latents, size=128)
-    objective = GeneratorObjective(full, from_table(Losses, recipe.loss, "[loss]"), recipe.optimiser)
+    objective = GeneratorObjective(full, from_table(GeneratorLosses, recipe.loss, "[loss]"), recipe.optimiser)
     validation = []
     if data.held_out:
         random = torch.Generator().manual_seed(recipe.loop.seed + 1)

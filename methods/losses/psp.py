@@ -18,7 +18,7 @@ def w_norm(codes: Tensor, latent_avg: Tensor | None = None) -> Tensor:
     return norms.mean()
 
 
-def crop(x: Tensor) -> Tensor:
+def inner_face(x: Tensor) -> Tensor:
     """The published inner face, [35:223, 32:220] of 256, in proportion at other sizes."""
     top, bottom, left, right = (round(edge * x.shape[-1] / 256) for edge in CROP)
     return x[:, :, top:bottom, left:right]

@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.networks.checkpoints import built, find_state, reading
+from facesr.bench.networks.checkpoints import built, find_state, reading_sizes
 from facesr.bench.weights import load_tensors
-from facesr.methods.pix2pixhd.net import Encoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
+from facesr.methods.pix2pixhd.net import FeatureEncoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
 from facesr.methods.pix2pixhd.stages import FIRST, TwoStage, first_stage
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -21,7 +21,7 @@ MARKS = ("model.1.", "scale0_layer0.", "layer0.")
 """How the first convolution's key begins: of generators and encoder, of discriminators with and without intermediate features."""
 
 
-def read(path: Path | str, what: str = "pix2pixHD generator") -> dict[str, Tensor]:
+def read_pix2pixhd(path: Path | str, what: str = "pix2pixHD generator") -> dict[str, Tensor]:
     """A state dict with plain keys. Raises ``WeightsMissing``, ``WeightsBroken``, or ``FaceSRError`` for a file of another kind."""
     return cleaned(find_state(load_tensors(path), MARKS, str(path), what).tensors)
 
@@ -65,7 +65,7 @@ def generator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Glob
     norm = _norm(state, "model.2.weight")
     levels = sorted({m.group(1) for k in state if (m := re.match(r"model(\d+)_1\.", k))}, key=int)
     last = f"model{levels[-1]}_2" if levels else "model"
-    with reading(what):
+    with reading_sizes(what):
         ngf, inputs = state["model.1.weight"].shape[:2]
         n_down = sum(1 for i, _ in convolutions if i < blocks[0]) - 1 if blocks else (len(convolutions) - 2) // 2
         outputs = _convolutions(state, last)[-1][1].shape[0]
@@ -85,17 +85,17 @@ def discriminator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> 
     convolutions = [k for k, v in state.items() if v.dim() == 4 and k.startswith(("scale0_", "layer0."))]
     norm = _norm(state, "scale0_layer1.1.weight" if features else "layer0.3.weight")
     what = f"{name}, as a pix2pixHD discriminator"
-    with reading(what):
+    with reading_sizes(what):
         ndf, inputs = state[first].shape[:2]
     layers = len(convolutions) - 2
     return built(lambda: MultiscaleDiscriminator(inputs, ndf, layers, len(scales), features, norm), state, what)
 
 
-def encoder(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Encoder:
+def encoder(state: Mapping[str, Tensor], name: str = "the checkpoint") -> FeatureEncoder:
     """The feature encoder a ``latest_net_E.pth`` belongs to, loaded."""
     convolutions = _convolutions(state, "model")
     if len(convolutions) < 4 or _blocks(state, "model"):
         raise FaceSRError(f"{name} is no pix2pixHD feature encoder: its keys are those of another net")
     ngf, inputs = convolutions[0][1].shape[:2]
     outputs, n_down, norm = convolutions[-1][1].shape[0], (len(convolutions) - 2) // 2, _norm(state, "model.2.weight")
-    return built(lambda: Encoder(inputs, outputs, ngf, n_down, norm), state, f"{name}, as a pix2pixHD feature encoder")
+    return built(lambda: FeatureEncoder(inputs, outputs, ngf, n_down, norm), state, f"{name}, as a pix2pixHD feature encoder")

@@ -13,7 +13,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8
 from facesr.bench.networks.exact import each
 from facesr.methods.network import NetworkMethod, Precision
-from facesr.methods.pix2pixhd.checkpoint import generator, read
+from facesr.methods.pix2pixhd.checkpoint import generator, read_pix2pixhd
 from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 from facesr.methods.pix2pixhd.stages import TwoStage
 
@@ -69,7 +69,7 @@ class Pix2PixHD(NetworkMethod[Generator]):
 
     def open(self) -> Generator:
         file = self.file()
-        net = generator(read(file), str(file))
+        net = generator(read_pix2pixhd(file), str(file))
         outputs = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)][-1].out_channels
         if (net.inputs, outputs) != (3, 3):
             raise FaceSRError(

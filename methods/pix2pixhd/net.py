@@ -137,7 +137,7 @@ class LocalEnhancer(nn.Module):
         return result
 
 
-class Encoder(nn.Module):
+class FeatureEncoder(nn.Module):
     """Feature encoder: an image and its instance map to features that are constant on each instance of each image.
 
     Instances are those of one image: the published pooling indexes a batch's second image wrongly, so it held for batch 1 only.

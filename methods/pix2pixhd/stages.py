@@ -61,9 +61,9 @@ def first_stage(state: Mapping[str, Tensor], name: str) -> FSRNetwork:
 
 def read_first(file: Path) -> FSRNetwork:
     """This project's FSRNet weights as a first stage."""
-    from facesr.methods.fsrnet.checkpoint import read
+    from facesr.methods.fsrnet.checkpoint import read_fsrnet
 
-    held = read(file)
+    held = read_fsrnet(file)
     if held.range != "signed" or not held.sizes.residual:
         raise FaceSRError(f"{file}: a first stage works on [-1, 1] and adds its input; train it with 'facesr train fsrnet'")
     return first_stage(held.state, str(file))

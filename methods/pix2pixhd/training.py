@@ -19,15 +19,15 @@ from facesr.bench.imaging import resize
 from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
 from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
 from facesr.methods.pix2pixhd.stages import Judges, TwoStage, read_first
-from facesr.methods.training.data import expand
+from facesr.methods.training.data import enlarge_batch, expand
 from facesr.methods.training.job import Job, face_batches
-from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
+from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y, unwrapped
 from facesr.methods.training.recipe import Recipe
 from facesr.methods.training.trunks import lpips, tensors
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Pix2PixHDSizes:
     """The table ``[net]``: the generator and the discriminators. The defaults are the published options."""
 
     kind: Literal["global", "local"] = "global"
@@ -61,7 +61,7 @@ TERMS = ("gan", "feature_matching", "vgg", "lpips", "l1", "consistency", "identi
 
 
 @dataclass(frozen=True)
-class Losses:
+class Pix2PixHDLosses:
     """The table ``[loss]``: weights; a term whose weight is 0 is left out. The defaults are the published ones."""
 
     gan: float = 1.0
@@ -95,7 +95,7 @@ class Losses:
     stages: tuple[dict[str, float], ...] = ()
     """Later weights: each table has ``from``, a step, and the terms that change there."""
 
-    def at(self, step: int) -> Losses:
+    def at(self, step: int) -> Pix2PixHDLosses:
         """The weights at a step."""
         changes = {k: v for stage in self.stages if step >= stage["from"] for k, v in stage.items() if k != "from"}
         return replace(self, **changes) if changes else self  # type: ignore[arg-type]
@@ -112,16 +112,11 @@ class Losses:
                 raise FaceSRError("[[loss.stages]]: a stage needs 'from', the step at which it begins")
 
 
-def enlarge(lr: Tensor, size: int) -> Tensor:
-    """``lr`` (B, 3, h, w) in [0, 1], enlarged by MATLAB's bicubic kernel and clipped, in [-1, 1]."""
-    return resize(lr.float(), size, "bicubic-matlab").clamp(0, 1) * 2 - 1
-
-
-def _begun(sizes: Sizes) -> nn.Module:
+def _begun(sizes: Pix2PixHDSizes) -> nn.Module:
     """The generator as the recipe begins with it."""
     from facesr.methods.fsrnet.method import FSRNet
     from facesr.methods.pix2pixhd.checkpoint import generator as built
-    from facesr.methods.pix2pixhd.checkpoint import read
+    from facesr.methods.pix2pixhd.checkpoint import read_pix2pixhd
     from facesr.methods.pix2pixhd.method import Pix2PixHD
     from facesr.methods.pix2pixhd.start import widen
 
@@ -130,7 +125,7 @@ def _begun(sizes: Sizes) -> nn.Module:
     held: nn.Module | None = None
     if sizes.start:
         file = Pix2PixHD.default if sizes.start == "default" else expand(sizes.start)
-        held = built(read(file), str(file))
+        held = built(read_pix2pixhd(file), str(file))
         if not isinstance(net, GlobalGenerator) or isinstance(held, LocalEnhancer):
             raise FaceSRError("[net] start works for kind = 'global' alone")
         widen(held, net)
@@ -150,7 +145,7 @@ class Pix2PixHDObjective(Objective):
 
     watch = ("lpips", False)
 
-    def __init__(self, sizes: Sizes, losses: Losses, optimisers: dict[str, Any]) -> None:
+    def __init__(self, sizes: Pix2PixHDSizes, losses: Pix2PixHDLosses, optimisers: dict[str, Any]) -> None:
         super().__init__()
         self.sizes, self.schedule, self.losses = sizes, losses, losses
         self.verdict = lsgan if losses.least_squares else gan_bce
@@ -176,7 +171,7 @@ class Pix2PixHDObjective(Objective):
             self.frozen["identity"] = IdentityLoss(tensors(losses.identity_weights, "[loss] identity_weights"))
 
     def _global_grad(self, on: bool) -> None:
-        generator = plain(self.modules["generator"])
+        generator = unwrapped(self.modules["generator"])
         if isinstance(generator, LocalEnhancer):
             generator.requires_grad_(on)
             for part in generator.enhancer(generator.n_enhancers):
@@ -188,7 +183,7 @@ class Pix2PixHDObjective(Objective):
         if self.losses.fix_global:
             self._global_grad(batch["step"] >= self.losses.fix_global)
         adversarial = batch["step"] >= self.losses.gan_from and (self.losses.gan > 0 or self.losses.feature_matching > 0)
-        real, given = batch["hr"] * 2 - 1, enlarge(batch["lr"], batch["hr"].shape[-1])
+        real, given = batch["hr"] * 2 - 1, enlarge_batch(batch["lr"], batch["hr"].shape[-1])
         fake: Tensor = self.modules["generator"](given).float()
         parts = self._image_terms(fake, real, batch)
         if not adversarial:
@@ -197,7 +192,7 @@ class Pix2PixHDObjective(Objective):
         judge = self.modules["discriminator"]
         of_real = judge(torch.cat([given, real], 1))
         # In the generator's update the discriminators take no part: no gradients for them.
-        bare = plain(judge).requires_grad_(False)
+        bare = unwrapped(judge).requires_grad_(False)
         of_fake = bare(torch.cat([given, fake], 1))
         bare.requires_grad_(True)
         parts["gan"] = self.losses.gan * self.verdict(_floats(of_fake), real=True)
@@ -233,7 +228,7 @@ class Pix2PixHDObjective(Objective):
 
     def validate(self, batch: Batch) -> dict[str, float]:
         """PSNR-Y, and LPIPS and identity loss where the recipe has their networks; LPIPS of bicubic to compare with."""
-        real, given = batch["hr"] * 2 - 1, enlarge(batch["lr"], batch["hr"].shape[-1])
+        real, given = batch["hr"] * 2 - 1, enlarge_batch(batch["lr"], batch["hr"].shape[-1])
         fake = self.modules["generator"](given).float()
         scores = {"psnr": float(psnr_y(fake / 2 + 0.5, batch["hr"]).mean())}
         if "lpips" in self.frozen:
@@ -246,7 +241,7 @@ class Pix2PixHDObjective(Objective):
 
     def preview(self, batch: Batch) -> Tensor:
         """Rows: bicubic, output, HR."""
-        given = enlarge(batch["lr"], batch["hr"].shape[-1])
+        given = enlarge_batch(batch["lr"], batch["hr"].shape[-1])
         fake: Tensor = self.modules["generator"](given)
         return grid([given / 2 + 0.5, fake.float() / 2 + 0.5, batch["hr"]])
 
@@ -274,10 +269,10 @@ def prepare(recipe: Recipe) -> Job:
             f"a pix2pixhd recipe needs the table [optimiser.{missing[0]}], e.g. name = 'adam', lr = 2e-4, betas = [0.5, 0.999]"
         )
     objective = Pix2PixHDObjective(
-        from_table(Sizes, recipe.net, "[net]"), from_table(Losses, recipe.loss, "[loss]"), recipe.optimiser
+        from_table(Pix2PixHDSizes, recipe.net, "[net]"), from_table(Pix2PixHDLosses, recipe.loss, "[loss]"), recipe.optimiser
     )
     source, validation = face_batches(recipe)
     return Job(objective, source, validation)
 
 
-__all__ = ["Losses", "Pix2PixHDObjective", "Sizes", "prepare"]
+__all__ = ["Pix2PixHDLosses", "Pix2PixHDObjective", "Pix2PixHDSizes", "prepare"]

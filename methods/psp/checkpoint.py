@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.networks.checkpoints import built, find_state, reading
+from facesr.bench.networks.checkpoints import built, find_state, reading_sizes
 from facesr.bench.weights import load_tensors, metadata
-from facesr.methods.psp.encoders import Encoder, EncoderConfig, build, describe
+from facesr.methods.psp.encoders import EncoderConfig, PSPEncoder, build_encoder, describe_encoder
 from facesr.methods.psp.net import PSPNet
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) + 1 :]: value for key, value in state.items() if key.startswith(f"{prefix}.")}
 
 
-def encoder_of(state: Mapping[str, Tensor], config: EncoderConfig, what: str = "the pSp encoder") -> Encoder:
+def encoder_of(state: Mapping[str, Tensor], config: EncoderConfig, what: str = "the pSp encoder") -> PSPEncoder:
     """A frozen encoder in eval mode that takes the tensors of ``state`` themselves, without a copy."""
-    return built(lambda: build(config), state, what)
+    return built(lambda: build_encoder(config), state, what)
 
 
-def read(path: Path, generator: Generator | None = None) -> PSPNet:
+def read_psp(path: Path, generator: Generator | None = None) -> PSPNet:
     """The network a file holds, frozen, in eval mode, on the CPU; its layout is read off its keys.
 
     ``generator`` takes the place of the checkpoint's decoder; an encoder of this project has none of its own.
@@ -77,14 +77,14 @@ def assemble(tree: Mapping[str, Any], path: Path, generator: Generator | None = 
     foreign = [key for key in state if not key.startswith(("encoder.", "decoder."))]
     if foreign:
         raise FaceSRError(f"{path} is no pSp checkpoint: its key {foreign[0]!r} is of neither encoder nor decoder.")
-    opts = options(beside.get("opts"))
+    opts = stored_options(beside.get("opts"))
     what = f"{path}, as a pSp checkpoint"
-    with reading(what):
+    with reading_sizes(what):
         if (channels := state["encoder.input_layer.0.weight"].shape[1]) != 3:
             raise FaceSRError(
                 f"{path} is a pSp for {channels}-channel label maps, not for faces: use psp_celebs_super_resolution.pt."
             )
-        config = describe(part(state, "encoder"), encoder_type=opts.get("encoder_type"))
+        config = describe_encoder(part(state, "encoder"), encoder_type=opts.get("encoder_type"))
     if generator is None:
         generator = _decoder(state, opts, path)
     if config.kind == "BackboneEncoderUsingLastLayerIntoW":
@@ -111,7 +111,7 @@ def _decoder(state: Mapping[str, Tensor], opts: Mapping[str, Any], path: Path) -
     return generator.eval().requires_grad_(False)
 
 
-def options(opts: Any) -> dict[str, Any]:
+def stored_options(opts: Any) -> dict[str, Any]:
     """The options of a checkpoint as a dict; argparse's Namespace and an absent one too."""
     if opts is None:
         return {}
@@ -122,7 +122,7 @@ def options(opts: Any) -> dict[str, Any]:
     return {str(key): value for key, value in opts.items()}
 
 
-def published(net: PSPNet) -> dict[str, Any]:
+def to_published(net: PSPNet) -> dict[str, Any]:
     """What the authors' own loader reads: ``torch.save`` it. Raises where the decoder is no StyleGAN2."""
     from facesr.methods.generators.stylegan2 import StyleGAN2
 

@@ -90,7 +90,7 @@ class EncoderConfig:
         return from_table(cls, table, "the note of a pSp encoder's sizes")
 
 
-class EqualLinear(nn.Module):
+class ScaledLinear(nn.Module):
     """StyleGAN's linear layer: weights drawn N(0, 1) and scaled by 1 / sqrt(in) at run time."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -115,7 +115,7 @@ class GradualStyleBlock(nn.Module):
         widths = [inputs] + [self.hidden] * (spatial.bit_length() - 1)
         convs = [layer for a, b in pairwise(widths) for layer in (nn.Conv2d(a, b, 3, 2, 1), nn.LeakyReLU())]
         self.convs = nn.Sequential(*convs)
-        self.linear = EqualLinear(self.hidden, outputs)
+        self.linear = ScaledLinear(self.hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """One style a face."""
@@ -127,7 +127,7 @@ def upsample_add(x: Tensor, y: Tensor) -> Tensor:
     return F.interpolate(x, size=y.shape[-2:], mode="bilinear", align_corners=True) + y
 
 
-class Encoder(nn.Module):
+class PSPEncoder(nn.Module):
     """What the three published encoders share: the stem, the residual body and the check of the input."""
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -151,7 +151,7 @@ class Encoder(nn.Module):
         return taps[0], taps[1], taps[2]
 
 
-class GradualStyleEncoder(Encoder):
+class GradualStyleEncoder(PSPEncoder):
     """pSp's encoder: (B, 3, s, s) in [-1, 1] to W+ offsets (B, n_styles, 512), to which ``latent_avg`` is added."""
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -182,19 +182,19 @@ class GradualStyleEncoder(Encoder):
         return torch.stack([head(sources[(i >= self.coarse) + (i >= self.middle)]) for i, head in enumerate(self.styles)], dim=1)
 
 
-class LastLayerIntoW(Encoder):
+class LastLayerIntoW(PSPEncoder):
     """``BackboneEncoderUsingLastLayerIntoW``: the last map's mean through a linear layer, one style (B, 512) for every row."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__(config)
-        self.linear = EqualLinear(config.channels[3], config.style_dim)
+        self.linear = ScaledLinear(config.channels[3], config.style_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """W offsets (B, 512)."""
         return cast(Tensor, self.linear(self.maps(x)[2].mean((2, 3))))
 
 
-class LastLayerIntoWPlus(Encoder):
+class LastLayerIntoWPlus(PSPEncoder):
     """``BackboneEncoderUsingLastLayerIntoWPlus``: the last map pooled to 7x7, two linear layers to W+."""
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -203,7 +203,7 @@ class LastLayerIntoWPlus(Encoder):
         self.output_layer_2 = nn.Sequential(
             nn.BatchNorm2d(last), nn.AdaptiveAvgPool2d((7, 7)), nn.Flatten(), nn.Linear(last * 49, config.style_dim)
         )
-        self.linear = EqualLinear(config.style_dim, config.style_dim * config.n_styles)
+        self.linear = ScaledLinear(config.style_dim, config.style_dim * config.n_styles)
 
     def forward(self, x: Tensor) -> Tensor:
         """W+ offsets (B, n_styles, 512)."""
@@ -211,20 +211,20 @@ class LastLayerIntoWPlus(Encoder):
         return cast(Tensor, codes.view(len(x), self.config.n_styles, self.config.style_dim))
 
 
-ENCODERS: Mapping[str, type[Encoder]] = {
+ENCODERS: Mapping[str, type[PSPEncoder]] = {
     "GradualStyleEncoder": GradualStyleEncoder,
     "BackboneEncoderUsingLastLayerIntoW": LastLayerIntoW,
     "BackboneEncoderUsingLastLayerIntoWPlus": LastLayerIntoWPlus,
 }
 
 
-def build(config: EncoderConfig | None = None) -> Encoder:
+def build_encoder(config: EncoderConfig | None = None) -> PSPEncoder:
     """The encoder a configuration describes."""
     config = config or EncoderConfig()
     return ENCODERS[config.kind](config)
 
 
-def describe(state: Mapping[str, Tensor], *, input_size: int = 256, encoder_type: str | None = None) -> EncoderConfig:
+def describe_encoder(state: Mapping[str, Tensor], *, input_size: int = 256, encoder_type: str | None = None) -> EncoderConfig:
     """The configuration of an encoder, inferred from its keys and shapes (``encoder.`` prefix removed).
 
     The number of convolutions of each map2style tells which map it reads, and with a pyramid the input size too; ``input_size`` is

@@ -39,7 +39,7 @@ class Recombination:
 
 
 @dataclass(frozen=True)
-class Data:
+class PSPData:
     """The table ``[data]``. What ``real`` and ``[data.recombined]`` leave of a batch is synthetic, from W."""
 
     size: int = 128
@@ -62,11 +62,11 @@ class Data:
 class PSPFaces:
     """Real and synthetic faces, each degraded by a random factor; what a step gets depends on (seed, step, rank) only."""
 
-    def __init__(self, data: Data, loop_batch: int, seed: int, images_from: int, generator: Generator, side: int) -> None:
+    def __init__(self, data: PSPData, loop_batch: int, seed: int, images_from: int, generator: Generator, side: int) -> None:
         self.data, self.batch_size, self.seed, self.images_from, self.side = data, loop_batch, seed, images_from, side
         self.rows = generator.n_styles
         self.recombination = from_table(Recombination, data.recombined, "[data.recombined]") if data.recombined else None
-        self.real = faces.load(data.train, data.size) if data.real or self.recombination else None
+        self.real = faces.load_faces(data.train, data.size) if data.real or self.recombination else None
         self.recombined: Recombined | None = None
         """Set by ``facesr.methods.psp.training.prepare``: making it takes the losses, too."""
         self.synthetic = SyntheticFaces(
@@ -100,7 +100,7 @@ class PSPFaces:
             rows = torch.tensor([self.data.factors[pick] == factor for pick in picks]).nonzero().flatten()
             for first in range(0, len(rows), 256):  # a few hundred at a time: enlarging takes memory
                 some = rows[first : first + 256]
-                given[some] = enlarge(hr[some], factor, self.data.kernel, self.side)
+                given[some] = encoder_input(hr[some], factor, self.data.kernel, self.side)
         return given
 
     def _real(self, n: int, draw: torch.Generator) -> Tensor:
@@ -114,6 +114,6 @@ class PSPFaces:
         return to_tensor(self.real.pixels[rows.numpy()]), self.recombined.real[rows]
 
 
-def enlarge(hr: Tensor, factor: int, kernel: str, side: int) -> Tensor:
+def encoder_input(hr: Tensor, factor: int, kernel: str, side: int) -> Tensor:
     """The encoder's input (B, 3, side, side) in [-1, 1]: ``hr`` in [0, 1] degraded by ``factor``, then as the method does it."""
-    return from_lr(faces.degrade(hr, factor, kernel) if factor > 1 else hr, side)
+    return from_lr(faces.degrade_batch(hr, factor, kernel) if factor > 1 else hr, side)

@@ -108,11 +108,11 @@ class PSP(NetworkMethod["PSPNet"]):
         import torch
 
         from facesr.methods.generators.opening import open_generator
-        from facesr.methods.psp.checkpoint import read
+        from facesr.methods.psp.checkpoint import read_psp
 
         path = self.file()
         name = self.generator_of(path)
-        net = read(path, open_generator(name) if name else None)
+        net = read_psp(path, open_generator(name) if name else None)
         net.encoder.to(memory_format=torch.channels_last)  # a tenth faster on a processor
         return net
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError
 from facesr.methods.generators.base import Generator
-from facesr.methods.psp.encoders import Encoder
+from facesr.methods.psp.encoders import PSPEncoder
 
 
 class PSPNet(nn.Module):
@@ -23,7 +23,7 @@ class PSPNet(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: PSPEncoder,
         decoder: Generator,
         latent_avg: Tensor | None = None,
         *,

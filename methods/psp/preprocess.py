@@ -22,7 +22,7 @@ def from_lr(lr: Tensor, side: int = 256) -> Tensor:
     return resize(lr, side, "bilinear-pillow") * 2 - 1
 
 
-def degrade(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+def degrade_published(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """The release's own degradation of an 8-bit image (H, W, 3): its ``BilinearResize``, which is a bicubic filter, truncated to 8 bits.
 
     Factor 1 is no identity: it moves the picture by half a pixel, as published.
@@ -36,7 +36,7 @@ def degrade(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(truncated[0].permute(1, 2, 0).numpy())
 
 
-def enlarge(image: NDArray[np.uint8], side: int = 256) -> NDArray[np.uint8]:
+def bilinear_resize(image: NDArray[np.uint8], side: int = 256) -> NDArray[np.uint8]:
     """Pillow's own bilinear resize of an 8-bit image (H, W, 3)."""
     from PIL import Image
 
@@ -47,5 +47,5 @@ def as_script(images: Tensor, factor: int, side: int = 256) -> Tensor:
     """Images (B, 3, h, h) in [0, 1] as the release's inference script feeds them: resized to 256, **degraded again** by ``factor``,
     cut to 8 bits, resized to 256; (B, 3, side, side) in [-1, 1]. For reproduction: a true LR face must not go through it.
     """
-    out = [enlarge(degrade(enlarge(image, 256), factor), side) for image in to_uint8(images)]
+    out = [bilinear_resize(degrade_published(bilinear_resize(image, 256), factor), side) for image in to_uint8(images)]
     return to_tensor(np.stack(out)).to(images) * 2 - 1

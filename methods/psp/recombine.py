@@ -74,7 +74,7 @@ class Recombined:
 
             def make(index: int = index) -> dict[str, Tensor]:
                 say(f"rendering training faces {index * CHUNK} to {(index + 1) * CHUNK} of {chunks * CHUNK} into {folder}")
-                return render(real, generator, index)
+                return render_faces(real, generator, index)
 
             held = kept(folder / f"faces-{index:03d}.safetensors", make)
             self.images.append(held["images"].numpy())
@@ -89,14 +89,14 @@ class Recombined:
 
 
 @torch.no_grad()
-def render(real: Tensor, generator: Generator, index: int) -> dict[str, Tensor]:
+def render_faces(real: Tensor, generator: Generator, index: int) -> dict[str, Tensor]:
     """``codes`` (256, n_styles, 512) as fp16 and the 8-bit ``images`` (256, S, S, 3) of them."""
     codes = recombine(real, generator, CHUNK, torch.Generator().manual_seed(index)).half()
     parts = [generator.synthesize(codes[i : i + 16].float()) for i in range(0, CHUNK, 16)]
     return {"codes": codes, "images": torch.from_numpy(to_uint8(torch.cat(parts) / 2 + 0.5))}
 
 
-def search(
+def search_codes(
     folder: Path,
     faces: NDArray[np.uint8],
     start: Callable[[Tensor], Tensor],

@@ -24,16 +24,16 @@ from facesr.bench.weights import load_tensors
 from facesr.methods.generators.base import Generator
 from facesr.methods.generators.mobilestylegan import Layer, Modulation, Trunk
 from facesr.methods.generators.opening import open_generator
-from facesr.methods.losses.psp import crop, w_norm
+from facesr.methods.losses.psp import inner_face, w_norm
 from facesr.methods.losses.ranger import Ranger
 from facesr.methods.psp.checkpoint import part
-from facesr.methods.psp.encoders import Encoder, EncoderConfig, GradualStyleBlock, GradualStyleEncoder, build
-from facesr.methods.psp.faces import Data, PSPFaces
+from facesr.methods.psp.encoders import EncoderConfig, GradualStyleBlock, GradualStyleEncoder, PSPEncoder, build_encoder
+from facesr.methods.psp.faces import PSPData, PSPFaces
 from facesr.methods.psp.linear import Features, LinearLosses, Quadratic
 from facesr.methods.psp.method import PSP
 from facesr.methods.psp.net import PSPNet
 from facesr.methods.psp.preprocess import from_lr
-from facesr.methods.psp.recombine import Recombined, search
+from facesr.methods.psp.recombine import Recombined, search_codes
 from facesr.methods.psp.start import linear_start
 from facesr.methods.training import data as faces
 from facesr.methods.training.identity import IdentityLoss
@@ -45,7 +45,7 @@ from facesr.methods.training.trunks import lpips, tensors
 OPTIMISERS.setdefault("ranger", Ranger)
 PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
     "l2": lambda x: x,
-    "l2_crop": crop,
+    "l2_crop": inner_face,
     "consistency": lambda x: resize(x, x.shape[-1] // 8, "bicubic-matlab"),
 }
 """Losses that are mean squares of a linear map of the difference."""
@@ -66,12 +66,12 @@ class Net:
 
 
 @dataclass(frozen=True)
-class Losses:
+class PSPLosses:
     """The table ``[loss]``: the lambdas of README.md of the released model, and of the latent supervision."""
 
     l2: float = 1.0
     l2_crop: float = 0.0
-    """The same within the published inner face (``facesr.methods.losses.psp.crop``)."""
+    """The same within the published inner face (``facesr.methods.losses.psp.inner_face``)."""
     consistency: float = 0.0
     """Squared error of output and target shrunk eight times: what the LR face fixes. Not in the paper."""
     lpips: float = 0.8
@@ -127,10 +127,10 @@ class PSPObjective(Objective):
 
     watch = ("lpips", False)
 
-    def __init__(self, config: EncoderConfig, generator: Generator, net: Net, losses: Losses, optimiser: dict[str, Any]) -> None:
+    def __init__(self, config: EncoderConfig, generator: Generator, net: Net, losses: PSPLosses, optimiser: dict[str, Any]) -> None:
         super().__init__()
         self.losses, self.net = losses, net
-        encoder = build(config)
+        encoder = build_encoder(config)
         self.modules = {"encoder": encoder}
         self.optimisers = {"encoder": make_optimiser(optimiser, _groups(encoder, optimiser))}
         self.averaged = ("encoder",)
@@ -206,7 +206,7 @@ class PSPObjective(Objective):
         known = [name for name in IMAGE_LOSSES if name in PIXELS or name in self.frozen]
         losses = {name: self._loss(name, image, batch["hr"] * 2 - 1) for name in known}
         factor = batch["hr"].shape[-1] // batch["lr"].shape[-1]
-        shrunk = faces.degrade((image / 2 + 0.5).clamp(0, 1), factor)
+        shrunk = faces.degrade_batch((image / 2 + 0.5).clamp(0, 1), factor)
         scores = {"lpips": float(losses["lpips"].mean())} if "lpips" in losses else {}
         scores |= {"cosine": float(1 - losses["identity"].mean())} if "identity" in losses else {}
         return scores | {
@@ -223,13 +223,13 @@ class PSPObjective(Objective):
 
     def export(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The encoder, the mean style and what they are for."""
-        encoder = cast(Encoder, self.modules["encoder"])
+        encoder = cast(PSPEncoder, self.modules["encoder"])
         rows = self.generator.mean_style.expand(self.generator.n_styles, -1).clone()
         tensors, told = PSPNet(encoder, self.generator, rows).tensors()
         return tensors, {**told, "generator": self.net.generator}
 
 
-def _groups(encoder: Encoder, optimiser: dict[str, Any]) -> list[dict[str, Any]]:
+def _groups(encoder: PSPEncoder, optimiser: dict[str, Any]) -> list[dict[str, Any]]:
     """The last layers' weights are of size 1 and scaled at run time: they begin small, near the mean style, and learn twice as fast."""
     last = [block.linear.weight for block in encoder.modules() if isinstance(block, GradualStyleBlock)]
     with torch.no_grad():
@@ -246,14 +246,14 @@ def prepare(recipe: Recipe) -> Job:
     net = from_table(Net, {f.name: table.pop(f.name) for f in fields(Net) if f.name in table}, "[net]")
     generator = open_generator(net.generator)
     config = from_table(EncoderConfig, {"n_styles": generator.n_styles, **table}, "[net]")
-    losses = from_table(Losses, recipe.loss, "[loss]")
-    data = from_table(Data, recipe.data, "[data]")
+    losses = from_table(PSPLosses, recipe.loss, "[loss]")
+    data = from_table(PSPData, recipe.data, "[data]")
     wrong = [factor for factor in data.factors if data.size % factor]
     if wrong:
         raise FaceSRError(f"[data]: factor {wrong[0]} does not divide {data.size}: give powers of two up to {data.size}")
     objective = PSPObjective(config, generator, net, losses, recipe.optimiser)
     source = PSPFaces(data, recipe.loop.batch, recipe.loop.seed, losses.images_from, generator, config.input_size)
-    held_out = faces.load(data.validation, data.size) if data.validation else None
+    held_out = faces.load_faces(data.validation, data.size) if data.validation else None
     if held_out is None and not data.train and not data.synthetic:
         held_out = _drawn(source, 16)
     if net.start:
@@ -295,6 +295,6 @@ def _recombine(objective: PSPObjective, source: PSPFaces) -> None:
         return objective.codes(from_lr(images, objective.config.input_size))
 
     folder = faces.expand(asked.folder)
-    codes, rows = search(folder, real.pixels, start, generator, objective.linear_losses(), asked.steps)
+    codes, rows = search_codes(folder, real.pixels, start, generator, objective.linear_losses(), asked.steps)
     objective.frozen["linear"] = Quadratic(rows)
     source.recombined = Recombined(folder, codes, generator, asked.faces)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from facesr.bench.imaging import resize
-from facesr.methods.pulse.settings import parse
+from facesr.methods.pulse.settings import parse_losses
 
 
 def geocross(latent: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Loss:
         self, ref: Tensor, loss_str: str = "100*L2+0.05*GEOCROSS", eps: float = 1e-3, kernel: str = "bicubic-pulse"
     ) -> None:
         self.ref, self.eps, self.kernel = ref, eps, kernel
-        self.terms = parse(loss_str)
+        self.terms = parse_losses(loss_str)
 
     def shrink(self, images: Tensor) -> Tensor:
         """D: images (B, 3, s, s) to the side of ``ref``."""

@@ -99,14 +99,14 @@ class PULSE(NetworkMethod["PULSENet"]):
         self.settings = from_table(Settings, given, "PULSE's settings")
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find
+        from facesr.bench.weights import find_weight
         from facesr.methods.generators.opening import files
 
         paths = files(self.prior)
         # What the release puts beside synthesis.pt is read from there where no other file is named.
         for name, given in (("gaussian_fit.pt", self.gaussian_fit), ("mapping.pt", self.mapping)):
             beside = paths[0].with_name(name)
-            paths += [find(given)] if given else [beside] if beside.is_file() else []
+            paths += [find_weight(given)] if given else [beside] if beside.is_file() else []
         return {path.name: path for path in paths}
 
     def open(self) -> PULSENet:

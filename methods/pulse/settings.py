@@ -14,7 +14,7 @@ Schedule = Literal["fixed", "linear1cycle", "linear1cycledrop"]
 TERMS = ("L1", "L2", "GEOCROSS")
 
 
-def parse(text: str) -> list[tuple[float, str]]:
+def parse_losses(text: str) -> list[tuple[float, str]]:
     """``100*L2+0.05*GEOCROSS`` as [(100, 'L2'), (.05, 'GEOCROSS')]."""
     found = []
     for piece in text.replace(" ", "").split("+"):
@@ -56,7 +56,7 @@ class Settings:
         if not re.fullmatch(r"(\d+(\.\d+)*)?", self.bad_noise_layers):
             raise BadValue(f"bad_noise_layers {self.bad_noise_layers!r} is not numbers joined by dots")
         try:
-            parse(self.loss_str)
+            parse_losses(self.loss_str)
         except FaceSRError as error:
             raise BadValue(str(error).rstrip(".")) from None
 

@@ -178,7 +178,7 @@ def describe(path: Path) -> Any:
 
     Raises ``FaceSRError`` for a file of no known architecture (with the known ones), and for one that does not fit the one it is of.
     """
-    from facesr.bench.networks.checkpoints import load_strictly, reading, states
+    from facesr.bench.networks.checkpoints import load_strictly, reading_sizes, states
 
     known = registry()
     found: Any = None
@@ -187,7 +187,7 @@ def describe(path: Path) -> Any:
         if support is None:
             continue
         what = f"{path}, as a {support.architecture.name}"
-        with reading(what), _quiet():
+        with reading_sizes(what), _quiet():
             found = support.architecture.load(
                 {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
             )

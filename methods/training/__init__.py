@@ -1,9 +1,9 @@
 """Training: a method gives an ``Objective``, a recipe says what on and how long, ``Trainer`` does the rest."""
 
-from facesr.methods.training.data import Augment, FaceBatches, Faces, Source, degrade, load
+from facesr.methods.training.data import Augment, FaceBatches, Faces, FaceSource, degrade_batch, load_faces
 from facesr.methods.training.loop import DivergedError, Machine, Trainer
-from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, plain, psnr_y
-from facesr.methods.training.recipe import Loop, Recipe, read
+from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser, psnr_y, unwrapped
+from facesr.methods.training.recipe import Loop, Recipe, read_recipe
 
 __all__ = [
     "OPTIMISERS",
@@ -11,20 +11,20 @@ __all__ = [
     "Batch",
     "DivergedError",
     "FaceBatches",
+    "FaceSource",
     "Faces",
     "Loop",
     "Machine",
     "Objective",
     "Phase",
     "Recipe",
-    "Source",
     "Trainer",
-    "degrade",
+    "degrade_batch",
     "fill",
     "grid",
-    "load",
+    "load_faces",
     "make_optimiser",
-    "plain",
     "psnr_y",
-    "read",
+    "read_recipe",
+    "unwrapped",
 ]

@@ -26,7 +26,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
         beside.unlink(missing_ok=True)
 
 
-def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Read a checkpoint of ``save``; anything else gets one sentence."""
     import pickle
 

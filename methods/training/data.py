@@ -21,7 +21,7 @@ from facesr.methods.training.objective import Batch
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-class Source(Protocol):
+class FaceSource(Protocol):
     """Where batches come from. The same step (and rank) gives the same batch, whatever came before: that is what makes resuming exact."""
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
@@ -82,9 +82,9 @@ def paths(source: dict[str, Any], size: int = 128) -> list[Path]:
     if unknown:
         raise FaceSRError(f"no data option {unknown[0]!r}: {suggest(unknown[0], _SOURCE_KEYS)}")
     if "dataset" in source:
-        from facesr.bench.data.dataset import find
+        from facesr.bench.data.dataset import find_dataset
 
-        held = find(str(source["dataset"]), str(source.get("split", "train")), size)
+        held = find_dataset(str(source["dataset"]), str(source.get("split", "train")), size)
         return [face.path for face in held.faces][source.get("first", 0) : source.get("last")]
     if "folder" not in source:
         raise FaceSRError("a data table needs 'folder', where the images are, or 'dataset', a prepared one")
@@ -97,7 +97,7 @@ def paths(source: dict[str, Any], size: int = 128) -> list[Path]:
     return files
 
 
-def load(sources: Sequence[dict[str, Any]], size: int) -> Faces:
+def load_faces(sources: Sequence[dict[str, Any]], size: int) -> Faces:
     """Read every image of ``sources`` into one array; larger squares are reduced by the box average. Others get one sentence."""
     names: list[str] = []
     images: list[NDArray[np.uint8]] = []
@@ -124,7 +124,12 @@ def _fitted(image: NDArray[np.uint8], size: int, file: Path) -> NDArray[np.uint8
     return image if height == size else resize8(image, size, "box")
 
 
-def degrade(hr: Tensor, factor: int, kernel: str = "bicubic-matlab") -> Tensor:
+def enlarge_batch(lr: Tensor, size: int) -> Tensor:
+    """What a network that keeps the size is given: ``lr`` (B, 3, h, w) in [0, 1], enlarged by MATLAB's bicubic kernel, clipped, in [-1, 1]."""
+    return resize(lr.float(), size, "bicubic-matlab").clamp(0, 1) * 2 - 1
+
+
+def degrade_batch(hr: Tensor, factor: int, kernel: str = "bicubic-matlab") -> Tensor:
     """``hr`` (B, 3, S, S) in [0, 1] to the 8-bit LR image (B, 3, S/factor, S/factor) in [0, 1] that a protocol would hand out."""
     return resize(hr, hr.shape[-1] // factor, kernel).clamp(0, 1).mul(255).add(0.5).floor().div(255)
 
@@ -208,7 +213,7 @@ class FaceBatches:
         generator = torch.Generator().manual_seed(step_seed(self.seed, step, rank))
         hr, placement = self.augment.placed(self.faces.pixels[rows], generator)
         names = [self.faces.names[i] for i in rows]
-        return {"hr": hr, "lr": degrade(hr, self.factor), "names": names, "rows": rows, **placement._asdict()}
+        return {"hr": hr, "lr": degrade_batch(hr, self.factor), "names": names, "rows": rows, **placement._asdict()}
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

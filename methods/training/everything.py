@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.errors import FaceSRError
-from facesr.methods.training.job import on, prepare, run
+from facesr.methods.training.job import prepare, run_training, with_faces
 from facesr.methods.training.loop import Machine, Trainer
-from facesr.methods.training.recipe import Recipe, read
+from facesr.methods.training.recipe import Recipe, read_recipe
 
 SHARES = {"fsrnet": 0.3, "pix2pixhd": 0.45, "psp": 0.25}
 """Of the time; pix2pixHD comes after FSRNet, on whose image it works."""
@@ -53,10 +53,10 @@ def train_all(
         folder = out / name
         if (folder / "last.pt").exists():
             raise FaceSRError(f"{folder} already holds a training run: name another --out")
-        recipe = read(path, changes)
+        recipe = read_recipe(path, changes)
         if name == "pix2pixhd":
             recipe = replace(recipe, net={**recipe.net, "first": str(out / "fsrnet" / "weights.safetensors")})
-        recipe = on(recipe, data) if data else recipe
+        recipe = with_faces(recipe, data) if data else recipe
         if "generated" in recipe.data and machine.accelerator in ("cuda", "gpu"):
             recipe = replace(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
         share = 60 * minutes * SHARES[name]
@@ -69,5 +69,5 @@ def train_all(
             recipe.loop, steps=steps, decay=steps // 2, warmup=min(recipe.loop.warmup, steps // 10),
             validate_every=max(1, steps // 4), preview_every=max(1, steps // 4),
         )  # fmt: skip
-        summaries[name] = run(replace(recipe, loop=loop), folder, machine=machine, max_minutes=max(left / 60, 0.01))
+        summaries[name] = run_training(replace(recipe, loop=loop), folder, machine=machine, max_minutes=max(left / 60, 0.01))
     return summaries

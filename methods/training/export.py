@@ -15,7 +15,7 @@ KEY = "facesr"
 """The metadata entry: a JSON object."""
 
 
-def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], half: bool = True) -> None:
+def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], half: bool = True) -> None:
     """Write ``tensors`` whole or not at all. ``half``: matrices and kernels as fp16 (vectors and integers stay)."""
     from safetensors.torch import save
 

@@ -72,7 +72,7 @@ class GeneratedBatches:
         drawn = self.faces(self.batch_size - (len(held["names"]) if held else 0), random)
         hr, placement = self.augment.placed(drawn.pixels, random)
         fresh: Batch = {
-            "hr": hr, "lr": faces.degrade(hr, self.factor), "names": list(drawn.names), "rows": [-1] * len(hr), **placement._asdict()
+            "hr": hr, "lr": faces.degrade_batch(hr, self.factor), "names": list(drawn.names), "rows": [-1] * len(hr), **placement._asdict()
         }  # fmt: skip
         if held is None:
             return fresh

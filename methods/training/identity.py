@@ -104,7 +104,7 @@ def _grid_map(points: tuple[tuple[float, float], ...], size: int) -> Tensor:
     return torch.tensor((to_unit @ back @ to_pixels)[:2], dtype=torch.float32)
 
 
-def crop(images: Tensor, landmarks: Tensor | None = None) -> Tensor:
+def five_point_crop(images: Tensor, landmarks: Tensor | None = None) -> Tensor:
     """Five-point crops (B, 3, 112, 112) of ``images`` (B, 3, S, S), bilinear, differentiable.
 
     ``landmarks`` (B, 5, 2) in pixels of S; without them all faces are taken to lie at ``FRAME``, as aligned faces nearly do.
@@ -134,7 +134,7 @@ class IdentityLoss(nn.Module):
 
     def embed(self, images: Tensor, landmarks: Tensor | None = None) -> Tensor:
         """(B, 3, S, S) RGB in [0, 1] to unit vectors (B, 128)."""
-        x = (crop(images, landmarks) - self.get_buffer("mean")) / self.get_buffer("deviation")
+        x = (five_point_crop(images, landmarks) - self.get_buffer("mean")) / self.get_buffer("deviation")
         return nn.functional.normalize(self.net(x).float())
 
     def forward(self, fake: Tensor, real: Tensor, landmarks: Tensor | None = None) -> Tensor:

@@ -36,7 +36,7 @@ class Job:
     """What a method's ``prepare`` gives: losses and networks, batches, and fixed validation batches."""
 
     objective: Objective
-    source: faces.Source
+    source: faces.FaceSource
     validation: list[Batch]
 
 
@@ -61,12 +61,12 @@ def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches | GeneratedBatches, 
     size, scale = int(table.get("size", 128)), int(table.get("scale", 8))
     augment = from_table(faces.Augment, table.get("augment", {}), "[data.augment]")
     generated = from_table(Generated, table["generated"], "[data.generated]") if "generated" in table else None
-    held_out = faces.load(table["validation"], size) if table.get("validation") else None
+    held_out = faces.load_faces(table["validation"], size) if table.get("validation") else None
     batch, seed = recipe.loop.batch, recipe.loop.seed
     source: faces.FaceBatches | GeneratedBatches
     real = None
     if table.get("train") or generated is None:
-        train = faces.load(table.get("train", []), size)
+        train = faces.load_faces(table.get("train", []), size)
         if held_out is not None and (both := set(held_out.names) & set(train.names)):
             raise FaceSRError(
                 f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last"
@@ -91,16 +91,16 @@ def fixed_batches(held_out: faces.Faces, scale: int, batch: int = 16) -> list[Ba
         rows = list(range(start, min(start + batch, len(held_out.names))))
         hr, placement = plain.augment.placed(held_out.pixels[rows], torch.Generator())
         names = [held_out.names[i] for i in rows]
-        result.append({"hr": hr, "lr": faces.degrade(hr, scale), "names": names, "rows": rows, **placement._asdict()})
+        result.append({"hr": hr, "lr": faces.degrade_batch(hr, scale), "names": names, "rows": rows, **placement._asdict()})
     return result
 
 
-def on(recipe: Recipe, data: str) -> Recipe:
+def with_faces(recipe: Recipe, data: str) -> Recipe:
     """``recipe`` on a person's faces in place of its own photographs: a folder of aligned ones, or the name of a prepared data set.
 
     Of a folder one face in twenty (the first 1 to 64) is kept for validation; a data set has a split ``val``.
     """
-    from facesr.bench.data.dataset import find
+    from facesr.bench.data.dataset import find_dataset
 
     if recipe.method == "generator":
         raise FaceSRError("the generator learns from the faces of its own teacher: --data is for fsrnet, pix2pixhd and psp")
@@ -114,7 +114,7 @@ def on(recipe: Recipe, data: str) -> Recipe:
         kept = min(64, max(1, found // 20))
         tables = {"train": [{"folder": folder, "first": kept}], "validation": [{"folder": folder, "last": kept}]}
     else:
-        find(data, "train", size)  # the sentence, where there is no such folder and no such data set
+        find_dataset(data, "train", size)  # the sentence, where there is no such folder and no such data set
         tables = {
             "train": [{"dataset": data, "split": "train"}],
             "validation": [{"dataset": data, "split": "val", "last": 256}],
@@ -124,7 +124,7 @@ def on(recipe: Recipe, data: str) -> Recipe:
     return replace(recipe, data={**recipe.data, **tables})
 
 
-def run(
+def run_training(
     recipe: Recipe,
     out: Path,
     *,
@@ -162,6 +162,6 @@ def run(
         "best": trainer.best,
     }
     if trainer.fabric.is_global_zero:
-        export.write(out / "weights.safetensors", tensors, {**metadata, "recipe": recipe.text, "step": str(step)})
+        export.write_weights(out / "weights.safetensors", tensors, {**metadata, "recipe": recipe.text, "step": str(step)})
         (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return summary

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError
 from facesr.methods.training import checkpoint
-from facesr.methods.training.data import Source, step_seed
-from facesr.methods.training.objective import Batch, Objective, Phase, plain
-from facesr.methods.training.progress import Progress
+from facesr.methods.training.data import FaceSource, step_seed
+from facesr.methods.training.objective import Batch, Objective, Phase
+from facesr.methods.training.progress import TrainingProgress
 from facesr.methods.training.recipe import Loop
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Trainer:
     def __init__(
         self,
         objective: Objective,
-        source: Source,
+        source: FaceSource,
         loop: Loop,
         out: Path,
         *,
@@ -158,7 +158,7 @@ class Trainer:
         path = self.out / LAST
         if not path.is_file():
             return False
-        self.load_state(checkpoint.load(path, self.fabric.device))
+        self.load_state(checkpoint.load_checkpoint(path, self.fabric.device))
         return True
 
     def save(self, name: str = LAST) -> None:
@@ -172,7 +172,7 @@ class Trainer:
         """Train to ``loop.steps``, or until the minutes are over or the process is told to stop; returns the step reached."""
         self.out.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + 60 * max_minutes if max_minutes else None
-        progress = Progress(self.out, self.loop.steps, self.step, deadline) if self.fabric.is_global_zero else None
+        progress = TrainingProgress(self.out, self.loop.steps, self.step, deadline) if self.fabric.is_global_zero else None
         saved = time.monotonic()
         with _told_to_stop(self), ThreadPoolExecutor(1) as ahead:
             upcoming = self._fetch(ahead, self.step)
@@ -201,7 +201,7 @@ class Trainer:
             }
         return moved
 
-    def _advance(self, batch: Batch, progress: Progress | None) -> None:
+    def _advance(self, batch: Batch, progress: TrainingProgress | None) -> None:
         factor = self.loop.factor(self.step)
         rates = {}
         for name, optimiser in self.objective.optimisers.items():
@@ -249,7 +249,7 @@ class Trainer:
             f"Stopped; {self.out / LAST} is from before: lower the learning rate or set loop.clip, then resume"
         )
 
-    def _occasionally(self, batch: Batch, progress: Progress | None) -> None:
+    def _occasionally(self, batch: Batch, progress: TrainingProgress | None) -> None:
         last = self.step == self.loop.steps
         validate = self.validation and (last or self.step % self.loop.validate_every == 0)
         preview = last or self.step % self.loop.preview_every == 0
@@ -278,7 +278,7 @@ class Trainer:
         finally:
             self.objective.modules.update(wrapped)
 
-    def _validate(self, progress: Progress) -> None:
+    def _validate(self, progress: TrainingProgress) -> None:
         sums: dict[str, float] = {}
         count = 0
         for batch in self.validation:
@@ -298,7 +298,7 @@ class Trainer:
     def export(self, best: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The objective's weight file, from the averaged weights; of the best validation, or of the last step."""
         if best and (self.out / BEST).is_file():
-            self.load_state(checkpoint.load(self.out / BEST, self.fabric.device))
+            self.load_state(checkpoint.load_checkpoint(self.out / BEST, self.fabric.device))
         with self.evaluating():
             tensors, metadata = self.objective.export()
             # State dicts share memory with the modules, which get their trained weights back when this block ends.
@@ -325,4 +325,4 @@ def _told_to_stop(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["BEST", "LAST", "Average", "DivergedError", "Machine", "Trainer", "plain"]
+__all__ = ["BEST", "LAST", "Average", "DivergedError", "Machine", "Trainer"]

@@ -71,7 +71,7 @@ class Objective:
         """Take back what ``extra_state`` gave."""
 
 
-def plain(module: nn.Module) -> nn.Module:
+def unwrapped(module: nn.Module) -> nn.Module:
     """The module inside Fabric's wrapper, or the module itself where there is none."""
     inner = getattr(module, "module", None)
     return inner if isinstance(inner, nn.Module) else module

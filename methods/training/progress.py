@@ -20,7 +20,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60:02d}:{rest % 60:02d}"
 
 
-class Progress:
+class TrainingProgress:
     """Rank 0's reporter. ``history.jsonl`` keeps every validation; entries after the step that a run resumes from are dropped."""
 
     def __init__(self, out: Path, steps: int, start: int, deadline: float | None) -> None:

@@ -64,7 +64,7 @@ class Recipe:
     """The file as it was."""
 
 
-def read(path: Path, changes: dict[str, str] | None = None) -> Recipe:
+def read_recipe(path: Path, changes: dict[str, str] | None = None) -> Recipe:
     """Read a recipe; ``changes`` are ``loop.steps=200``-like settings from the command line (TOML values)."""
     text = read_text(path, MAX_TOML)
     tables = parse_toml(text, str(path))

@@ -8,7 +8,7 @@ import numpy as np
 
 from facesr.bench.numbers import fixed
 from facesr.reports.cells import Column
-from facesr.reports.figures.style import FAINT, INK, WIDTH, Drawing, Look, new_figure, quiet
+from facesr.reports.figures.style import FAINT, INK, WIDTH, Drawing, MethodStyle, new_figure, quiet
 
 if TYPE_CHECKING:
     from facesr.reports.build import Duel
@@ -17,7 +17,7 @@ MANY = 500
 """Above so many faces their points are one image in the vector formats: as marks they would be most of the file."""
 
 
-def differences(found: Duel, column: Column, look: Look, digits: int = 3) -> Drawing:
+def differences(found: Duel, column: Column, look: MethodStyle, digits: int = 3) -> Drawing:
     """Histogram of ``a - b`` with its mean and 95 % interval, coloured by whom a face favours; beside it every face, a against b."""
     faces = found.faces
     with quiet():

@@ -26,7 +26,7 @@ GAP, LABEL, STRIP, SIDE = 6, 28, 20, 22
 """Pixels: between two images, above the first row for the names, under an image for its score, left of a row for the face."""
 
 
-def choose(
+def choose_faces(
     scores: Scores,
     how: Choice,
     count: int,
@@ -61,7 +61,7 @@ class _Tile:
     bad: bool = False
 
 
-def enlarge(image: U8, side: int) -> U8:
+def repeat_pixels(image: U8, side: int) -> U8:
     """Repeat every pixel a whole number of times, to at most ``side``; a larger image keeps its pixels."""
     times = max(1, side // image.shape[0])
     return image.repeat(times, axis=0).repeat(times, axis=1)
@@ -100,7 +100,7 @@ def _crop(image: U8 | None, zoom: Zoom, size: int) -> U8 | None:
     """The region of an image of any size; of a smaller one (LR) after repeating its pixels, so that the cut is at the same place."""
     if image is None:
         return None
-    image = enlarge(image, size)
+    image = repeat_pixels(image, size)
     left, top, side = (round(v * image.shape[0] / size) for v in zoom)
     return image[top : top + max(side, 1), left : left + max(side, 1)]
 
@@ -133,7 +133,7 @@ def _compose(rows: Sequence[list[_Tile]], zooms: Sequence[Zoom], cell: int, size
                     pixels[at : at + cell, x : x + cell] = 236
                     words.append((x + cell / 2, at + cell / 2, "" if k else tile.note, True))
                     continue
-                big = enlarge(image, cell)[:cell, :cell]
+                big = repeat_pixels(image, cell)[:cell, :cell]
                 dy, dx = (cell - big.shape[0]) // 2, (cell - big.shape[1]) // 2
                 pixels[at + dy : at + dy + big.shape[0], x + dx : x + dx + big.shape[1]] = big
                 solid.append((at, x, cell))

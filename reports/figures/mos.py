@@ -9,7 +9,20 @@ import numpy as np
 
 from facesr.bench.numbers import fixed, p_text
 from facesr.reports.cells import Column
-from facesr.reports.figures.style import ALARM, FAINT, INK, WIDTH, Drawing, Look, blank, bottom, legend, new_figure, panels, quiet
+from facesr.reports.figures.style import (
+    ALARM,
+    FAINT,
+    INK,
+    WIDTH,
+    Drawing,
+    MethodStyle,
+    blank,
+    bottom,
+    legend,
+    new_figure,
+    panels,
+    quiet,
+)
 from facesr.reports.references import printed_condition
 
 if TYPE_CHECKING:
@@ -30,7 +43,11 @@ STEPS = (
 
 
 def intervals(
-    mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], letters: Mapping[str, str] | None = None, label: str = ""
+    mos: Sequence[ConditionMos],
+    look: MethodStyle,
+    scale: tuple[int, int],
+    letters: Mapping[str, str] | None = None,
+    label: str = "",
 ) -> Drawing:
     """MOS of every condition with the intervals for new raters and faces (thin), new raters (thicker), and the naive one (thickest)."""
     names = [printed_condition(m.condition) for m in mos]
@@ -75,7 +92,7 @@ def intervals(
     return Drawing("mos", "Mean opinion scores with three 95 % intervals", f"MOS: {alt}", figure)
 
 
-def histograms(mos: Sequence[ConditionMos], look: Look, scale: tuple[int, int], label: str = "") -> Drawing:
+def histograms(mos: Sequence[ConditionMos], look: MethodStyle, scale: tuple[int, int], label: str = "") -> Drawing:
     """How often each grade was given, a panel a condition."""
     points = list(range(scale[0], scale[1] + 1))
     rows, across = panels(len(mos), 4)
@@ -192,7 +209,7 @@ def metric_scatter(
     stimuli: pd.DataFrame,
     agreements: Sequence[MetricAgreement],
     columns: Mapping[str, Column],
-    look: Look,
+    look: MethodStyle,
 ) -> Drawing:
     """Every metric against MOS: a faint point per image, a marker at each method's mean, the fitted monotone cubic, SROCC with interval.
 

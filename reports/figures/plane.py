@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from facesr.reports.cells import Cell, Column
-from facesr.reports.figures.style import FAINT, WIDTH, Drawing, Look, legend, new_figure, quiet, slug
+from facesr.reports.figures.style import FAINT, WIDTH, Drawing, MethodStyle, legend, new_figure, quiet, slug
 
 
-def front(points: Mapping[str, tuple[float, float]], x_higher: bool, y_higher: bool) -> list[str]:
+def pareto_front(points: Mapping[str, tuple[float, float]], x_higher: bool, y_higher: bool) -> list[str]:
     """The Pareto front: methods that no other equals or beats in both metrics while beating it in one (Blau and Michaeli 2018, sec. 4)."""
 
     def better(a: tuple[float, float], b: tuple[float, float]) -> bool:
@@ -19,7 +19,7 @@ def front(points: Mapping[str, tuple[float, float]], x_higher: bool, y_higher: b
     return [m for m, here in points.items() if not any(better(other, here) for other in points.values())]
 
 
-def plane(cells: Sequence[Cell], x: Column, y: Column, look: Look) -> Drawing:
+def plane(cells: Sequence[Cell], x: Column, y: Column, look: MethodStyle) -> Drawing:
     """Means of two metrics with 95 % intervals; the front is joined by a line. Axes point so that up and right are better."""
     found: dict[str, dict[str, Cell]] = {}
     for cell in cells:
@@ -27,7 +27,7 @@ def plane(cells: Sequence[Cell], x: Column, y: Column, look: Look) -> Drawing:
             found.setdefault(cell.method, {})[cell.metric] = cell
     both = {m: (pair[x.key], pair[y.key]) for m, pair in found.items() if len(pair) == 2}
     points = {m: (a.mean, b.mean) for m, (a, b) in both.items()}
-    best = sorted(front(points, bool(x.higher_is_better), bool(y.higher_is_better)), key=lambda m: points[m])
+    best = sorted(pareto_front(points, bool(x.higher_is_better), bool(y.higher_is_better)), key=lambda m: points[m])
     with quiet():
         figure, axes = new_figure(WIDTH * 0.72, 3.6)
         ax = axes[0, 0]

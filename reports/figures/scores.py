@@ -14,7 +14,7 @@ from facesr.reports.figures.style import (
     INK,
     WIDTH,
     Drawing,
-    Look,
+    MethodStyle,
     blank,
     bottom,
     legend,
@@ -46,7 +46,7 @@ def _heading(column: Column) -> str:
     return f"{column.label}{unit} {column.arrow}".strip()
 
 
-def means(leaderboard: pd.DataFrame, columns: Sequence[Column], look: Look) -> Drawing:
+def means(leaderboard: pd.DataFrame, columns: Sequence[Column], look: MethodStyle) -> Drawing:
     """Means and 95 % intervals of every metric. ``leaderboard``: ``facesr.reports.build.leaderboard_frame`` at one scale."""
     methods = list(dict.fromkeys(leaderboard["method"]))
     rows, across = panels(len(columns))
@@ -80,7 +80,7 @@ def _best(frame: pd.DataFrame, column: Column) -> str:
     return f"{part.loc[at, 'method']} {part.loc[at, 'mean']:.4g}"
 
 
-def sweep(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Column], look: Look) -> Drawing:
+def sweep(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Column], look: MethodStyle) -> Drawing:
     """Every metric over the downscaling factors, with intervals. ``frames``: ``facesr.reports.build.sweep_frame`` by metric."""
     methods = list(dict.fromkeys(m for frame in frames.values() for m in frame["method"]))
     rows, across = panels(len(frames))
@@ -106,7 +106,7 @@ def sweep(frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Column], loo
     return Drawing("sweep", "Scores over the downscaling factor, with 95 % intervals", alt, figure)
 
 
-def attributes(frames: Mapping[str, pd.DataFrame], column: Column, look: Look) -> Drawing:
+def attributes(frames: Mapping[str, pd.DataFrame], column: Column, look: MethodStyle) -> Drawing:
     """Bars of a metric by the values of each attribute. ``frames``: ``facesr.reports.build.attribute_frame`` by attribute."""
     methods = list(dict.fromkeys(m for frame in frames.values() for m in frame["method"]))
     with quiet():
@@ -121,7 +121,7 @@ def attributes(frames: Mapping[str, pd.DataFrame], column: Column, look: Look) -
     return Drawing(f"attributes-{slug(column.key)}", f"{column.label} by attribute, with 95 % intervals", alt, figure)
 
 
-def _bars(ax: Axes, frame: pd.DataFrame, methods: Sequence[str], look: Look) -> None:
+def _bars(ax: Axes, frame: pd.DataFrame, methods: Sequence[str], look: MethodStyle) -> None:
     """Bars from zero; points where bars from zero would hide the differences (a bar that starts elsewhere misleads)."""
     values = list(dict.fromkeys(frame["value"]))
     width = 0.84 / len(methods)
@@ -145,7 +145,7 @@ def _bars(ax: Axes, frame: pd.DataFrame, methods: Sequence[str], look: Look) -> 
         ax.axvline(edge - 0.5, color=FAINT, linewidth=0.4, alpha=0.5)
 
 
-def epsilon(frame: pd.DataFrame, limit: float, look: Look) -> Drawing:
+def epsilon(frame: pd.DataFrame, limit: float, look: MethodStyle) -> Drawing:
     """Share of faces whose ε is at most x, on a log axis, with the protocol's limit. ``frame``: ``facesr.reports.build.epsilon_frame``."""
     methods = list(dict.fromkeys(frame["method"]))
     floor = 1e-8

@@ -81,7 +81,7 @@ KNOWN: dict[str, tuple[str, str]] = {
 """Colour and marker of the methods that come along; every other name has its own by its letters."""
 
 
-class Look:
+class MethodStyle:
     """One colour and one marker for each method, by its name alone: the same in every figure, table and page, in whatever company.
 
     HR is black and a star. Two names of a user's may share a colour; within a figure they then differ in their markers.
@@ -169,7 +169,7 @@ def bottom(axes: np.ndarray[Any, Any], count: int) -> list[Axes]:
     return found
 
 
-def legend(figure: Figure, look: Look, methods: Sequence[str], **lines: Any) -> None:
+def legend(figure: Figure, look: MethodStyle, methods: Sequence[str], **lines: Any) -> None:
     """One legend below all panels, with each method's colour and marker."""
     from matplotlib.lines import Line2D
 

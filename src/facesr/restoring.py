@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Restorer:
+class ReadyMethod:
     """A method with its parameters, ready to be called or to be handed to ``facesr.run``; made by ``facesr.method``."""
 
     spec: MethodSpec
@@ -66,7 +66,7 @@ class Restorer:
         return made
 
 
-def method(name: str, *, label: str = "", scale: float = 8, seed: int = 0, device: str = "cpu", **parameters: Any) -> Restorer:
+def method(name: str, *, label: str = "", scale: float = 8, seed: int = 0, device: str = "cpu", **parameters: Any) -> ReadyMethod:
     """One method by name (``facesr methods`` lists them), ``my_file.py:MyMethod``, ``folder:PATH`` or ``command:FILE.toml``.
 
     ``parameters`` are the method's own (``refine_steps=25``). ``label``: its name in tables. ``scale``: how many times larger the answer is.
@@ -79,4 +79,4 @@ def method(name: str, *, label: str = "", scale: float = 8, seed: int = 0, devic
     spec.build(
         size=round(16 * scale), scale=scale, seed=seed, device=device
     )  # a wrong parameter is reported here, not at the first face
-    return Restorer(spec, scale, seed, device)
+    return ReadyMethod(spec, scale, seed, device)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench import results
 from facesr.bench.errors import FaceSRError
-from facesr.restoring import Restorer
+from facesr.restoring import ReadyMethod
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ class Run:
 
 def load(path: Path | str) -> Run:
     """Open a run folder. Raises ``FaceSRError`` for a folder that is none, or is damaged."""
-    return Run(results.load(Path(path)))
+    return Run(results.load_run(Path(path)))
 
 
 Paths = Path | str | Sequence[Path | str]
@@ -114,13 +114,13 @@ def table(
 def report(of: Paths, out: Path | str | None = None, *, study: Path | str | None = None, **options: Any) -> Written:
     """Write the report of a run, or of several of one protocol digest: ``report.html`` and ``paper/`` in ``out`` (the first run's folder).
 
-    ``options``: those of ``facesr.reports.writing.write`` (methods, metrics, scales, where, faces, count, seed, metric, zooms, peek,
+    ``options``: those of ``facesr.reports.writing.write_report`` (methods, metrics, scales, where, faces, count, seed, metric, zooms, peek,
     simulated). Returns what was written: ``page``, ``paper`` and the number of ``files`` in it.
     """
-    from facesr.reports.writing import write
+    from facesr.reports.writing import write_report
 
     paths = _paths(of)
-    return write(paths, Path(out or paths[0]), study=None if study is None else Path(study), **options)
+    return write_report(paths, Path(out or paths[0]), study=None if study is None else Path(study), **options)
 
 
 def _paths(of: Paths) -> list[Path]:
@@ -128,7 +128,7 @@ def _paths(of: Paths) -> list[Path]:
 
 
 def run(
-    protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | Restorer] = COMPARED, out: Path | str = "runs/run", *,
+    protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | ReadyMethod] = COMPARED, out: Path | str = "runs/run", *,
     data: Path | str | None = None, lr: Path | str | None = None, references: Path | str | None = None, size: int | None = None,
     metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
     workers: int | None = 1, cache: str | None = None,
@@ -153,7 +153,7 @@ def run(
     from facesr.owning import with_own_lr
 
     if isinstance(protocol, str | PathLike):
-        protocol = protocols.load(str(protocol), registry.installed("facesr.metrics"))
+        protocol = protocols.load_protocol(str(protocol), registry.installed("facesr.metrics"))
     named = {"lr": None if lr is None else str(lr), "references": None if references is None else str(references)}
     protocol = with_own_lr(protocol, hr=data is not None, size=size, **named)
     plan = make_plan(
@@ -169,7 +169,7 @@ def run(
     return Run(start(plan, progress, make_workers(workers, device), SharedStore(cache) if cache else None))
 
 
-def specs(methods: Sequence[str | Restorer]) -> list[Any]:
+def specs(methods: Sequence[str | ReadyMethod]) -> list[Any]:
     """Specifications of methods, each label once."""
     from facesr.bench.registry import method_specs
 

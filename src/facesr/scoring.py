@@ -31,7 +31,7 @@ CHUNK = 16
 
 
 @dataclass(frozen=True)
-class Scorer:
+class ReadyMetric:
     """A metric, ready to be called; made by ``facesr.metric``."""
 
     metric: Metric
@@ -57,7 +57,7 @@ class Scorer:
         return float(numbers[0]) if got.single else numbers
 
 
-def metric(name: str, **conventions: Any) -> Scorer:
+def metric(name: str, **conventions: Any) -> ReadyMetric:
     """One metric by name (``facesr metrics`` lists them), or ``my_file.py:MyMetric``; ``conventions`` as a protocol would set them.
 
     Raises ``FaceSRError`` for an unknown name or convention, and ``WeightsMissing`` where its network is not on this machine.
@@ -67,7 +67,7 @@ def metric(name: str, **conventions: Any) -> Scorer:
 
     made = build_metric(name, conventions)
     with_fetch(lambda: made.weights)
-    return Scorer(made)
+    return ReadyMetric(made)
 
 
 def score_images(metric: Metric, sr: U8, hr: U8, lr: U8 | None = None) -> Sequence[float | NoScore] | SetScore:
@@ -92,7 +92,7 @@ def score_images(metric: Metric, sr: U8, hr: U8, lr: U8 | None = None) -> Sequen
 
 
 @dataclass(frozen=True)
-class Scores:
+class FolderScores:
     """What ``score`` found.
 
     ``frame``: one row per image and metric (``*`` for a metric of the whole set): image, metric, value (NaN without one), status
@@ -127,7 +127,7 @@ class Scores:
 def score(
     sr: AnyImages, hr: AnyImages, metrics: Sequence[str] = DEFAULT, *, lr: AnyImages | None = None, suffix: str = "", pattern: str = "",
     pairs: str | PathLike[str] = "", progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Scores:  # fmt: skip
+) -> FolderScores:  # fmt: skip
     """Score finished images against HR: two folders (paired by file name), or two batches of images of any square size.
 
     ``sr`` and ``hr`` are folders, or images as ``facesr.metric`` takes them. ``metrics``: names, with conventions as in
@@ -166,7 +166,7 @@ def score(
         if isinstance(m, SetMetric):
             rows[name].append(("*", name, *_whole_set(m, kept[name])))
     frame = pd.DataFrame([row for part in rows.values() for row in part], columns=["image", "metric", "value", "status", "reason"])
-    return Scores(frame, made, source.unused, look.remarks())
+    return FolderScores(frame, made, source.unused, look.remarks())
 
 
 def _cell(value: float | NoScore) -> tuple[float, str, str]:

@@ -24,9 +24,9 @@ __all__ = ["Interval", "analyse", "mann_whitney", "mean_interval", "mos", "pairs
 
 def _table(ratings: pd.DataFrame | str | PathLike[str], scale: tuple[int, int] | None) -> tuple[pd.DataFrame, tuple[int, int]]:
     if isinstance(ratings, str | PathLike):
-        from facesr.bench.ratings import options, read
+        from facesr.bench.ratings import rating_options, read
 
-        found = read(Path(ratings), options(scale=scale))
+        found = read(Path(ratings), rating_options(scale=scale))
         return found.table, (found.scale.low, found.scale.high)
     return ratings, scale or (1, 5)
 

@@ -42,7 +42,7 @@ class Study:
     @classmethod
     def load(cls, path: Path | str) -> Study:
         """Open a study's folder. Raises ``FaceSRError`` for a folder that is none, or is damaged."""
-        return cls(rooms.load(Path(path)))
+        return cls(rooms.load_study(Path(path)))
 
     @property
     def path(self) -> Path:
@@ -114,6 +114,6 @@ class Study:
         Refused before the declared stopping rule is met, unless ``peek``, which is logged. ``simulated``: of simulated raters.
         ``ordinal``: the ordinal mixed model too, as a sensitivity analysis (slow, extra ``clmm``).
         """
-        from facesr.bench.study.analysis import analyse
+        from facesr.bench.study.analysis import analyse_study
 
-        return analyse(self.folder, peek=peek, simulated=simulated, ordinal=ordinal)
+        return analyse_study(self.folder, peek=peek, simulated=simulated, ordinal=ordinal)

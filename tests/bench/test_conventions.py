@@ -105,4 +105,4 @@ def test_all_wrong_parameters_are_reported_together() -> None:
     for part in ("no convention 'bordr': did you mean 'border'?", "'border' is 'two': must be a whole number", "'color' is 'cmyk'"):
         assert part in str(found.value)
     with pytest.raises(FaceSRError, match="named twice with the same conventions"):
-        protocol.parse(TINY + '[[metric]]\nname = "psnr"\n')
+        protocol.parse_protocol(TINY + '[[metric]]\nname = "psnr"\n')

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from facesr.bench.data import celebahq, london
-from facesr.bench.data.dataset import file_sha256, find, from_folder, from_manifest
+from facesr.bench.data.dataset import file_sha256, find_dataset, from_folder, from_manifest
 from facesr.bench.data.manifest import Rejected
-from facesr.bench.data.prepare import Request, prepare
+from facesr.bench.data.prepare import Request, prepare_data
 from facesr.bench.data.sources import Source
-from facesr.bench.data.verify import verify
+from facesr.bench.data.verify import verify_data
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb, resize8, write_png
 from helpers import picture
@@ -71,13 +71,13 @@ def _as_parquet(root: Path) -> Path:
 @pytest.mark.parametrize("form", [_as_folder, _as_zeros, _as_zip, _as_parquet])
 def test_celebahq_in_every_form(tmp_path: Path, mapping: Path, form: Callable[[Path], Path]) -> None:
     source = form(tmp_path / "source")
-    manifest = prepare(Request("celeba-hq", source, size=32, mapping=mapping, out=tmp_path / "out"))
+    manifest = prepare_data(Request("celeba-hq", source, size=32, mapping=mapping, out=tmp_path / "out"))
     assert {r.name: r.split for r in manifest.faces} == {f"{i:05d}": _split(i) for i in INDICES}
     assert manifest.total == {"train": 24_183, "val": 2_993, "test": 2_824, "all": 30_000}
     assert np.array_equal(read_rgb(tmp_path / "out/images/00017.png"), resize8(picture(17, 64), 32, "box"))
     one = from_manifest(tmp_path / "out", "test")
     assert (len(one.faces), one.total) == (1, 2_824)  # the table says "1 of 2,824"
-    assert verify(tmp_path / "out").clean
+    assert verify_data(tmp_path / "out").clean
 
 
 def test_the_official_rule_gives_the_official_counts(fixtures: Path) -> None:
@@ -91,7 +91,7 @@ def test_the_official_rule_gives_the_official_counts(fixtures: Path) -> None:
 def test_splits_prepared_one_after_the_other_stay(tmp_path: Path, mapping: Path) -> None:
     source = _as_folder(tmp_path / "source")
     for split in ("test", "train"):
-        prepare(Request("celeba-hq", source, size=32, split=split, mapping=mapping, out=tmp_path / "out"))
+        prepare_data(Request("celeba-hq", source, size=32, split=split, mapping=mapping, out=tmp_path / "out"))
     assert len(from_manifest(tmp_path / "out", "all").faces) == len([i for i in INDICES if _split(i) != "val"])
 
 
@@ -101,7 +101,7 @@ def test_renumbered_folders_are_refused(tmp_path: Path, mapping: Path) -> None:
     for i in range(4):
         write_png(folder / f"{i}.png", picture(i, 32))
     with pytest.raises(FaceSRError, match="renumbered for each split"):
-        prepare(Request("celeba-hq", folder, size=32, mapping=mapping, out=tmp_path / "out"))
+        prepare_data(Request("celeba-hq", folder, size=32, mapping=mapping, out=tmp_path / "out"))
     splits = {i: _split(i) for i in range(30_000)}
     for names, source, says in (
         ([f"{i}.png" for i in range(2_824)], "images", "size of the test split"),
@@ -128,11 +128,11 @@ def test_renumbered_folders_are_refused(tmp_path: Path, mapping: Path) -> None:
 
 def test_images_of_other_splits_are_counted_and_an_empty_split_is_refused(tmp_path: Path, mapping: Path) -> None:
     source = _as_folder(tmp_path / "source")
-    made = prepare(Request("celeba-hq", source, size=32, split="test", mapping=mapping, out=tmp_path / "out"))
+    made = prepare_data(Request("celeba-hq", source, size=32, split="test", mapping=mapping, out=tmp_path / "out"))
     assert len(made.faces) == 1
     assert made.not_asked == {"train": 4}
     with pytest.raises(FaceSRError, match="no images of split 'val'"):
-        prepare(Request("celeba-hq", source, size=32, split="val", mapping=mapping, out=tmp_path / "out"))
+        prepare_data(Request("celeba-hq", source, size=32, split="val", mapping=mapping, out=tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_images_of_other_splits_are_counted_and_an_empty_split_is_refused(tmp_pa
 )
 def test_options_that_would_do_nothing_are_refused(tmp_path: Path, more: dict[str, object], says: str) -> None:
     with pytest.raises(FaceSRError, match=says):
-        prepare(Request(**{"dataset": "mine", "source": tmp_path, **more}))  # type: ignore[arg-type]
+        prepare_data(Request(**{"dataset": "mine", "source": tmp_path, **more}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_options_that_would_do_nothing_are_refused(tmp_path: Path, more: dict[st
 def test_wrong_mapping_files(tmp_path: Path, rows: list[str], says: str) -> None:
     source = _as_folder(tmp_path / "source")
     with pytest.raises(FaceSRError, match="put it beside the images"):
-        prepare(Request("celeba-hq", source, size=32, out=tmp_path / "out"))
+        prepare_data(Request("celeba-hq", source, size=32, out=tmp_path / "out"))
     (source / celebahq.MAPPING).write_text("\n".join(rows))
     with pytest.raises(FaceSRError, match=says):
-        prepare(Request("celeba-hq", source, size=32, out=tmp_path / "out"))
+        prepare_data(Request("celeba-hq", source, size=32, out=tmp_path / "out"))
     with pytest.raises(FaceSRError, match="no split 'tset': did you mean 'test'"):
-        prepare(Request("celeba-hq", source, size=32, split="tset", out=tmp_path / "out"))
+        prepare_data(Request("celeba-hq", source, size=32, split="tset", out=tmp_path / "out"))
 
 
 def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     write_png(source / "small.png", picture(2, 16))
     write_png(source / "oblong.png", picture(3, 64)[:40])
     (source / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    manifest = prepare(Request("mine", source, size=32, out=tmp_path / "out"))
+    manifest = prepare_data(Request("mine", source, size=32, out=tmp_path / "out"))
     assert [r.file for r in manifest.faces] == ["images/good.png"]
     reasons = {r.source: r.reason for r in manifest.rejected}
     assert set(reasons) == {"same.png", "small.png", "oblong.png", "broken.jpg"}
@@ -193,10 +193,10 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(FaceSRError, match="holds no images"):
-        prepare(Request("mine", tmp_path / "photos", size=32, out=tmp_path / "out"))
+        prepare_data(Request("mine", tmp_path / "photos", size=32, out=tmp_path / "out"))
     write_png(tmp_path / "photos/a.png", picture(2, 16))
     with pytest.raises(FaceSRError, match="no usable face"):
-        prepare(Request("mine", tmp_path / "photos", size=32, out=tmp_path / "out"))
+        prepare_data(Request("mine", tmp_path / "photos", size=32, out=tmp_path / "out"))
 
 
 def test_alignment_by_given_points_puts_the_eyes_level(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_alignment_by_given_points_puts_the_eyes_level(tmp_path: Path) -> None:
     points = [(150, 180), (250, 200), (200, 240), (155, 290), (235, 300)]
     row = ",".join(f"{v}" for p in points for v in p)
     (tmp_path / "points.csv").write_text(f"file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\na.png,{row}\n")
-    manifest = prepare(
+    manifest = prepare_data(
         Request("mine", tmp_path / "photos", size=64, align=True, landmarks=tmp_path / "points.csv", out=tmp_path / "out")
     )
     (face,) = from_manifest(tmp_path / "out").faces
@@ -229,7 +229,7 @@ def test_london_originals(fixtures: Path, tmp_path: Path) -> None:
             (source / f"{stem}{suffix}").symlink_to(original / f"{stem}{suffix}")
     (source / "no_points.jpg").symlink_to(original / "003_03.jpg")
     (source / "london_info.csv").symlink_to(fixtures / "faces/frl-london/london_info.csv")
-    manifest = prepare(Request("london", source, size=128, out=tmp_path / "out"))
+    manifest = prepare_data(Request("london", source, size=128, out=tmp_path / "out"))
     faces = from_manifest(tmp_path / "out").faces
     assert [f.name for f in faces] == ["001_03", "002_03"]
     assert faces[0].attributes == {"age": "24", "gender": "female", "group": "white"}
@@ -245,17 +245,17 @@ def prepared(tmp_path: Path) -> Path:
     source.mkdir()
     for i in range(4):
         write_png(source / f"{i}.png", picture(i, 32))
-    prepare(Request("mine", source, size=32, out=tmp_path / "out"))
+    prepare_data(Request("mine", source, size=32, out=tmp_path / "out"))
     return tmp_path / "out"
 
 
 def test_verify_finds_each_kind_of_trouble(prepared: Path) -> None:
-    assert verify(prepared).clean
+    assert verify_data(prepared).clean
     write_png(prepared / "images/0.png", picture(9, 32))
     (prepared / "images/1.png").unlink()
     write_png(prepared / "images/new.png", picture(10, 32))
     (prepared / "images/2.png").write_bytes((prepared / "images/3.png").read_bytes())
-    verdict = verify(prepared)
+    verdict = verify_data(prepared)
     assert set(verdict.changed) == {"images/0.png", "images/2.png"}
     assert verdict.missing == ("images/1.png",)
     assert verdict.extra == ("images/new.png",)
@@ -283,11 +283,11 @@ def test_folders_without_a_manifest(tmp_path: Path) -> None:
 def test_a_data_set_that_is_not_prepared_says_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACESR_DATA", str(tmp_path))
     with pytest.raises(FaceSRError, match="facesr data prepare celeba-hq --from FOLDER"):
-        find("celeba-hq", "test", 128)
+        find_dataset("celeba-hq", "test", 128)
 
 
 def test_demo_faces_are_eight_and_whole() -> None:
-    demo = find("demo", "all", 128)
+    demo = find_dataset("demo", "all", 128)
     assert len(demo.faces) == demo.total == 8
     for face in demo.faces:
         assert read_rgb(face.path).shape == (128, 128, 3)

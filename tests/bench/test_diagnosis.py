@@ -15,7 +15,7 @@ from facesr.bench.diagnosis import FACES, diagnose, examined
 from facesr.bench.faces import U8
 from facesr.bench.imaging import read_rgb, write_png
 from facesr.bench.imaging.resample import resize8
-from facesr.bench.results import load
+from facesr.bench.results import load_run
 from facesr.cli import main
 from facesr.reports.gather import gather
 from facesr.reports.scores import open_runs
@@ -135,7 +135,7 @@ def test_the_commands_the_run_the_table_and_the_report_say_it(tmp_path: Path, ca
     for _ in range(2):  # nothing is due the second time; it is said again
         assert main([*words, "--out", str(tmp_path / "run")]) == 0
         assert f"theirs: {said}" in capsys.readouterr().out
-    run = load(tmp_path / "run")
+    run = load_run(tmp_path / "run")
     assert [m.diagnosis for m in run.info.methods] == [(), (said,)]
     values = run.scores()
     assert values[values["method"] == "theirs"]["value"].mean() == pytest.approx(15.8, abs=0.05)  # scores stay what they are

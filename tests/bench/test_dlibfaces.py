@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facesr.bench.data.dataset import find
+from facesr.bench.data.dataset import find_dataset
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.faces import Batch
 from facesr.bench.imaging import read_rgb
@@ -27,7 +27,7 @@ needs_dlib = pytest.mark.skipif(not HERE, reason="the extra 'dlib' is not instal
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    faces = find("demo", "all", 128).faces[:3]
+    faces = find_dataset("demo", "all", 128).faces[:3]
     return Batch(tuple(faces), np.stack([read_rgb(face.path) for face in faces]), None)
 
 

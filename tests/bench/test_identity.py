@@ -263,7 +263,7 @@ def test_known_landmarks_need_no_detector(sface: Identity, tmp_path: Path, monke
     from facesr.bench.detect import _net
 
     (tmp_path / "weights").mkdir()
-    file = weights.find("sface")
+    file = weights.find_weight("sface")
     (tmp_path / "weights" / file.name).write_bytes(file.read_bytes())
     monkeypatch.setenv("FACESR_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("FACESR_CACHE", str(tmp_path / "cache"))

@@ -63,7 +63,7 @@ def test_insightface_detects_for_its_own_networks_where_it_can(tmp_path: Path, m
     assert "SCRFD" not in Identity("sface", align="detected").conventions
     images = np.full((2, 128, 128, 3), 255, np.uint8)
     images[1] = 0
-    white, black = insight.five_points(images, "SR")
+    white, black = insight.insight_points(images, "SR")
     assert isinstance(black, NoScore)
     assert black.status == "no_face"
     # of equal faces at every place of stride 32 the one nearest to the middle, (64, 64), with points half a stride around it

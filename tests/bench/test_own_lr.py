@@ -163,7 +163,7 @@ kernel = "bicubic-matlab"
 name = "consistency"
 """
     with pytest.raises(FaceSRError, match=says.replace("[", r"\[").replace("]", r"\]")):
-        protocol.parse(own)
+        protocol.parse_protocol(own)
     (tmp_path / "p.toml").write_text(own.replace(text or "\0", "").replace('"demo"', '"none"').replace('references = "photos"', ""))
     _lr(tmp_path, 16)
     run = facesr.run(tmp_path / "p.toml", METHODS, tmp_path / "run")

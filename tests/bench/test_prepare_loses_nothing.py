@@ -17,8 +17,8 @@ from facesr.bench.data import manifest
 from facesr.bench.data.dataset import UNREADABLE, from_folder
 from facesr.bench.data.landmarks import LandmarkFile, implausible
 from facesr.bench.data.names import unique_names
-from facesr.bench.data.prepare import Request, prepare
-from facesr.bench.data.verify import verify
+from facesr.bench.data.prepare import Request, prepare_data
+from facesr.bench.data.verify import verify_data
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb, write_png
 from helpers import faces, picture
@@ -29,11 +29,11 @@ def _png(seed: int) -> bytes:
 
 
 def _made(source: Path, **more: object) -> manifest.Manifest:
-    made = prepare(Request("mine", source, size=32, out=source.parent / "out", **more))  # type: ignore[arg-type]
+    made = prepare_data(Request("mine", source, size=32, out=source.parent / "out", **more))  # type: ignore[arg-type]
     files = {row.file for row in made.faces}
     assert len(files) == len(made.faces) == len(list((source.parent / "out/images").glob("*.png")))
-    assert verify(source.parent / "out").clean
-    assert manifest.read(source.parent / "out") == made
+    assert verify_data(source.parent / "out").clean
+    assert manifest.read_manifest(source.parent / "out") == made
     return made
 
 
@@ -115,7 +115,7 @@ def test_backslashes_and_doubles_in_archives(tmp_path: Path) -> None:
         info = zipfile.ZipInfo("x")
         info.filename = "faces\\1.png"
         archive.writestr(info, _png(3))
-    assert [r.file for r in prepare(Request("b", tmp_path / "one.zip", size=32, out=tmp_path / "b")).faces] == ["images/1.png"]
+    assert [r.file for r in prepare_data(Request("b", tmp_path / "one.zip", size=32, out=tmp_path / "b")).faces] == ["images/1.png"]
 
 
 def test_of_several_image_columns_one_must_be_named(tmp_path: Path) -> None:
@@ -126,15 +126,15 @@ def test_of_several_image_columns_one_must_be_named(tmp_path: Path) -> None:
     })  # fmt: skip
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(FaceSRError, match=r"several image columns \(lr, hr\): name one with --column"):
-        prepare(Request("mine", tmp_path / "a.parquet", size=32, out=tmp_path / "out"))
+        prepare_data(Request("mine", tmp_path / "a.parquet", size=32, out=tmp_path / "out"))
     with pytest.raises(FaceSRError, match="no image column 'hrr': did you mean 'hr'"):
-        prepare(Request("mine", tmp_path / "a.parquet", size=32, out=tmp_path / "out", column="hrr"))
+        prepare_data(Request("mine", tmp_path / "a.parquet", size=32, out=tmp_path / "out", column="hrr"))
     _made(tmp_path / "a.parquet", column="hr")
     assert np.array_equal(
         read_rgb(tmp_path / "out/images/0.png"), np.floor(picture(10, 64).reshape(32, 2, 32, 2, 3).mean((1, 3)) + 0.5)
     )
     pq.write_table(table.drop(["lr"]), tmp_path / "b.parquet")  # bytes that are no image are no choice
-    assert len(prepare(Request("mine", tmp_path / "b.parquet", size=32, out=tmp_path / "b")).faces) == 2
+    assert len(prepare_data(Request("mine", tmp_path / "b.parquet", size=32, out=tmp_path / "b")).faces) == 2
 
 
 def test_rows_without_bytes_are_listed(tmp_path: Path) -> None:
@@ -167,14 +167,14 @@ def test_preparing_again_says_what_is_no_longer_there(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for seed in seeds:
             write_png(tmp_path / name / f"{seed}.png", picture(seed))
-        made = prepare(Request("mine", tmp_path / name, size=32, out=tmp_path / "out"))
+        made = prepare_data(Request("mine", tmp_path / name, size=32, out=tmp_path / "out"))
     assert "2 faces of an earlier preparation" in made.notes[0]
 
 
 def test_images_written_into_the_source_are_not_read_again(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", picture(1))
     for _ in range(2):
-        made = prepare(Request("mine", tmp_path, size=32, out=tmp_path))
+        made = prepare_data(Request("mine", tmp_path, size=32, out=tmp_path))
         assert [r.source for r in made.faces] == ["a.png"]
         assert not made.rejected
 
@@ -267,5 +267,5 @@ def test_originals_are_not_overwritten(tmp_path: Path) -> None:
     faces(tmp_path / "ffhq/images", 2)
     before = [p.read_bytes() for p in sorted((tmp_path / "ffhq/images").iterdir())]
     with pytest.raises(FaceSRError, match="choose another --out"):
-        prepare(Request("mine", tmp_path / "ffhq/images", size=32, out=tmp_path / "ffhq"))
+        prepare_data(Request("mine", tmp_path / "ffhq/images", size=32, out=tmp_path / "ffhq"))
     assert [p.read_bytes() for p in sorted((tmp_path / "ffhq/images").iterdir())] == before

@@ -14,9 +14,9 @@ from helpers import TINY
 METRICS = installed("facesr.metrics")
 
 
-@pytest.mark.parametrize("name", protocol.names())
+@pytest.mark.parametrize("name", protocol.protocol_names())
 def test_shipped_protocols_are_valid(name: str) -> None:
-    found = protocol.load(name, METRICS)
+    found = protocol.load_protocol(name, METRICS)
     assert found.name == name
     assert found.consistency.epsilon == 1e-3
     assert found.degradation.kernel == "bicubic-matlab"
@@ -24,12 +24,12 @@ def test_shipped_protocols_are_valid(name: str) -> None:
 
 
 def test_what_is_promised_ships() -> None:
-    assert {"celebahq-x8-128", "celebahq-sweep-128", "london-x8-128", "demo-x8-128"} <= set(protocol.names())
-    paper = protocol.load("celebahq-x8-128")
+    assert {"celebahq-x8-128", "celebahq-sweep-128", "london-x8-128", "demo-x8-128"} <= set(protocol.protocol_names())
+    paper = protocol.load_protocol("celebahq-x8-128")
     assert (paper.study.raters, paper.study.images, paper.study.anchors, paper.study.scale) == (40, 40, 20, (1, 5))
     published = [c for c in paper.study.conditions if c != "psp-refined"]  # beside the paper's six conditions
     assert len(published) * paper.study.images == 240  # the paper's 240 images
-    assert protocol.load("celebahq-sweep-128").degradation.scale == (1, 2, 4, 8, 16, 32)
+    assert protocol.load_protocol("celebahq-sweep-128").degradation.scale == (1, 2, 4, 8, 16, 32)
 
 
 def test_all_problems_come_together() -> None:
@@ -42,7 +42,7 @@ def test_all_problems_come_together() -> None:
         .replace("epsilon = 1e-3", "epsilon = 3")
     )
     with pytest.raises(FaceSRError) as caught:
-        protocol.parse(text, "mine.toml", METRICS)
+        protocol.parse_protocol(text, "mine.toml", METRICS)
     message = str(caught.value)
     assert "mine.toml: 7 problems" in message
     for part in (
@@ -74,13 +74,13 @@ def test_all_problems_come_together() -> None:
 )
 def test_single_problems(old: str, new: str, says: str) -> None:
     with pytest.raises(FaceSRError, match=says):
-        protocol.parse(TINY.replace(old, new), metrics=METRICS)
+        protocol.parse_protocol(TINY.replace(old, new), metrics=METRICS)
 
 
 def test_digest_covers_what_changes_a_number() -> None:
-    base = protocol.parse(TINY).digest
+    base = protocol.parse_protocol(TINY).digest
     same = TINY.replace("made for tests", "another word").replace("raters = 2", "raters = 9")
-    assert protocol.parse(same).digest == base
+    assert protocol.parse_protocol(same).digest == base
     for old, new in (
         ("scale = 8", "scale = 4"),
         ("quantize = true", "quantize = false"),
@@ -88,14 +88,14 @@ def test_digest_covers_what_changes_a_number() -> None:
         ('name = "ssim"', 'name = "ssim-y"'),
         ('name = "psnr"', 'name = "psnr"\nborder = 4'),
     ):
-        assert protocol.parse(TINY.replace(old, new)).digest != base, new
-    assert protocol.parse(TINY).with_data("folder:mine").digest != base
+        assert protocol.parse_protocol(TINY.replace(old, new)).digest != base, new
+    assert protocol.parse_protocol(TINY).with_data("folder:mine").digest != base
 
 
 def test_by_name_or_file(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(TINY)
-    assert protocol.load(str(tmp_path / "p.toml")).name == "tiny-x8"
+    assert protocol.load_protocol(str(tmp_path / "p.toml")).name == "tiny-x8"
     with pytest.raises(FaceSRError, match="did you mean 'london-x8-128'"):
-        protocol.load("london-x8-12")
+        protocol.load_protocol("london-x8-12")
     with pytest.raises(FaceSRError, match="no protocol file"):
-        protocol.load("absent.toml")
+        protocol.load_protocol("absent.toml")

@@ -24,7 +24,7 @@ from facesr.bench.metrics.recognition import (
     auc,
     by_attribute,
     hits,
-    pairs,
+    pair_similarities,
     retrieval,
     tar_at,
     verification,
@@ -67,7 +67,7 @@ def test_tar_by_hand() -> None:
 
 def test_pairs_leave_out_the_same_person() -> None:
     gallery = unit([[1, 0], [0, 1], [1, 1]])
-    genuine, impostor = pairs(gallery, gallery, ["a", "b", "a"])
+    genuine, impostor = pair_similarities(gallery, gallery, ["a", "b", "a"])
     assert genuine == pytest.approx([1, 1, 1], abs=1e-6)
     assert [len(row) for row in impostor] == [1, 2, 1]
     assert sorted(impostor[1]) == pytest.approx([0, np.sqrt(0.5)], abs=1e-6)
@@ -76,10 +76,10 @@ def test_pairs_leave_out_the_same_person() -> None:
 def test_many_faces_meet_a_thousand_others_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recognition, "MOST", 5)
     probes, gallery, persons = people(40, 0.1)
-    _, impostor = pairs(probes, gallery, persons)
+    _, impostor = pair_similarities(probes, gallery, persons)
     assert {len(row) for row in impostor} == {5}
     monkeypatch.setattr(recognition, "MOST", 14)
-    assert {len(row) for row in pairs(probes, gallery, persons)[1]} == {39}
+    assert {len(row) for row in pair_similarities(probes, gallery, persons)[1]} == {39}
 
 
 def test_rank_1_by_hand() -> None:

@@ -17,7 +17,7 @@ import pytest
 from facesr.bench import protocol, registry
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import image_size, read_rgb, resize8, write_png
-from facesr.bench.results import COLUMNS, Run, load
+from facesr.bench.results import COLUMNS, Run, load_run
 from facesr.bench.run import make_plan, start
 from helpers import TINY, faces, picture
 
@@ -50,7 +50,7 @@ def _go(world: Path, *methods: str, settings: tuple[str, ...] = (), out: str = "
     specs = registry.method_specs(methods or ["bicubic"], settings)
     return start(
         make_plan(
-            protocol.parse(text, metrics=registry.installed("facesr.metrics")),
+            protocol.parse_protocol(text, metrics=registry.installed("facesr.metrics")),
             specs,
             world / out,
             data=str(world / "hr"),
@@ -246,7 +246,7 @@ def test_full_disk_is_told_and_loses_nothing(world: Path, monkeypatch: pytest.Mo
     with pytest.raises(FaceSRError, match=r"cannot be written \(No space left on device\); what was finished before is kept"):
         _go(world, "bicubic")
     monkeypatch.undo()
-    assert _scores(_go(world, "bicubic")) == _scores(load(world / "whole"))
+    assert _scores(_go(world, "bicubic")) == _scores(load_run(world / "whole"))
     assert not list((world / "run").rglob("*.part"))
 
 
@@ -274,7 +274,7 @@ def test_killed_and_restarted_equals_never_stopped(world: Path, after: float) ->
     subprocess.run([*command, "--out", str(world / "run")], env=environment, check=True, capture_output=True)
     subprocess.run([*command, "--out", str(world / "whole")], env=environment, check=True, capture_output=True)
     assert _bytes(world / "run") == _bytes(world / "whole")
-    assert _scores(load(world / "run")) == _scores(load(world / "whole"))
+    assert _scores(load_run(world / "run")) == _scores(load_run(world / "whole"))
 
 
 def test_several_scales(world: Path) -> None:
@@ -301,13 +301,13 @@ def test_run_json_says_what_was_measured(world: Path) -> None:
 
 def test_a_broken_run_json_is_told(tmp_path: Path) -> None:
     with pytest.raises(FaceSRError, match="not a run"):
-        load(tmp_path)
+        load_run(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(FaceSRError, match=r"not valid JSON.*call the run again to rewrite it"):
-        load(tmp_path)
+        load_run(tmp_path)
     (tmp_path / "run.json").write_text('{"format": 99}')
     with pytest.raises(FaceSRError, match="layout version 99"):
-        load(tmp_path)
+        load_run(tmp_path)
 
 
 def test_limit_and_metric_choice(world: Path) -> None:

@@ -34,7 +34,7 @@ class Deadly(Method):
 
 
 def _bytes(world: Path, out: str, workers: Workers | None = None, *methods: str) -> dict[str, bytes]:
-    known = protocol.parse(TINY, metrics=registry.installed("facesr.metrics"))
+    known = protocol.parse_protocol(TINY, metrics=registry.installed("facesr.metrics"))
     plan = make_plan(known, registry.method_specs(methods or ("bicubic", "nearest")), world / out, data=str(world / "hr"))
     run = start(plan, workers=workers)
     files = [*sorted((run.path / "sr").rglob("*.png")), run.path / "scores.parquet"]

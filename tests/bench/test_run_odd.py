@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Path:
 
 
 def _go(world: Path, method: str = "bicubic") -> Run:
-    known = protocol.parse(TINY, metrics=registry.installed("facesr.metrics"))
+    known = protocol.parse_protocol(TINY, metrics=registry.installed("facesr.metrics"))
     return start(make_plan(known, registry.method_specs([method]), world / "run", data=str(world / "hr")))
 
 

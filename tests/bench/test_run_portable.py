@@ -13,7 +13,7 @@ import pytest
 from facesr.bench import protocol, registry
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb, write_png
-from facesr.bench.results import Run, Status, load
+from facesr.bench.results import Run, Status, load_run
 from facesr.bench.results.cells import Cells, ScoreCell, SrCell
 from facesr.bench.run import make_plan, start
 from helpers import TINY, faces, picture
@@ -60,7 +60,7 @@ def world(tmp_path: Path) -> Path:
 def _go(place: Path, log: Path, *methods: str, settings: tuple[str, ...] = (), out: str = "run", **more: object) -> Run:
     wanted = methods or (f"{place / 'mine.py'}:Mine", "nearest")
     given = settings or (f"mine.log={log}", f"mine.checkpoint={place / 'net.pt'}")
-    text = protocol.parse(TINY, metrics=registry.installed("facesr.metrics"))
+    text = protocol.parse_protocol(TINY, metrics=registry.installed("facesr.metrics"))
     plan = make_plan(text, registry.method_specs(wanted, given), place / out, data=str(place / "hr"), **more)  # type: ignore[arg-type]
     return start(plan)
 
@@ -95,7 +95,7 @@ def test_hr_is_found_again_by_its_sha256(world: Path, monkeypatch: pytest.Monkey
     run = _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",))
     shutil.copytree(world / "a/run", world / "elsewhere")
     (world / "a").rename(world / "gone")
-    moved = load(world / "elsewhere")
+    moved = load_run(world / "elsewhere")
     assert not moved.hr_path("001").is_file()
     shutil.copytree(world / "gone/hr", world / "elsewhere/hr")
     write_png(world / "elsewhere/hr/002.png", picture(50))
@@ -154,7 +154,7 @@ def test_the_table_is_current_when_it_holds_the_digest_of_the_cells(world: Path,
     with pytest.raises(KeyboardInterrupt):
         _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",))
     monkeypatch.undo()
-    half = load(world / "a/run")
+    half = load_run(world / "a/run")
     assert half.running
     assert set(half.scores().method) == {"bicubic", "nearest"}  # what the cells say, not the older table
     run = _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",))
@@ -254,7 +254,7 @@ def test_run_json_is_checked_on_load(world: Path, change, says: str) -> None:  #
     change(info)
     file.write_text(json.dumps(info))
     with pytest.raises(FaceSRError) as caught:
-        load(world / "a/run")
+        load_run(world / "a/run")
     assert says in str(caught.value)
 
 

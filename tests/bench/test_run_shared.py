@@ -47,7 +47,7 @@ def world(tmp_path: Path) -> Path:
 
 def _go(world: Path, out: str, store: SharedStore | None, count: int = 5) -> Run:
     specs = registry.method_specs([f"{world / 'm.py'}:Counted"], [f"counted.log={world / 'log'}"])
-    known = protocol.parse(TINY, metrics=registry.installed("facesr.metrics"))
+    known = protocol.parse_protocol(TINY, metrics=registry.installed("facesr.metrics"))
     return start(make_plan(known, specs, world / out, data=str(world / "hr"), limit=count), store=store)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from facesr.bench import protocol, registry
 from facesr.bench.errors import FaceSRError
-from facesr.bench.results import Run, load
+from facesr.bench.results import Run, load_run
 from facesr.bench.run import Plan, make_plan, start
 from facesr.bench.run.live import Live, Notes, read_live
 from facesr.bench.run.merge import merge
@@ -61,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _plan(world: Path, out: str, *settings: str, shard: str = "", methods: tuple[str, ...] = ()) -> Plan:
     specs = registry.method_specs([f"{world / 'net.py'}:Net", *(methods or ("bicubic",))], settings)
-    known = protocol.parse(PROTOCOL, metrics=registry.installed("facesr.metrics"))
+    known = protocol.parse_protocol(PROTOCOL, metrics=registry.installed("facesr.metrics"))
     return make_plan(known, specs, world / out, data=str(world / "hr"), shard=shard)
 
 
@@ -100,8 +100,8 @@ def test_threads_change_nothing(world: Path, alone: Run) -> None:
 
 def test_three_shards_merge_to_the_same_bytes(world: Path, alone: Run) -> None:
     shards = [start(_plan(world, f"s{i}", shard=f"{i}/3")).path for i in (1, 2, 3)]
-    assert [len(load(s).faces) for s in shards] == [3, 2, 2]
-    assert load(shards[0]).digest == alone.digest
+    assert [len(load_run(s).faces) for s in shards] == [3, 2, 2]
+    assert load_run(shards[0]).digest == alone.digest
     merged = merge(world / "merged", [shards[2], shards[0], shards[1]])
     assert _bytes(merged.path) == _bytes(alone.path)
     assert merged.info.shard == ""
@@ -161,7 +161,7 @@ def test_seven_workers_and_random_kills(world: Path) -> None:
     """Three workers, each at another task, are killed at random moments."""
     faces(world / "many", 14)
     specs = registry.method_specs([f"{world / 'net.py'}:Net", "nearest"], ["net.slow=0.3"])
-    known = protocol.parse(TINY, metrics=registry.installed("facesr.metrics"))
+    known = protocol.parse_protocol(TINY, metrics=registry.installed("facesr.metrics"))
     single = start(make_plan(known, specs, world / "many-1", data=str(world / "many")))
     workers, drawn, ended = Processes(7), random.Random(5), threading.Event()
     killed: dict[int, int] = {}
@@ -231,7 +231,7 @@ def test_a_stopped_driver_leaves_nobody_and_can_go_on(world: Path, how: signal.S
     assert time.monotonic() - began < 20  # within 5 s on a machine that does nothing else
     assert status == (130 if how == signal.SIGINT else -9)
     assert _gone(pids, 30)
-    assert load(world / out).running
+    assert load_run(world / out).running
     done = subprocess.run(_command(world, out), capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr  # no recogniser finds a face in these: their set metric has no value
     assert "2 methods" in done.stdout

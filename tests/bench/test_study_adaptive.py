@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import select, text
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.stats.active import choose, expected_information, posterior
+from facesr.bench.stats.active import choose_pairs, expected_information, posterior
 from facesr.bench.study import store
 from facesr.bench.study import tables as t
 from facesr.bench.study.adaptive import assign
-from facesr.bench.study.check import check
+from facesr.bench.study.check import check_ratings
 from facesr.bench.study.simulate import simulate
 from fake_study import small_study
 
@@ -56,16 +56,16 @@ def test_information_by_brute_force() -> None:
 def test_what_is_settled_is_left_alone() -> None:
     """Two methods far from two close ones: the close pairs are asked about; at the start all pairs alike."""
     wins = np.array([[0, 10, 40, 40], [10, 0, 40, 40], [0, 0, 0, 10], [0, 0, 10, 0]], dtype=float)
-    chosen = Counter(choose(*posterior(wins), 40, np.random.default_rng(0)))
+    chosen = Counter(choose_pairs(*posterior(wins), 40, np.random.default_rng(0)))
     assert chosen[(0, 1)] + chosen[(2, 3)] >= 38
-    fresh = Counter(choose(*posterior(np.zeros((6, 6))), 60, np.random.default_rng(0)))
+    fresh = Counter(choose_pairs(*posterior(np.zeros((6, 6))), 60, np.random.default_rng(0)))
     assert len(fresh) == 15
 
 
 def test_an_adaptive_study_from_end_to_end(tmp_path: Path) -> None:
     """Plans are made when raters begin, whole, within the design's gap, the same pair of a face never twice; the log knows each."""
     study = small_study(tmp_path, method="pair", pairs="adaptive", raters=8, images=6, pairs_per_face=2)
-    rater, _ = store.invite(study.engine, rows=8)
+    rater, _ = store.seat_rater(study.engine, rows=8)
     assign(study, rater)
     assign(study, rater)  # once
     simulate(study, 6, {"hr": 4.5, "bicubic": 1.5, "psp": 4.4})
@@ -76,12 +76,12 @@ def test_an_adaptive_study_from_end_to_end(tmp_path: Path) -> None:
         rows.setdefault(item.row, []).append((item.face, frozenset((item.condition, item.other))))
     assert {len(row) for row in rows.values()} == {12}
     assert all(len(set(row)) == 12 for row in rows.values())
-    assert not [f for f in check(study) if f.kind == "impossible"]
+    assert not [f for f in check_ratings(study) if f.kind == "impossible"]
     asked = Counter(pair for row in list(rows.values())[-3:] for _, pair in row)
     assert asked[frozenset(("hr", "psp"))] == max(asked.values())
     with study.engine.begin() as connection:
         connection.execute(text("update plan set condition = other, other = condition where row = 1 and position = 1"))
-    assert any("not those chosen" in f.what for f in check(study))
+    assert any("not those chosen" in f.what for f in check_ratings(study))
     study.close()
     assert study.plan.stopping.kind == "always-valid"
     with pytest.raises(FaceSRError, match="does not hold its level for adaptive pairs"):
@@ -98,7 +98,7 @@ def order_found(adaptive: bool, raters: int, studies: int, seed: int) -> np.ndar
     for _ in range(studies):
         wins = np.zeros((6, 6))
         for r in range(raters):
-            for i, j in choose(*posterior(wins), 30, rng) if adaptive else pairs + pairs:
+            for i, j in choose_pairs(*posterior(wins), 30, rng) if adaptive else pairs + pairs:
                 a, b = (i, j) if rng.random() < 1 / (1 + np.exp(PULSE[j] - PULSE[i])) else (j, i)
                 wins[a, b] += 1
             right[r] += list(np.argsort(posterior(wins, 3.0)[0])) == list(range(6))
@@ -127,7 +127,7 @@ def test_choosing_does_not_raise_the_level() -> None:
         wins, rejected = np.zeros((16, 4, 4)), False
         for r in range(16):
             taste = rng.normal(0, 0.3, 4)
-            for i, j in choose(*posterior(wins.sum(0)), 18, rng):
+            for i, j in choose_pairs(*posterior(wins.sum(0)), 18, rng):
                 a, b = (i, j) if rng.random() < 1 / (1 + np.exp(taste[j] - taste[i])) else (j, i)
                 wins[r, a, b] += 1
             if r + 1 in level:

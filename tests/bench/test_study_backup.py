@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, crowd, load, reading, store
+from facesr.bench.study import Study, crowd, load_study, reading, store
 from facesr.bench.study.backup import backup, dump, restore
-from facesr.bench.study.check import check
+from facesr.bench.study.check import check_ratings
 from facesr.bench.study.closing import ratings_digest
 from facesr.bench.study.deploy import deploy
 from facesr.bench.study.payments import payments
@@ -60,14 +60,14 @@ def test_a_study_comes_back_as_it_was(study: Study, tmp_path: Path) -> None:
     rater = store.by_token(back.engine, again.token)
     assert rater is not None
     assert store.rate(back.engine, rater, 8, 3).stored
-    assert not [f for f in check(back) if f.kind != "note"]
+    assert not [f for f in check_ratings(back) if f.kind != "note"]
     back.close()
 
 
 def test_between_databases(tmp_path: Path, postgres: str) -> None:  # noqa: F811
     """From SQLite to PostgreSQL, where ids go on counting behind those that were given; a database in use is refused."""
     made = small_study(tmp_path)
-    rater, token = store.invite(made.engine, rows=3)
+    rater, token = store.seat_rater(made.engine, rows=3)
     store.consent(made.engine, rater, "en")
     assert store.rate(made.engine, rater, 1, None).stored
     file = backup(made, tmp_path / "kept")
@@ -77,7 +77,7 @@ def test_between_databases(tmp_path: Path, postgres: str) -> None:  # noqa: F811
     found = store.by_token(moved.engine, token)
     assert found is not None
     assert store.rate(moved.engine, found, 2, None).stored
-    assert store.invite(moved.engine, rows=3)[0].name == "r002"
+    assert store.seat_rater(moved.engine, rows=3)[0].name == "r002"
     assert len(reading.raters(moved)) == 2
     with pytest.raises(FaceSRError, match="already holds the study"):
         restore(file, tmp_path / "twice", url)
@@ -110,7 +110,7 @@ def test_old_backups_go_only_after_a_new_one_was_tried(tmp_path: Path, monkeypat
 def test_a_strangers_backup_is_read_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Names that lead elsewhere, changed tables, another design, a bomb, no zip at all: one sentence, nothing on disk."""
     made = small_study(tmp_path)
-    store.invite(made.engine, rows=3)
+    store.seat_rater(made.engine, rows=3)
     whole = backup(made, tmp_path / "kept")
     with zipfile.ZipFile(whole) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
@@ -164,8 +164,8 @@ def test_a_strangers_folder_connects_to_nothing(tmp_path: Path) -> None:
         note.write_text(url)
         note.chmod(mode)
         with pytest.raises(FaceSRError, match=message):
-            load(made.path)
-    assert load(made.path, f"sqlite:///{elsewhere}").url.endswith("elsewhere.db")  # said by the user
+            load_study(made.path)
+    assert load_study(made.path, f"sqlite:///{elsewhere}").url.endswith("elsewhere.db")  # said by the user
     with pytest.raises(FaceSRError, match="in its own folder"):
         small_study(tmp_path / "other", database=f"sqlite:///{elsewhere}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facesr.bench.study import load, store
+from facesr.bench.study import load_study, store
 from facesr.cli import main
 from fake_study import fake_run
 
@@ -26,7 +26,7 @@ def made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     assert "3 raters x 16 items, 4 faces" in out
     assert "at least 3 trials" in out
     assert "fewer than 12, because a rater sees only 4 faces" in out
-    assert load(tmp_path / "study").digest in out
+    assert load_study(tmp_path / "study").digest in out
     return tmp_path / "study"
 
 
@@ -36,7 +36,7 @@ def test_from_design_to_analysis(made: Path, tmp_path: Path, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["r001", "r002", "r003"]
     token = lines[0].split("https://study.example.org/rate/#")[1]
-    opened = load(made)
+    opened = load_study(made)
     assert store.by_token(opened.engine, token) is not None
     assert study("invite", made) == 2
     assert "--count N invites more" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.study import Study, crowd, payments, reading, store
 from facesr.bench.study import tables as t
 from facesr.bench.study.create import create
-from facesr.bench.study.rehearse import Habits, own_clock, run
+from facesr.bench.study.rehearse import Habits, own_clock, rehearse
 from fake_study import fake_run, small_study
 from servers import new_database, postgres  # noqa: F401 - a fixture
 
@@ -171,7 +171,7 @@ def crowd_study(folder: Path, workers: int, database: str | None = None) -> Stud
 
 def check_crowd(study: Study, workers: int) -> None:
     """Every cell filled to one, nobody in twice, every exclusion by a declared rule, no place lost."""
-    found = run(study, workers)
+    found = rehearse(study, workers)
     assert sum(found.kinds.values()) == workers
     assert set(found.refused) <= {"full"}
     cells = reading.cells(study)
@@ -213,7 +213,7 @@ def test_two_thousand_workers(tmp_path: Path, kind: str, request: pytest.Fixture
 def test_an_honest_crowd_loses_nobody(tmp_path: Path) -> None:
     """Without cheats no rule leaves anybody out: the defaults have no false alarms here."""
     study = crowd_study(tmp_path, 40)
-    found = run(study, 40, Habits(0, 0, 0, 0))
+    found = rehearse(study, 40, Habits(0, 0, 0, 0))
     assert found.left_out == 0
     assert found.refused == {"full": 40 - study.design.raters}
     study.close()

@@ -14,9 +14,9 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import COLUMNS, read
 from facesr.bench.study import Study, store
 from facesr.bench.study import tables as t
-from facesr.bench.study.check import Finding, check, check_table
+from facesr.bench.study.check import Finding, check_ratings, check_table
 from facesr.bench.study.database import writing
-from facesr.bench.study.export import export, verify
+from facesr.bench.study.export import export, verify_export
 from facesr.bench.study.imports import into_study
 from facesr.bench.study.pairs import wins
 from facesr.bench.study.simulate import simulate
@@ -55,7 +55,7 @@ def test_export_is_complete_and_hashed(study: Study, tmp_path: Path) -> None:
         assert all(f"| {column} |" in dictionary for column in csv.columns)
     ratings = pd.read_csv(tmp_path / "out/ratings.csv", dtype={"face": str})
     np.testing.assert_allclose(ratings["score"], study.ratings(simulated=True)["score"])
-    assert verify(tmp_path / "out") == []
+    assert verify_export(tmp_path / "out") == []
 
 
 def test_a_changed_export_is_found(study: Study, tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_a_changed_export_is_found(study: Study, tmp_path: Path) -> None:
     file = tmp_path / "out/ratings.csv"
     file.write_text(file.read_text().replace(",1.0,", ",5.0,", 1))
     (tmp_path / "out/raters.csv").unlink()
-    assert verify(tmp_path / "out") == ["ratings.csv was changed after the export", "raters.csv is missing"]
-    assert any(f.kind == "impossible" for f in check(tmp_path / "out"))
+    assert verify_export(tmp_path / "out") == ["ratings.csv was changed after the export", "raters.csv is missing"]
+    assert any(f.kind == "impossible" for f in check_ratings(tmp_path / "out"))
 
 
 def test_export_leaves_other_folders_alone(study: Study, tmp_path: Path) -> None:
@@ -148,23 +148,23 @@ def test_check_finds_each_kind_of_error() -> None:
 def test_check_of_a_study(tmp_path: Path) -> None:
     """A study as it should be has notes at most; a rating without consent, a hole made by hand and a changed image are found."""
     study = small_study(tmp_path)
-    rater, _ = store.invite(study.engine, rows=3)
-    assert {f.kind for f in check(study)} == {"note"}
+    rater, _ = store.seat_rater(study.engine, rows=3)
+    assert {f.kind for f in check_ratings(study)} == {"note"}
     store.rate(study.engine, rater, 1, None)
-    found_now = [str(f) for f in check(study)]
+    found_now = [str(f) for f in check_ratings(study)]
     assert any("ratings before consent" in f for f in found_now)
     store.consent(study.engine, rater, "en")
     with writing(study.engine) as connection:
         connection.execute(
             t.rating.insert().values(rater=rater.id, position=3, score=None, input="", at="2099-01-01T00:00:00.000Z")
         )
-    assert any(f.kind == "missing" and "holes" in f.what for f in check(study))
+    assert any(f.kind == "missing" and "holes" in f.what for f in check_ratings(study))
     with writing(study.engine) as connection:
         connection.execute(t.plan.update().where(t.plan.c.row == 2, t.plan.c.position == 1).values(face="someone else"))
-    assert any("order of trials" in f.what for f in check(study))
+    assert any("order of trials" in f.what for f in check_ratings(study))
     image = study.stimulus_path(study.design.stimuli[0].name)
     image.write_bytes(image.read_bytes() + b"x")
-    assert any("stimuli that are not the frozen ones" in f.what for f in check(study))
+    assert any("stimuli that are not the frozen ones" in f.what for f in check_ratings(study))
     study.close()
 
 
@@ -173,7 +173,7 @@ def test_overview_has_no_scores(study: Study, tmp_path: Path) -> None:
     seen = overview(study)
     assert (seen.finished, seen.answered, seen.simulated) == (0, 0, 3)
     made = small_study(tmp_path, attention=1)
-    rater, _ = store.invite(made.engine, rows=3)
+    rater, _ = store.seat_rater(made.engine, rows=3)
     store.consent(made.engine, rater, "en")
     plan = made.design.rows()[0]
     for position, trial in enumerate(plan, 1):

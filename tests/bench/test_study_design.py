@@ -13,7 +13,7 @@ import pytest
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb
 from facesr.bench.results import Run
-from facesr.bench.study import Study, load
+from facesr.bench.study import Study, load_study
 from facesr.bench.study.create import consistency, create
 from fake_study import fake_run, small_study
 
@@ -34,7 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_pixels_are_the_runs(study: Study) -> None:
     """Each stimulus holds exactly the pixels of its source; its sha256 is the design's; its name is opaque."""
-    from facesr.bench.results import load as load_run
+    from facesr.bench.results import load_run
 
     run = load_run(study.path.parent / "run")
     seen = set()
@@ -134,9 +134,9 @@ def test_a_changed_design_is_refused(run: Run, tmp_path: Path) -> None:
     for change in ({"raters": 2}, {"analysis": {**info["analysis"], "alpha": 0.05}}, {"seed": 9}, {"conditions": ["hr", "psp"]}):
         file.write_text(json.dumps({**info, **change}))
         with pytest.raises(FaceSRError, match="was changed after it was frozen"):
-            _ = load(made.path).design
+            _ = load_study(made.path).design
     file.write_text(json.dumps(info))
-    assert load(made.path).design == made.design
+    assert load_study(made.path).design == made.design
 
 
 def test_a_foreign_database_is_refused(run: Run, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_foreign_database_is_refused(run: Run, tmp_path: Path) -> None:
     first = create(run, tmp_path / "a", options=SMALL)
     second = create(run, tmp_path / "b", options={**SMALL, "seed": 1})
     with pytest.raises(FaceSRError, match="belongs to another study"):
-        _ = load(second.path, f"sqlite:///{first.path / 'ratings.db'}").engine
+        _ = load_study(second.path, f"sqlite:///{first.path / 'ratings.db'}").engine
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, options: dict[str, 
 
 def test_nothing_is_overwritten(study: Study) -> None:
     """A second create in the same place is refused."""
-    from facesr.bench.results import load as load_run
+    from facesr.bench.results import load_run
 
     with pytest.raises(FaceSRError, match="exists already"):
         create(load_run(study.path.parent / "run"), study.path, options=SMALL)

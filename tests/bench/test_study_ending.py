@@ -14,7 +14,7 @@ from asgi_client import TestClient, generous
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import Study, crowd, ending, reading, store
 from facesr.bench.study.carried import carried_out
-from facesr.bench.study.plan import Plan, Stopping, read_plan
+from facesr.bench.study.plan import AnalysisPlan, Stopping, read_plan
 from facesr.dashboard.rating.api import rating_api
 from fake_study import small_study
 
@@ -33,7 +33,7 @@ def rate_all(study: Study, grades: dict[str, float], rng: np.random.Generator, c
 
     names = []
     for _ in range(count):
-        rater, _ = store.invite(study.engine, rows=study.design.raters)
+        rater, _ = store.seat_rater(study.engine, rows=study.design.raters)
         store.consent(study.engine, rater, "en")
         with study.engine.connect() as connection:
             plan = connection.execute(select(t.plan).where(t.plan.c.row == rater.row).order_by(t.plan.c.position)).all()
@@ -67,7 +67,7 @@ def test_collection_ends_where_the_plan_says(
     assert (ended.raters if ended else None) == ends_at
     if ended:
         with pytest.raises(FaceSRError, match="has ended by its rule"):
-            store.invite(study.engine, rows=9)
+            store.seat_rater(study.engine, rows=9)
         assert study.end().reason == ""  # by the plan: no reason is asked for
         found = carried_out(study)[0]
         assert f"the rule was met at {ends_at}" in found.done
@@ -83,8 +83,8 @@ def test_collection_ends_where_the_plan_says(
 def test_who_has_begun_may_finish_and_does_not_change_the_result(tmp_path: Path, rng: np.random.Generator) -> None:
     """Two begin before the end: one had agreed and finishes, kept but not analysed; one had not, and is told that the study has ended."""
     study = sequential(tmp_path)
-    begun, token = store.invite(study.engine, rows=9)
-    _, waiting = store.invite(study.engine, rows=9)
+    begun, token = store.seat_rater(study.engine, rows=9)
+    _, waiting = store.seat_rater(study.engine, rows=9)
     store.consent(study.engine, begun, "en")
     names = rate_all(study, CLEAR, rng, 6)
     assert study.ended is not None
@@ -174,7 +174,7 @@ def test_the_level_of_the_rule_as_it_is_carried_out(kind: str, end: str, capsys:
 
     rng, alpha, count = np.random.default_rng(11), 0.05, 150
     rule = Stopping(kind, (8, 16, 24) if kind == "group-sequential" else (), end=end)  # type: ignore[arg-type]
-    plan = Plan(alpha=alpha, equivalence_margin=0.0, stopping=rule)
+    plan = AnalysisPlan(alpha=alpha, equivalence_margin=0.0, stopping=rule)
     for means in ((3.0, 3.0, 3.0), (2.0, 3.0, 3.0)):
         wrong = 0
         alike = {pair for pair in combinations(range(3), 2) if means[pair[0]] == means[pair[1]]}

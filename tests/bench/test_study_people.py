@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, address, load, reading, store
+from facesr.bench.study import Study, address, load_study, reading, store
 from facesr.bench.study.invitations import Invitation, merge_csv, read_contacts
 from facesr.bench.study.undo import undo
 from facesr.cli import main
@@ -28,7 +28,7 @@ def study(*arguments: object) -> int:
 
 def states(path: Path) -> dict[str, str]:
     """Name -> status."""
-    opened = load(path)
+    opened = load_study(path)
     table = reading.raters(opened)
     opened.close()
     return dict(zip(table["name"], table["status"], strict=True))
@@ -42,7 +42,7 @@ def states(path: Path) -> dict[str, str]:
 def test_what_is_no_address_is_refused(url: str) -> None:
     """In one sentence with the value."""
     with pytest.raises(FaceSRError, match="is no address of a server"):
-        address.checked(url)
+        address.checked_url(url)
 
 
 def test_the_address_is_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +166,7 @@ def rendered(file: Path) -> np.ndarray:
 def answer(made: Study, name: str, count: int = 5) -> None:
     """Consent and a few answers."""
     with made.engine.connect() as connection:
-        rater = store.find(connection, name)
+        rater = store.find_rater(connection, name)
     store.consent(made.engine, rater, "en")
     for position in range(1, count + 1):
         store.rate(made.engine, rater, position, None if position < 5 else 4)
@@ -236,7 +236,7 @@ def test_undoing_all_leaves_those_who_were_paused_before(tmp_path: Path) -> None
     """One was paused alone: undoing 'pause all' is not about that one, and people may join again."""
     made = small_study(tmp_path)
     for _ in range(3):
-        store.invite(made.engine, rows=3)
+        store.seat_rater(made.engine, rows=3)
     assert study("pause", made.path, "r002", "--yes") == 0
     assert study("pause", made.path, "all", "--yes") == 0
     assert set(states(made.path).values()) == {"paused"}
@@ -249,7 +249,7 @@ def test_undoing_all_leaves_those_who_were_paused_before(tmp_path: Path) -> None
 def test_a_replacement_who_has_begun_is_not_undone(tmp_path: Path) -> None:
     """Two people's ratings on one row of the design would count twice."""
     made = small_study(tmp_path)
-    store.invite(made.engine, rows=3)
+    store.seat_rater(made.engine, rows=3)
     answer(made, "r001")
     store.replace(made.engine, "r001", "ill")
     answer(made, "r002", 1)
@@ -264,7 +264,7 @@ def test_an_exclusion_of_imported_ratings_is_taken_back(tmp_path: Path, capsys: 
     (tmp_path / "t.csv").write_text("\n".join(["rater,face,condition,score", *rows]))
     assert study("import", tmp_path / "t.csv", "--out", tmp_path / "imported") == 0
     assert study("exclude", tmp_path / "imported", "A", "--rule", "odd", "--yes") == 0
-    assert set(load(tmp_path / "imported").ratings()["rater"]) == {"B"}
+    assert set(load_study(tmp_path / "imported").ratings()["rater"]) == {"B"}
     assert study("undo", tmp_path / "imported", "A") == 0
-    assert set(load(tmp_path / "imported").ratings()["rater"]) == {"A", "B"}
+    assert set(load_study(tmp_path / "imported").ratings()["rater"]) == {"A", "B"}
     assert study("undo", tmp_path / "imported", "A") == 2

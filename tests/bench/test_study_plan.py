@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.sequential import always_valid_level, family_level, nominal_levels
-from facesr.bench.study import Study, closing, load, reading, store, wording
-from facesr.bench.study.carried import carried_out, entries
-from facesr.bench.study.plan import ExcludeRaters, Plan, read_plan
+from facesr.bench.study import Study, closing, load_study, reading, store, wording
+from facesr.bench.study.carried import carried_out, plan_entries
+from facesr.bench.study.plan import AnalysisPlan, ExcludeRaters, read_plan
 from facesr.bench.study.preregister import text as preregistration
 from facesr.bench.study.rescue import rescue
 from facesr.bench.study.rules import pace, violations
@@ -135,9 +135,9 @@ def test_one_browser_counts_once() -> None:
     assert violations(ExcludeRaters(same_device=True), both, two) == {"r002": {"same_device": "the same browser as r001"}}
 
 
-def done_as(plan: Plan) -> dict[str, object]:
+def done_as(plan: AnalysisPlan) -> dict[str, object]:
     """An analysis that did what the plan says."""
-    return {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan) if f.name in entries(plan)}
+    return {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan) if f.name in plan_entries(plan)}
 
 
 def test_planned_and_done_meet_in_one_table(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_planned_and_done_meet_in_one_table(tmp_path: Path) -> None:
     study = small_study(tmp_path, analysis={"alpha": 0.05})
     simulate(study, 3)
     assert [e for e in carried_out(study, done_as(study.plan), simulated=True) if e.deviation] == []
-    store.invite(study.engine, rows=3)
+    store.seat_rater(study.engine, rows=3)
     store.exclude(study.engine, "r001", "odd", "does not fit")
     study.peek("Ada", "curious")
     study.end("money ran out")
@@ -221,8 +221,8 @@ def test_texts_are_validated_at_create(tmp_path: Path, content: str, message: st
 def test_what_a_rater_agreed_to_is_kept(tmp_path: Path) -> None:
     """The sha256 of the frozen texts in the rater's language, in the table and the export."""
     study = small_study(tmp_path, languages=["de"])
-    rater, _ = store.invite(study.engine, rows=3)
-    agreed = wording.digest(study.design.texts["de"])
+    rater, _ = store.seat_rater(study.engine, rows=3)
+    agreed = wording.words_digest(study.design.texts["de"])
     store.consent(study.engine, rater, "de", agreed)
     assert reading.raters(study)["agreed"].tolist() == [agreed]
     assert (
@@ -237,7 +237,7 @@ def test_what_a_rater_agreed_to_is_kept(tmp_path: Path) -> None:
 
 def fill(study: Study) -> store.Rater:
     """One rater with a consent and five answers."""
-    rater, _ = store.invite(study.engine, rows=3)
+    rater, _ = store.seat_rater(study.engine, rows=3)
     store.consent(study.engine, rater, "en")
     for position in range(1, 6):
         assert store.rate(study.engine, rater, position, None if position < 5 else 4).stored
@@ -257,7 +257,7 @@ def test_a_closed_study_takes_nothing_and_knows_its_ratings(tmp_path: Path) -> N
     assert store.rate(study.engine, rater, 5, 3, revision=1).problem == "the study is closed"
     assert store.rate(study.engine, rater, 5, 1) == store.Answer(False, 6)  # sent again: nothing new, nothing refused
     with pytest.raises(FaceSRError, match="closed"):
-        store.invite(study.engine, rows=3)
+        store.seat_rater(study.engine, rows=3)
     with pytest.raises(FaceSRError, match="closed already"):
         study.end("again")
     assert len(study.ratings()) == 5
@@ -319,7 +319,7 @@ def test_a_group_sequential_study_shows_its_looks_only(tmp_path: Path) -> None:
     )
     for k in range(4):
         assert study.may_show_means() == (k >= 3)
-        rater, _ = store.invite(study.engine, rows=6)
+        rater, _ = store.seat_rater(study.engine, rows=6)
         store.consent(study.engine, rater, "en")
         for position in range(1, 13):
             store.rate(study.engine, rater, position, 1 + position % 5)
@@ -352,14 +352,14 @@ def test_damage_ends_in_one_sentence_and_can_be_rescued(tmp_path: Path, capsys: 
             assert "Traceback" not in said
         assert (file.read_bytes() if file.exists() else None) == damaged
     file.write_bytes(whole)
-    broken = load(folder)
+    broken = load_study(folder)
     with broken.engine.begin() as connection:
         connection.execute(text("drop table presentation"))
     broken.close()
     with pytest.raises(FaceSRError, match="without the table presentation"):
-        _ = load(folder).engine
+        _ = load_study(folder).engine
     assert rescue(folder, tmp_path / "saved")["rating"] == (5, 0)
-    saved = load(tmp_path / "saved")
+    saved = load_study(tmp_path / "saved")
     assert len(saved.ratings()) == 5
     saved.close()
 

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import given, load, store, wording
+from facesr.bench.study import given, load_study, store, wording
 from facesr.bench.study import tables as t
 from facesr.bench.study.database import migrate
 from facesr.bench.study.export import export
 from facesr.bench.study.given import keep, px_per_degree
-from facesr.bench.study.questions import checked, read_questionnaire
+from facesr.bench.study.questions import checked_answers, read_questionnaire
 from facesr.bench.study.rescue import rescue
 from facesr.cli import main
 from fake_study import fake_run, small_study
@@ -39,13 +39,13 @@ GLASSES = '[[question]]\nname = "glasses"\nvalues = ["yes", "no"]\ntext.en = "Gl
 def test_the_steps_are_frozen(tmp_path: Path) -> None:
     """They are part of the design and of its digest; practice images are HR and nearest neighbour of faces that nobody rates or sees before."""
     study = small_study(tmp_path / "a", **EVERYTHING)
-    again = load(study.path).design
+    again = load_study(study.path).design
     assert again.screen == EVERYTHING["screen"]
     assert [q.name for q in again.questionnaire] == ["age_band", "sight", "colour_vision", "display", "room"]
     practised = again.practised()
     assert sorted((p.condition, p.low, p.high) for p in practised) == [("hr", 4, 5)] * 2 + [("nearest", 1, 2)] * 2
     assert not {p.face for p in practised} & {*again.faces, *again.low_faces, *again.high_faces}
-    assert practised == load(study.path).design.practised()
+    assert practised == load_study(study.path).design.practised()
     assert study.info["questionnaire"][0]["labels"]["de"][0] == "18 bis 29"
     plain = small_study(tmp_path / "b")
     assert (plain.design.screen, plain.design.questionnaire, plain.design.practised(), plain.design.comment) == ([], [], [], False)
@@ -122,14 +122,14 @@ def test_answers_are_checked(tmp_path: Path) -> None:
     more = '\n[[question]]\nname = "n"\nkind = "number"\nlow = 0\nhigh = 10\nrequired = true\ntext.en = "?"\n'
     several = '\n[[question]]\nname = "s"\nkind = "choices"\nvalues = ["a", "b", "c"]\ntext.en = "?"\nlabels.en = ["A", "B", "C"]\n'
     questions = read_questionnaire(questionnaire(tmp_path, GLASSES + more + several))
-    assert checked(questions, {"glasses": "no", "n": 2.5, "s": ["c", "a"]}) == {"glasses": "no", "n": "2.5", "s": "a,c"}
-    assert checked(questions, {"glasses": "", "n": 0, "s": []}) == {"n": "0"}
+    assert checked_answers(questions, {"glasses": "no", "n": 2.5, "s": ["c", "a"]}) == {"glasses": "no", "n": "2.5", "s": "a,c"}
+    assert checked_answers(questions, {"glasses": "", "n": 0, "s": []}) == {"n": "0"}
     with pytest.raises(FaceSRError) as caught:
-        checked(questions, {"glasses": "perhaps", "n": 11, "s": ["d"], "glases": "no"})
+        checked_answers(questions, {"glasses": "perhaps", "n": 11, "s": ["d"], "glases": "no"})
     for part in ("'perhaps' is none of its answers", "11 is not between 0", "'d' is none", "did you mean 'glasses'"):
         assert part in str(caught.value)
     with pytest.raises(FaceSRError, match="'n' must be answered"):
-        checked(questions, {})
+        checked_answers(questions, {})
 
 
 def test_pixels_per_degree() -> None:
@@ -143,8 +143,8 @@ def test_pixels_per_degree() -> None:
 def test_what_is_given_is_stored_exported_and_erased(tmp_path: Path) -> None:
     """Sent twice it is there once; the latest measurement before an image gives its size in degrees; nothing of it is a rating."""
     study = small_study(tmp_path, **EVERYTHING)
-    rater, _ = store.invite(study.engine, rows=3)
-    other, _ = store.invite(study.engine, rows=3)
+    rater, _ = store.seat_rater(study.engine, rows=3)
+    other, _ = store.seat_rater(study.engine, rows=3)
     store.consent(study.engine, rater, "en")
     for _ in range(2):
         assert keep(study.engine, study.design, rater, "questionnaire", "v-1", {"age_band": "30-44"}) == ""
@@ -176,7 +176,7 @@ def test_what_is_given_is_stored_exported_and_erased(tmp_path: Path) -> None:
     study.close()
     saved = rescue(study.path, tmp_path / "saved")
     assert saved["given"] == (8, 0)
-    study = load(study.path)
+    study = load_study(study.path)
     store.delete_rater(study.engine, "r001")
     assert given.given(study)["rater"].unique().tolist() == ["r002"]
     study.end("a test")
@@ -201,7 +201,7 @@ def test_what_is_given_is_stored_exported_and_erased(tmp_path: Path) -> None:
 def test_what_no_step_asks_for_is_refused(tmp_path: Path, step: str, values: dict[str, Any]) -> None:
     """Neither unknown values nor any outside their limits are stored; a study without steps takes none."""
     study = small_study(tmp_path / "a", **EVERYTHING)
-    rater, _ = store.invite(study.engine, rows=3)
+    rater, _ = store.seat_rater(study.engine, rows=3)
     with pytest.raises(FaceSRError):
         keep(study.engine, study.design, rater, step, "m", values)
     assert given.given(study).empty
@@ -211,7 +211,7 @@ def test_what_no_step_asks_for_is_refused(tmp_path: Path, step: str, values: dic
 def test_a_database_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
     """The tables of 0.2 get what is new; what was in them stays; a damaged file of that layout can still be rescued."""
     study = small_study(tmp_path)
-    rater, _ = store.invite(study.engine, rows=3)
+    rater, _ = store.seat_rater(study.engine, rows=3)
     store.consent(study.engine, rater, "en")
     store.rate(study.engine, rater, 1, None, shown={"dpr": 1.0})
     with study.engine.begin() as connection:
@@ -220,7 +220,7 @@ def test_a_database_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
         connection.execute(text("update alembic_version set version_num = '0002'"))
     study.close()
     assert rescue(study.path, tmp_path / "saved")["presentation"] == (1, 0)
-    again = load(study.path)
+    again = load_study(study.path)
     assert "given" in inspect(again.engine).get_table_names()
     with again.engine.connect() as connection:
         assert connection.execute(select(t.presentation.c.layout, t.presentation.c.dpr)).one() == (None, 1.0)
@@ -258,7 +258,7 @@ def test_the_command_takes_every_step(tmp_path: Path, capsys: pytest.CaptureFixt
         "--comment",
     ]
     assert main([*command, *steps]) == 0
-    design = load(tmp_path / "study").design
+    design = load_study(tmp_path / "study").design
     assert (design.screen, design.screen_failed, design.distance_cm, design.practice, design.comment) == (
         ["card", "acuity"],
         "refuse",

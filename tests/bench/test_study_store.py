@@ -34,7 +34,7 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def newcomer(study: Study) -> store.Rater:
     """A rater who has agreed."""
-    _, token = store.invite(study.engine, rows=3)
+    _, token = store.seat_rater(study.engine, rows=3)
     rater = store.by_token(study.engine, token)
     assert rater is not None
     store.consent(study.engine, rater, "en")
@@ -161,7 +161,7 @@ def test_pause_resume_replace_exclude_delete(study: Study) -> None:
 
 def test_tokens_are_long_and_stored_hashed(study: Study) -> None:
     """192 random bits; only the sha256 is in the database; a new link ends the old one."""
-    rater, token = store.invite(study.engine, rows=3)
+    rater, token = store.seat_rater(study.engine, rows=3)
     assert len(token) >= 32
     with study.engine.connect() as connection:
         everything = [str(v) for table in t.metadata.sorted_tables for row in connection.execute(select(table)) for v in row]
@@ -184,8 +184,8 @@ def test_pseudonyms_are_keyed() -> None:
 def test_new_raters_take_the_emptiest_row(tmp_path: Path) -> None:
     """Six invitations over three rows: two each; simulated raters do not count."""
     study = small_study(tmp_path)
-    store.invite(study.engine, rows=3, simulated=True)
-    rows = [store.invite(study.engine, rows=3)[0].row for _ in range(6)]
+    store.seat_rater(study.engine, rows=3, simulated=True)
+    rows = [store.seat_rater(study.engine, rows=3)[0].row for _ in range(6)]
     assert rows == [0, 1, 2, 0, 1, 2]
     study.close()
 

@@ -19,10 +19,10 @@ import pytest
 from sqlalchemy import select
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, ending, load, store
+from facesr.bench.study import Study, ending, load_study, store
 from facesr.bench.study import tables as t
-from facesr.bench.study.analysis import analyse
-from facesr.bench.study.plan import ExcludeRaters, Plan, Stopping, read_plan
+from facesr.bench.study.analysis import analyse_study
+from facesr.bench.study.plan import AnalysisPlan, ExcludeRaters, Stopping, read_plan
 from facesr.bench.study.rehearse import own_clock
 from fake_study import small_study
 
@@ -79,7 +79,7 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
     with own_clock(datetime(2026, 3, 2, 9, tzinfo=UTC)) as clock:
         for k, habit in enumerate(HABITS):
-            rater, _ = store.invite(study.engine, rows=10)
+            rater, _ = store.seat_rater(study.engine, rows=10)
             with study.engine.begin() as connection:
                 connection.execute(
                     t.rater.update().where(t.rater.c.id == rater.id).values(device="d0" if habit == "puppet" else f"d{k}")
@@ -119,12 +119,12 @@ def reported(rated: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def by(text: str) -> dict[str, Any]:
         folder = tmp_path_factory.mktemp("plan") / "study"
         shutil.copytree(rated, folder)
-        study = load(folder)
+        study = load_study(folder)
         plan = read_plan({**BASE, **json.loads(text)}, "plan")
         if problems := plan.problems("acr", (1, 5), 8, {"gold": 2, "repeats": 4, "attention": 2}):
             raise FaceSRError("; ".join(problems))
         study.__dict__["plan"] = plan  # the frozen one is cached here: the ratings need not be given again for each plan
-        found = analyse(study).as_dict()
+        found = analyse_study(study).as_dict()
         found["ended"] = study.ended
         study.close()
         return {k: v for k, v in found.items() if k != "plan"}
@@ -134,7 +134,7 @@ def reported(rated: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 def test_the_walk_knows_every_entry() -> None:
     """A new entry of the plan needs a line in ``CHANGED``."""
-    assert set(leaves(Plan)) == set(CHANGED)
+    assert set(leaves(AnalysisPlan)) == set(CHANGED)
 
 
 @pytest.mark.slow

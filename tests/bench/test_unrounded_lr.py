@@ -31,7 +31,7 @@ for file in source.glob("*.npy"):
 
 
 def _plan(world: Path, *methods: str, out: str = "run", text: str = UNROUNDED, **more: object):  # type: ignore[no-untyped-def]
-    asked = protocol.parse(text, metrics=registry.installed("facesr.metrics"))
+    asked = protocol.parse_protocol(text, metrics=registry.installed("facesr.metrics"))
     return make_plan(asked, registry.method_specs(methods), world / out, data=str(world / "hr"), **more)  # type: ignore[arg-type]
 
 

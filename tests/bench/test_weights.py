@@ -61,30 +61,30 @@ def test_finding_by_name_file_name_and_path(tmp_path: Path, monkeypatch: pytest.
     file = tmp_path / "mine" / "deeper" / "one.pt"
     file.parent.mkdir(parents=True)
     torch.save({"a": torch.ones(2)}, file)
-    known(monkeypatch, sha256=weights.sha256(file))
+    known(monkeypatch, sha256=weights.weight_sha256(file))
     with pytest.raises(weights.WeightsMissing, match="FACESR_WEIGHTS"):
-        weights.find("one")
+        weights.find_weight("one")
     for place in (file.parent, file, file.parents[1]):
         monkeypatch.setenv("FACESR_WEIGHTS", os.pathsep.join(["/nowhere", str(place)]))
-        assert weights.find("one") == weights.find("one.pt") == file
-    assert weights.find(file) == file
+        assert weights.find_weight("one") == weights.find_weight("one.pt") == file
+    assert weights.find_weight(file) == file
     assert torch.equal(weights.load_tensors("one")["a"], torch.ones(2))
     with pytest.raises(weights.WeightsMissing, match="no weight file at"):
-        weights.find(tmp_path / "nothing.pt")
+        weights.find_weight(tmp_path / "nothing.pt")
     with pytest.raises(FaceSRError, match="did you mean 'one'"):
-        weights.find("onne")
+        weights.find_weight("onne")
 
 
 def test_sha256_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "f.bin"
     file.write_bytes(b"abc")
     # FIPS 180-2, appendix B.1
-    assert weights.sha256(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert weights.weight_sha256(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with monkeypatch.context() as patched:
         patched.setattr("facesr.bench.weights.files._remember", lambda *_: pytest.fail("read again"))
-        assert weights.sha256(file).startswith("ba7816bf")
+        assert weights.weight_sha256(file).startswith("ba7816bf")
     file.write_bytes(b"abcd")
-    assert weights.sha256(file).startswith("88d4266f")
+    assert weights.weight_sha256(file).startswith("88d4266f")
 
 
 @pytest.mark.parametrize(
@@ -164,17 +164,17 @@ def test_wrong_size_and_wrong_sha256_are_told(tmp_path: Path, monkeypatch: pytes
     ):
         known(monkeypatch, **fields)
         with pytest.raises(weights.WeightsBroken, match=told):
-            weights.find("one")
+            weights.find_weight("one")
 
 
 def test_where_no_sha256_is_known_verify_looks_at_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save({"state_dict": {"a.weight": torch.ones(2)}, "opts": {}}, tmp_path / "one.pt")
     monkeypatch.setenv("FACESR_WEIGHTS", str(tmp_path))
     known(monkeypatch, keys=("state_dict/a.weight",))
-    assert weights.verify("one") == tmp_path / "one.pt"
+    assert weights.verify_weight("one") == tmp_path / "one.pt"
     known(monkeypatch, keys=("state_dict/b.weight",), layout="two tensors")
     with pytest.raises(weights.WeightsBroken, match="has no state_dict/b"):
-        weights.verify("one")
+        weights.verify_weight("one")
 
 
 def test_a_file_inside_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
@@ -184,12 +184,12 @@ def test_a_file_inside_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         archive.writestr("thing/one.pt", data)
         archive.writestr("thing/__init__.py", "raise SystemExit('never run')")
     monkeypatch.setattr(sources, "_pip_download", lambda requirement, folder, wheel_for="": wheel)
-    pinned = {"source": "pypi:thing==1.0!thing/one.pt", "wheel_sha256": weights.sha256(wheel)}
+    pinned = {"source": "pypi:thing==1.0!thing/one.pt", "wheel_sha256": weights.weight_sha256(wheel)}
     known(monkeypatch, **pinned)
     with pytest.raises(weights.WeightsMissing, match="facesr weights fetch one"):
-        weights.find("one")
+        weights.find_weight("one")
     path = weights.fetch("one")
-    assert path == own_cache / "weights/thing-1.0/one.pt" == weights.find("one")
+    assert path == own_cache / "weights/thing-1.0/one.pt" == weights.find_weight("one")
     assert path.read_bytes() == data
     assert sorted(p.name for p in own_cache.rglob("*") if p.is_file() and "sha256" not in p.parts) == ["one.pt"]
     path.unlink()
@@ -222,7 +222,7 @@ def test_torch_hub_cache_is_looked_into_and_checked(tmp_path: Path) -> None:
     place.write_bytes(b"not alexnet")
     assert weights.where("alexnet") == place
     with pytest.raises(weights.WeightsBroken, match="not 7be5be79"):
-        weights.find("alexnet")
+        weights.find_weight("alexnet")
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,15 +20,15 @@ from streamlit.testing.v1 import AppTest
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.registry import method_specs
-from facesr.bench.results import again, load, progress
+from facesr.bench.results import again, load_run, progress
 from facesr.bench.run.live import Notes
 from facesr.bench.study.simulate import simulate
 from facesr.cli import run as cli_run
 from facesr.dashboard.images import face_png, figure_url, find_run
 from facesr.dashboard.memo import memo
-from facesr.dashboard.sources import catalogue, distinct, open_run, run_key
+from facesr.dashboard.sources import distinct, open_run, open_sources, run_key
 from facesr.dashboard.views.leaderboard import ordered
-from facesr.reports.figures.plane import front
+from facesr.reports.figures.plane import pareto_front
 from facesr.reports.scores import open_runs
 from facesr.reports.tables import score_table
 from fake_study import small_study
@@ -158,7 +158,7 @@ def test_a_wrong_face_or_place_says_so(opened: Open, runs: Path) -> None:
 
 def test_runs_of_one_name_are_told_apart_in_addresses(opened: Open, runs: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(runs / "sweep", tmp_path / "one"))
-    names = list(catalogue([runs / "one", other]).named)
+    names = list(open_sources([runs / "one", other]).named)
     assert len(set(names)) == 2 and all(name.startswith("one-") for name in names)
     script = opened(runs / "one", other, run=names[1])
     assert not script.warning and script.selectbox(key="run").value == names[1]
@@ -168,7 +168,7 @@ def test_runs_of_one_name_are_told_apart_in_addresses(opened: Open, runs: Path, 
 
 
 def test_the_command_makes_the_same_run_again(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = load(runs / "one")
+    run = load_run(runs / "one")
     words = shlex.split(again.command(run.info, "one"))
     assert shlex.split(run.info.command)[:-1] == words[:-1]
     assert words[:2] == ["facesr", "run"] and words[-1] == "runs/one"
@@ -182,9 +182,9 @@ def test_the_command_makes_the_same_run_again(runs: Path, tmp_path: Path, monkey
 
 def test_the_front_holds_who_is_beaten_by_nobody() -> None:
     points = {"a": (1.0, 1.0), "b": (2.0, 0.5), "c": (0.5, 0.4), "d": (1.0, 1.0), "e": (2.0, 0.4)}
-    assert front(points, True, True) == ["a", "b", "d"]  # equal ones do not beat each other; e is beaten by b
-    assert front(points, True, False) == ["e"]
-    assert front({}, True, True) == [] and front({"x": (0.0, 0.0)}, False, False) == ["x"]
+    assert pareto_front(points, True, True) == ["a", "b", "d"]  # equal ones do not beat each other; e is beaten by b
+    assert pareto_front(points, True, False) == ["e"]
+    assert pareto_front({}, True, True) == [] and pareto_front({"x": (0.0, 0.0)}, False, False) == ["x"]
 
 
 def test_several_factors_draw_the_sweep(opened: Open, runs: Path) -> None:
@@ -194,13 +194,13 @@ def test_several_factors_draw_the_sweep(opened: Open, runs: Path) -> None:
 
 
 def test_different_digests_are_a_choice_and_never_one_table(runs: Path) -> None:
-    groups = catalogue([runs]).groups
+    groups = open_sources([runs]).groups
     assert [len(g.runs) for g in groups] == [1, 1]
     assert len({g.key for g in groups}) == 2
 
 
 def test_runs_of_one_digest_meet(runs: Path, copy: Path) -> None:
-    (group,) = catalogue([runs / "one", copy]).groups
+    (group,) = open_sources([runs / "one", copy]).groups
     assert len(group.runs) == 2
     assert group.scores().methods == ("bicubic", "nearest")
 
@@ -254,7 +254,7 @@ def test_a_run_in_progress_shows_what_there_is(opened: Open, copy: Path) -> None
     assert "psp: 2 of 8 faces, 1 of 2 workers busy, 3 workers ended and were replaced" in words(script)
     assert "process 4711: psp, 8 faces · process 12: idle" in words(script)
     notes.remove()
-    scores = catalogue([copy]).groups[0].scores()
+    scores = open_sources([copy]).groups[0].scores()
     assert scores.values("psnr")["bicubic"].notna().all()
     assert (scores.statuses("psnr")["nearest"] == "missing").all()
     assert len(scores.faces) == 8
@@ -263,7 +263,7 @@ def test_a_run_in_progress_shows_what_there_is(opened: Open, copy: Path) -> None
 def test_half_a_run_gives_the_same_scores_as_the_finished_one(runs: Path, copy: Path) -> None:
     (copy / "scores.parquet").unlink()
     _change(copy, state="running")
-    early, late = catalogue([copy]).groups[0].scores(), open_runs([runs / "one"])
+    early, late = open_sources([copy]).groups[0].scores(), open_runs([runs / "one"])
     for metric in late.metrics:
         np.testing.assert_array_equal(early.values(metric).to_numpy(), late.values(metric).to_numpy())
 

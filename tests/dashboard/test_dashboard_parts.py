@@ -14,9 +14,9 @@ from facesr.bench.imaging.files import decode_rgb
 from facesr.bench.metrics.consistency import Consistency
 from facesr.dashboard.images import face_png
 from facesr.dashboard.memo import Memo, memo
-from facesr.dashboard.sources import catalogue, open_run
+from facesr.dashboard.sources import open_run, open_sources
 from facesr.dashboard.viewer import place
-from facesr.dashboard.warm import warm
+from facesr.dashboard.warm import warm_page
 from facesr.reports import maps
 from facesr.reports.one_face import face_scores
 from facesr.reports.scores import open_runs
@@ -134,8 +134,8 @@ def test_what_the_warm_up_made_is_out_of_the_collectors_sight(runs: Path, monkey
     monkeypatch.setenv("FACESR_STUDIES", "")
     memo.clear()
     try:
-        warm()
-        scores = catalogue().groups[0].scores()
+        warm_page()
+        scores = open_sources().groups[0].scores()
         assert not any(known is scores for known in gc.get_objects())
     finally:
         gc.unfreeze()

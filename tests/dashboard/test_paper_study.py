@@ -19,7 +19,7 @@ import pytest
 
 from browser import MARKS, Browser, agree, driver, rate_until  # noqa: F401 - a fixture
 from facesr.bench.imaging import encode_png
-from facesr.bench.study import load
+from facesr.bench.study import load_study
 from facesr.cli import main
 from fake_study import fake_run
 from rating_load import flat_out, grade
@@ -66,7 +66,7 @@ def test_from_create_to_table_one(tmp_path: Path, driver: Any, capsys: pytest.Ca
     assert main(["table", str(study), "--preset", "seed-table1", "--format", "md"]) == 0  # 5
     table = capsys.readouterr().out
 
-    opened = load(study)
+    opened = load_study(study)
     assert f"{opened.citation}." in table  # the digest of the design, and the sha256 of the ratings as they were closed
     rows = opened.design.rows()
     assert opened.may_show_means()

@@ -40,7 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 def newcomer(study: Study, client: TestClient, *, consent: bool = True) -> tuple[str, dict[str, str]]:
     """A rater's name and headers."""
-    rater, token = store.invite(study.engine, rows=6)
+    rater, token = store.seat_rater(study.engine, rows=6)
     headers = {"Authorization": f"Bearer {token}"}
     if consent:
         assert client.post("/api/consent", json={"agreed": True}, headers=headers).status_code == 200
@@ -181,7 +181,7 @@ def test_a_changed_image_is_not_shown(tmp_path: Path) -> None:
     """Bytes that are not the frozen ones are withheld."""
     study = small_study(tmp_path)
     with TestClient(rating_api(study, generous())) as client:
-        _, token = store.invite(study.engine, rows=3)
+        _, token = store.seat_rater(study.engine, rows=3)
         headers = {"Authorization": f"Bearer {token}"}
         name = client.get("/session", headers=headers).json()["items"][0]["image"]
         file = study.stimulus_path(name)
@@ -305,8 +305,8 @@ def test_rate_limits(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     limits = Limits(Limiter(1, 5), Limiter(1, 2), Limiter(1, 3))
     with TestClient(rating_api(study, limits)) as client:
-        _, token = store.invite(study.engine, rows=3)
-        _, other = store.invite(study.engine, rows=3)
+        _, token = store.seat_rater(study.engine, rows=3)
+        _, other = store.seat_rater(study.engine, rows=3)
         headers = {"Authorization": f"Bearer {token}"}
         codes = [client.get("/session", headers=headers).status_code for _ in range(8)]
         assert codes[:5] == [200] * 5

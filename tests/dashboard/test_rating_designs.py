@@ -42,7 +42,7 @@ def test_fractional_zoom_is_refused_or_recorded(tmp_path: Path) -> None:
     for policy, status in (("refuse", 409), ("record", 200)):
         study = small_study(tmp_path / policy, fractional=policy)
         with TestClient(rating_api(study, generous())) as client:
-            _, token = store.invite(study.engine, rows=3)
+            _, token = store.seat_rater(study.engine, rows=3)
             headers = {"Authorization": f"Bearer {token}"}
             client.post("/consent", json={"agreed": True}, headers=headers)
             whole = {"score": None, "shown": {"dpr": 2.0, "pinch": 1.0}}
@@ -58,7 +58,7 @@ def test_pairs(tmp_path: Path) -> None:
     """Two images an item, answers left, right and, where the design allows it, tie."""
     study = small_study(tmp_path, method="pair", pairs_per_face=2, ties=True)
     with TestClient(rating_api(study, generous())) as client:
-        _, token = store.invite(study.engine, rows=3)
+        _, token = store.seat_rater(study.engine, rows=3)
         headers = {"Authorization": f"Bearer {token}"}
         client.post("/consent", json={"agreed": True}, headers=headers)
         found = client.get("/session", headers=headers).json()

@@ -32,7 +32,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     )
     free = Limiter(1e9, 1e9)
     app = rating_api(study, Limits(free, free, free))
-    _, token = store.invite(study.engine, rows=3)
+    _, token = store.seat_rater(study.engine, rows=3)
     store.consent(study.engine, store.by_token(study.engine, token), "en")  # type: ignore[arg-type]
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     schema.token = token  # type: ignore[attr-defined]

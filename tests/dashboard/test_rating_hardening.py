@@ -24,12 +24,12 @@ def door(folder: str, number: int) -> None:
     """The study's whole application, login included, as ``serve`` runs it; a head must arrive within a second."""
     import uvicorn
 
-    from facesr.bench.study import load
+    from facesr.bench.study import load_study
     from facesr.dashboard.rating.limits import Bounded
     from facesr.dashboard.rating.login import Login
     from facesr.dashboard.serve import study_app
 
-    study = load(folder)
+    study = load_study(folder)
     patience.HEAD_SECONDS = 1.0
     app = Bounded(Login(study_app(study, password="open sesame", streamlit=False), "open sesame", study.secret))
     uvicorn.run(app, host="127.0.0.1", port=number, log_level="critical", access_log=False, http=patience.Patient)
@@ -52,7 +52,7 @@ class Door:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """``door`` with a study of one rater."""
     study = small_study(tmp_path_factory.mktemp("door"))
-    store.invite(study.engine, rows=3)
+    store.seat_rater(study.engine, rows=3)
     study.close()
     number = free_port()
     process = multiprocessing.get_context("spawn").Process(target=door, args=(str(study.path), number), daemon=True)

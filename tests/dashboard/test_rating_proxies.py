@@ -56,7 +56,7 @@ class Site:
         self.kind, self.port = kind, free_port()
         self.url = f"http://localhost:{self.port}"
         study = small_study(folder, url=self.url)
-        self.token = store.invite(study.engine, rows=3)[1]
+        self.token = store.seat_rater(study.engine, rows=3)[1]
         deploy(study, folder / "server")
         study.close()
         self.server = Server(study.path, dashboard=dashboard)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from facesr.bench.study import load, store
+from facesr.bench.study import load_study, store
 from fake_study import small_study
 from rating_load import big_study, check_database, cpu_seconds, flat_out, paced
 from servers import Server, new_database, postgres  # noqa: F401 - a fixture
@@ -30,12 +30,12 @@ def database(request: pytest.FixtureRequest) -> Iterator[str | None]:
 def test_killed_while_six_rate(tmp_path: Path, database: str | None) -> None:
     """6 raters x 16 items, 10 % double sends, a kill (-9) among them: each answer there once, none lost, none changed."""
     study = small_study(tmp_path, database=database, raters=6)
-    tokens = [store.invite(study.engine, rows=6)[1] for _ in range(6)]
+    tokens = [store.seat_rater(study.engine, rows=6)[1] for _ in range(6)]
     study.close()
     with Server(study.path) as server:
         asyncio.run(flat_out(server, tokens, kills=1, over=0.6))
         log = server.log.read_text()
-    again = load(study.path)
+    again = load_study(study.path)
     check_database(again, 6, 16)
     again.close()
     assert "GET /" not in log  # no access log: it would hold addresses
@@ -50,7 +50,7 @@ def test_forty_raters_flat_out_and_ten_kills(tmp_path: Path, database: str | Non
     with Server(study.path, dashboard=True) as server:
         sent, seconds = asyncio.run(flat_out(server, tokens, kills=10, over=60.0))
         log = server.log.read_text()
-    again = load(study.path)
+    again = load_study(study.path)
     check_database(again, 40, 240)
     again.close()
     assert "GET /" not in log

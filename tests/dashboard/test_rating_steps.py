@@ -33,7 +33,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 def newcomer(study: Study, client: TestClient) -> tuple[str, dict[str, str]]:
     """A rater who agreed: name and headers."""
-    rater, token = store.invite(study.engine, rows=20)
+    rater, token = store.seat_rater(study.engine, rows=20)
     headers = {"Authorization": f"Bearer {token}"}
     assert client.post("/api/consent", json={"agreed": True}, headers=headers).status_code == 200
     return rater.name, headers
@@ -41,7 +41,7 @@ def newcomer(study: Study, client: TestClient) -> tuple[str, dict[str, str]]:
 
 def test_what_raters_give_is_kept_once(study: Study, client: TestClient) -> None:
     """Consent first; what the step lacks is refused; the same sending again changes nothing; the session says what is done."""
-    rater, token = store.invite(study.engine, rows=20)
+    rater, token = store.seat_rater(study.engine, rows=20)
     headers = {"Authorization": f"Bearer {token}"}
     body = {"step": "questionnaire", "mark": "visit-1", "values": {"age_band": "18-29", "room": None}}
     assert client.post("/api/answers", json=body).status_code == 401

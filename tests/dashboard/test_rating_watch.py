@@ -20,8 +20,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Study]:
     """One rater in the middle, one not begun, two simulated ones; two must finish."""
     made = small_study(tmp_path, stop_raters=1, attention=1, analysis={"exclude_raters": {"attention_wrong": 1.0}})
     simulate(made, 2)
-    rater, _ = store.invite(made.engine, rows=3)
-    store.invite(made.engine, rows=3)
+    rater, _ = store.seat_rater(made.engine, rows=3)
+    store.seat_rater(made.engine, rows=3)
     store.consent(made.engine, rater, "en")
     for position in range(1, 9):
         store.rate(made.engine, rater, position, None if position < 5 else 4, rt_ms=1000)
@@ -80,7 +80,7 @@ def test_a_look_ahead_needs_a_reason_and_is_logged(study: Study) -> None:
 
 def test_means_come_with_the_stopping_rule(study: Study) -> None:
     """One person has finished, as the design demands."""
-    rater = store.find(study.engine.connect(), "r001")
+    rater = store.find_rater(study.engine.connect(), "r001")
     for position in range(9, 18):
         store.rate(study.engine, rater, position, 4)
     assert any("mean" in t.value.columns for t in opened().dataframe)

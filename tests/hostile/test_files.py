@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesr.bench.data.prepare import Request, prepare
+from facesr.bench.data.prepare import Request, prepare_data
 from facesr.bench.imaging.decode import MAX_PIXELS
 from facesr.bench.imaging.files import encode_png, read_picture
-from facesr.bench.protocol import FOLDER, load
+from facesr.bench.protocol import FOLDER, load_protocol
 from facesr.methods.command import Command
 from helpers import TINY, picture
 from hostile.campaign import Outcome, check, damage, peak, reset_peak
@@ -139,7 +139,7 @@ def _prepared(source: Path) -> Any:
     out = source.parent / "out"
     before = {p for p in source.parent.parent.rglob("*") if not p.is_relative_to(out)}
     try:
-        made = prepare(Request("mine", source, size=16, out=out, workers=1))
+        made = prepare_data(Request("mine", source, size=16, out=out, workers=1))
     finally:
         after = {p for p in source.parent.parent.rglob("*") if not p.is_relative_to(out)}
     if after != before:
@@ -247,7 +247,7 @@ reduce = "box"
 
 
 def _protocol(path: Path) -> Any:
-    return load(str(path), ["psnr", "ssim", "consistency", "consistency-pass"])
+    return load_protocol(str(path), ["psnr", "ssim", "consistency", "consistency-pass"])
 
 
 def _command(path: Path) -> Any:
@@ -259,7 +259,7 @@ def _command(path: Path) -> Any:
     ("kind", "text", "read"),
     [
         ("protocol", TINY, _protocol),
-        ("protocol of ours", (FOLDER / "demo-x8-128.toml").read_text(), lambda path: load(str(path))),
+        ("protocol of ours", (FOLDER / "demo-x8-128.toml").read_text(), lambda path: load_protocol(str(path))),
         ("command file", COMMAND, _command),
     ],
 )

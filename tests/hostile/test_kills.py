@@ -15,7 +15,7 @@ import pytest
 
 from facesr.bench import protocol
 from facesr.bench.registry import installed, method_specs
-from facesr.bench.results import load
+from facesr.bench.results import load_run
 from facesr.bench.run import make_plan, start
 from helpers import TINY, faces
 from hostile.campaign import COUNTS, Outcome, check
@@ -35,7 +35,7 @@ METRICS = ("psnr", "psnr-y", "ssim", "consistency", "consistency-pass")
 
 def _go(home: Path, methods: tuple[str, ...]) -> None:
     specs = method_specs([*methods[:2], *(f"mine={home.parent / 'mine.py'}:Slow" for _ in methods[2:])])
-    known = protocol.parse(TINY, metrics=installed("facesr.metrics"))
+    known = protocol.parse_protocol(TINY, metrics=installed("facesr.metrics"))
     start(make_plan(known, specs, home, data=str(home.parent / "hr"), metrics=METRICS))
 
 
@@ -88,7 +88,7 @@ def _campaign(folder: Path, kills: int) -> Outcome:
         def act(home: Path = home) -> Any:
             assert _child(home, three, None), "it does not end well"
             parts = [p.name for p in home.rglob(".*.part")]
-            return load(home).info.state, _bytes(home) == known, parts if len(parts) > 8 else []
+            return load_run(home).info.state, _bytes(home) == known, parts if len(parts) > 8 else []
 
         outcome.one(f"kill {i}", act, lambda got: got == ("finished", True, []))
         shutil.rmtree(home)

@@ -13,7 +13,7 @@ from typing import Any
 
 from facesr.bench import protocol
 from facesr.bench.registry import installed, method_specs
-from facesr.bench.results import load
+from facesr.bench.results import load_run
 from facesr.bench.results.cells import Cells, ScoreCell
 from facesr.bench.run import make_plan, start
 from facesr.cli import main
@@ -98,13 +98,13 @@ def _poisoned_run(world: Path, payload: str) -> Path:
     with Cells(run, write=True) as cells:
         cells.put([c._replace(status="failed", reason=payload, value=None) for c in cells.rows(ScoreCell) if c.image == "000"])
     (run / "scores.parquet").unlink(missing_ok=True)
-    load(run)
+    load_run(run)
     return run
 
 
 def _campaign(world: Path) -> Outcome:
     faces(world / "hr", 3)
-    known = protocol.parse(TINY, metrics=installed("facesr.metrics"))
+    known = protocol.parse_protocol(TINY, metrics=installed("facesr.metrics"))
     start(make_plan(known, method_specs(["bicubic", "nearest"]), world / "run", data=str(world / "hr")))
     reset_peak()
     outcome = Outcome("reports of a stranger's run")

@@ -19,7 +19,7 @@ from facesr.bench.data import manifest
 from facesr.bench.data.dataset import from_manifest
 from facesr.bench.errors import FaceSRError
 from facesr.bench.registry import installed, method_specs
-from facesr.bench.results import load
+from facesr.bench.results import load_run
 from facesr.bench.run import make_plan, start
 from facesr.cli import main
 from facesr.reports.tables import table_of
@@ -31,7 +31,9 @@ FILES = ("run.json", "scores.parquet", "cells.sqlite")
 
 def _go(world: Path, methods: tuple[str, ...] = ("bicubic",), out: str = "run") -> Any:
     known = installed("facesr.metrics")
-    return start(make_plan(protocol.parse(TINY, metrics=known), method_specs(methods), world / out, data=str(world / "hr")))
+    return start(
+        make_plan(protocol.parse_protocol(TINY, metrics=known), method_specs(methods), world / out, data=str(world / "hr"))
+    )
 
 
 def _values(run: Any) -> set[tuple[Any, ...]]:
@@ -51,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _read(run: Path) -> Any:
     """What every reader of a run does first."""
-    found = load(run)
+    found = load_run(run)
     table = table_of([run])
     return found, _values(found), found.failures(), list(found.hashes()), str(table.markdown()), str(table.latex())
 
@@ -85,7 +87,7 @@ def test_damaged_run_json(world: Path, tmp_path: Path, fresh: ProcessPoolExecuto
 
 def lambda_load(path: Path) -> Any:
     """A run by its ``run.json``; picklable."""
-    return load(path.parent)
+    return load_run(path.parent)
 
 
 def _damaged_scores(world: Path, to: Path, tries: int) -> Outcome:
@@ -94,10 +96,10 @@ def _damaged_scores(world: Path, to: Path, tries: int) -> Outcome:
     outcome = Outcome("scores.parquet")
     home = _copies(world, to)
     file = home / "run/scores.parquet"
-    data, known = file.read_bytes(), _values(load(home / "run"))
+    data, known = file.read_bytes(), _values(load_run(home / "run"))
     for seed in range(tries * TIMES):
         file.write_bytes(mutated(data, random.Random(seed)))
-        outcome.one(f"seed {seed}", lambda: _values(load(home / "run")), known.__eq__)
+        outcome.one(f"seed {seed}", lambda: _values(load_run(home / "run")), known.__eq__)
         if seed % 10 == 0:
             outcome.one(f"seed {seed}, continued", lambda: _values(_go(home)), known.__eq__)
     outcome.peak = peak()
@@ -110,12 +112,12 @@ def _damaged_cells(world: Path, to: Path, tries: int) -> Outcome:
     outcome = Outcome("cells.sqlite")
     home = _copies(world, to)
     file = home / "run/cells.sqlite"
-    data, known = file.read_bytes(), _values(load(home / "run"))
+    data, known = file.read_bytes(), _values(load_run(home / "run"))
     for seed in range(tries * TIMES):
         for name in ("scores.parquet", "cells.sqlite-wal", "cells.sqlite-shm"):
             (home / "run" / name).unlink(missing_ok=True)
         file.write_bytes(mutated(data, random.Random(seed)))
-        outcome.one(f"seed {seed}, read", lambda: _values(load(home / "run")), known.issuperset)
+        outcome.one(f"seed {seed}, read", lambda: _values(load_run(home / "run")), known.issuperset)
         if seed % 5 == 0:
             outcome.one(f"seed {seed}, continued", lambda: _values(_go(home, ("bicubic", "nearest"))), known.__eq__)
     outcome.peak = peak()
@@ -130,11 +132,11 @@ def test_damaged_results(
 
 
 def _damaged_manifest(world: Path, to: Path, tries: int) -> Outcome:
-    from facesr.bench.data.prepare import Request, prepare
+    from facesr.bench.data.prepare import Request, prepare_data
 
     reset_peak()
     outcome = Outcome("manifest.json")
-    prepare(Request("mine", world / "hr", size=32, out=to, workers=1))
+    prepare_data(Request("mine", world / "hr", size=32, out=to, workers=1))
     file = to / manifest.MANIFEST
     data, plain = file.read_bytes(), json.loads(file.read_text())
     for seed in range(tries * TIMES):

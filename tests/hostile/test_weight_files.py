@@ -23,8 +23,8 @@ from facesr.methods.generators.stylegan2 import StyleGAN2
 from facesr.methods.pix2pixhd import Pix2PixHD
 from facesr.methods.pix2pixhd.net import GlobalGenerator
 from facesr.methods.psp import PSP
-from facesr.methods.psp.checkpoint import published
-from facesr.methods.psp.encoders import EncoderConfig, build
+from facesr.methods.psp.checkpoint import to_published
+from facesr.methods.psp.encoders import EncoderConfig, build_encoder
 from facesr.methods.psp.net import PSPNet
 from hostile.campaign import Outcome, check, damage
 
@@ -39,7 +39,7 @@ def _fsrnet() -> dict[str, torch.Tensor]:
 def _psp() -> dict[str, Any]:
     sizes = EncoderConfig(n_styles=6, input_size=64, channels=(4, 6, 8, 10), depths=(1, 1, 1, 1), width=8, head=4)
     generator = StyleGAN2(16, channels=dict.fromkeys((4, 8, 16), 4), n_mlp=1).eval()
-    return published(PSPNet(build(sizes), generator, torch.zeros(6, 512)).eval())
+    return to_published(PSPNet(build_encoder(sizes), generator, torch.zeros(6, 512)).eval())
 
 
 def _onnx(path: Path) -> None:

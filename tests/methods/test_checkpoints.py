@@ -29,8 +29,8 @@ from facesr.methods.generators.stylegan2 import StyleGAN2
 from facesr.methods.pix2pixhd import Pix2PixHD
 from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 from facesr.methods.psp import PSP
-from facesr.methods.psp.checkpoint import published
-from facesr.methods.psp.encoders import EncoderConfig, build
+from facesr.methods.psp.checkpoint import to_published
+from facesr.methods.psp.encoders import EncoderConfig, build_encoder
 from facesr.methods.psp.net import PSPNet
 
 Tree = dict[str, Any]
@@ -45,8 +45,8 @@ def _images(answer: Any) -> Tensor:
 
 def _psp() -> tuple[Tree, Answer]:
     sizes = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)
-    net = PSPNet(build(sizes), StyleGAN2(32, channels=dict.fromkeys((4, 8, 16, 32), 12)).eval(), torch.randn(8, 512) * 0.1)
-    return published(net.eval()), lambda path: _images(PSP.from_checkpoint(path, size=32).restore(LR, ["a"]))
+    net = PSPNet(build_encoder(sizes), StyleGAN2(32, channels=dict.fromkeys((4, 8, 16, 32), 12)).eval(), torch.randn(8, 512) * 0.1)
+    return to_published(net.eval()), lambda path: _images(PSP.from_checkpoint(path, size=32).restore(LR, ["a"]))
 
 
 def _pix2pixhd() -> tuple[Tree, Answer]:

@@ -15,7 +15,7 @@ from facesr.bench.imaging import to_tensor
 from facesr.bench.imaging.files import read_rgb
 from facesr.bench.method import Restored
 from facesr.methods.command import Command
-from facesr.methods.command.program import TAIL, run
+from facesr.methods.command.program import TAIL, run_program
 from facesr.methods.folder import Folder
 
 COPY = """
@@ -62,7 +62,7 @@ pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(pid))
 
 def test_endless_standard_error_takes_no_memory_and_its_end_is_kept(tmp_path: Path) -> None:
     code = "import sys\nfor _ in range(200): sys.stderr.write('x' * 500_000 + chr(10))\nsys.exit('no CUDA device')"
-    reason = run([sys.executable, "-c", code], tmp_path, {}, 60)
+    reason = run_program([sys.executable, "-c", code], tmp_path, {}, 60)
     assert "ended with status 1" in reason and reason.endswith("no CUDA device")
     assert len(reason) < TAIL + 400
 
@@ -71,7 +71,7 @@ def test_a_program_that_runs_too_long_ends_whole(tmp_path: Path) -> None:
     code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)']); time.sleep(300)"
     began = time.monotonic()
     mark = {"FACESR_TEST": str(tmp_path)}
-    assert run([sys.executable, "-c", code], tmp_path, mark, 2).endswith("was stopped after 2 s")
+    assert run_program([sys.executable, "-c", code], tmp_path, mark, 2).endswith("was stopped after 2 s")
     assert time.monotonic() - began < 30
     left = []
     for file in Path("/proc").glob("[0-9]*/environ"):
@@ -135,11 +135,11 @@ def test_nobody_elses_child_is_ended(tmp_path: Path) -> None:
     """A notebook's own server, say: it lies in a session of its own, as what a program leaves behind may."""
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:
-        assert run(["true"], tmp_path, {}, 20.0) == ""
-        assert "cannot be started" in run([str(tmp_path / "nowhere")], tmp_path, {}, 20.0)
-        assert "ended with status 3: odd" in run(["sh", "-c", "echo odd >&2; exit 3"], tmp_path, {}, 20.0)
-        assert "was killed by signal 11" in run(["sh", "-c", "kill -SEGV $$"], tmp_path, {}, 20.0)
-        assert "was stopped after 1 s" in run(["sleep", "30"], tmp_path, {}, 1.0)
+        assert run_program(["true"], tmp_path, {}, 20.0) == ""
+        assert "cannot be started" in run_program([str(tmp_path / "nowhere")], tmp_path, {}, 20.0)
+        assert "ended with status 3: odd" in run_program(["sh", "-c", "echo odd >&2; exit 3"], tmp_path, {}, 20.0)
+        assert "was killed by signal 11" in run_program(["sh", "-c", "kill -SEGV $$"], tmp_path, {}, 20.0)
+        assert "was stopped after 1 s" in run_program(["sleep", "30"], tmp_path, {}, 1.0)
         assert other.poll() is None
     finally:
         other.kill()

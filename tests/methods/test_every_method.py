@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from facesr.bench.conformance import method_faults
-from facesr.bench.data.dataset import find
+from facesr.bench.data.dataset import find_dataset
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import read_rgb, resize, to_tensor
 from facesr.bench.method import Method, Restored
@@ -19,7 +19,7 @@ QUICK = {"pulse": ("pulse.steps=3",), "psp-refined": ("psp-refined.refine_steps=
 
 @pytest.fixture(scope="module")
 def lr() -> torch.Tensor:
-    faces = find("demo", "all", 128).faces[:3]
+    faces = find_dataset("demo", "all", 128).faces[:3]
     hr = to_tensor(np.stack([read_rgb(f.path) for f in faces]))
     return resize(hr, 16, "bicubic-matlab").clamp(0, 1)
 

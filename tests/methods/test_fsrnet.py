@@ -247,5 +247,5 @@ def test_default_weights_load_and_beat_bicubic_on_a_synthetic_edge() -> None:
     image = method.restore(torch.full((1, 3, 16, 16), 0.5))
     assert isinstance(image, torch.Tensor)
     assert image.shape == (1, 3, 128, 128)
-    assert checkpoint.read(FSRNet.default or "").layout == "facesr"
+    assert checkpoint.read_fsrnet(FSRNet.default or "").layout == "facesr"
     assert float(image.mean()) == pytest.approx(0.5, abs=0.1)  # a grey face stays about grey

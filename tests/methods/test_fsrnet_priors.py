@@ -11,9 +11,9 @@ import torch
 from conformance import agrees, recorded
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import write_png
-from facesr.methods.fsrnet.gan import Discriminator, FSRGANObjective, VGG16Loss
+from facesr.methods.fsrnet.gan import FSRGANObjective, SRGANDiscriminator, VGG16Loss
 from facesr.methods.fsrnet.net import Sizes
-from facesr.methods.fsrnet.objective import FSRNetObjective, Losses
+from facesr.methods.fsrnet.objective import FSRNetLosses, FSRNetObjective
 from facesr.methods.fsrnet.parsing import CLASSES, BiSeNet
 from facesr.methods.fsrnet.priors import (
     MAPS,
@@ -62,7 +62,7 @@ def test_bisenet_equals_face_parsing_pytorch(fixtures: Path) -> None:
 def test_discriminator_equals_cs_giungs() -> None:
     known = recorded("fsrgan_csgiung_disc")
     data, state = known, known.get("state_dict", {})
-    net = Discriminator().eval()
+    net = SRGANDiscriminator().eval()
     net.load_state_dict(state, strict=True)
     assert sum(p.numel() for p in net.parameters()) == data["meta"]["n_params"]
     with torch.no_grad():
@@ -160,7 +160,7 @@ def test_parsing_maps_follow_shifts_and_flips() -> None:
 def test_faces_without_maps_are_left_out_of_the_priors_loss() -> None:
     import dataclasses
 
-    objective = FSRNetObjective(dataclasses.replace(TINY, landmarks=5, parsing=0), Losses(), {"name": "adam", "lr": 1e-3})
+    objective = FSRNetObjective(dataclasses.replace(TINY, landmarks=5, parsing=0), FSRNetLosses(), {"name": "adam", "lr": 1e-3})
     output = objective.modules["net"](torch.zeros(2, 3, 32, 32))
     maps = torch.zeros(2, 5, 16, 16)
     batch = {"maps": maps, "has_maps": torch.tensor([True, False])}
@@ -172,7 +172,7 @@ def test_faces_without_maps_are_left_out_of_the_priors_loss() -> None:
 
 def test_fsrgan_trains_both_nets(tmp_path: Path) -> None:
     faces, points = marked()
-    losses = Losses(adversarial=1e-3, discriminator_widths=(4, 4))
+    losses = FSRNetLosses(adversarial=1e-3, discriminator_widths=(4, 4))
     import dataclasses
 
     objective = FSRGANObjective(dataclasses.replace(TINY, landmarks=5, parsing=0), losses, {"name": "rmsprop", "lr": 2.5e-4}, None)

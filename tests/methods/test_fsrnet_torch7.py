@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from facesr.bench.errors import FaceSRError
 from facesr.methods.fsrnet import nngraph
 from facesr.methods.fsrnet.method import FSRNet
-from facesr.methods.fsrnet.torch7 import Instance, Table, load
+from facesr.methods.fsrnet.torch7 import Instance, LuaTable, load_torch7
 
 
 class Writer:
@@ -82,8 +82,8 @@ class Writer:
             self.out += struct.pack("<q", value.numel()) + value.contiguous().numpy().astype("<f4").tobytes()
 
 
-def table(*values: Any, **named: Any) -> Table:
-    return Table([(float(i), v) for i, v in enumerate(values, 1)] + list(named.items()))
+def table(*values: Any, **named: Any) -> LuaTable:
+    return LuaTable([(float(i), v) for i, v in enumerate(values, 1)] + list(named.items()))
 
 
 def module(kind: str, **attributes: Any) -> Instance:
@@ -115,7 +115,7 @@ class Node:
 
     def __init__(self, held: Instance | None, *parents: Node, select: int | None = None) -> None:
         self.data = table(module=held, selectindex=select)
-        self.data.items.append(("mapindex", Table([(p.data, float(i)) for i, p in enumerate(parents, 1)])))
+        self.data.items.append(("mapindex", LuaTable([(p.data, float(i)) for i, p in enumerate(parents, 1)])))
         self.children: list[Node] = []
         self.made = Instance("nngraph.Node", table(data=self.data))
         for parent in parents:
@@ -172,7 +172,7 @@ def save(thing: Any, path: Path) -> Path:
 def test_values_come_back(tmp_path: Path) -> None:
     shared = torch.arange(6.0).view(2, 3)
     inner = table(1.5, "two", True, x=shared)
-    held = load(save(table(inner, inner, t=shared.t(), n=None), tmp_path / "a.t7"))
+    held = load_torch7(save(table(inner, inner, t=shared.t(), n=None), tmp_path / "a.t7"))
     assert held.array()[0] is held.array()[1]
     assert held.array()[0].array() == [1.5, "two", True]
     assert torch.equal(held.array()[0].get("x"), shared)
@@ -185,7 +185,7 @@ def test_a_graph_gives_what_pytorch_gives(tmp_path: Path) -> None:
     path = save(net, tmp_path / "CelebA_8x.t7")
     x = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
-        found = nngraph.read(path)(x)
+        found = nngraph.read_graph(path)(x)
         torch.testing.assert_close(found.image, expected(parts, x), atol=1e-6, rtol=0)
         assert found.prior.shape == (2, 6, 4, 4)  # the table's last but one
 
@@ -210,7 +210,7 @@ def test_the_adapter_takes_the_official_file_in_unit_range(tmp_path: Path) -> No
 )
 def test_unknown_structures_get_one_sentence(tmp_path: Path, thing: Any, words: str) -> None:
     with pytest.raises(FaceSRError, match=words) as told:
-        nngraph.read(save(thing, tmp_path / "x.t7"))
+        nngraph.read_graph(save(thing, tmp_path / "x.t7"))
     assert "\n" not in str(told.value)
 
 
@@ -224,7 +224,7 @@ def test_other_and_cut_files_get_one_sentence(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.t7"
         path.write_bytes(data)
         with pytest.raises(FaceSRError, match="not a whole Torch7 file"):
-            load(path)
+            load_torch7(path)
 
 
 def _tensor_file(path: Path, size: list[int], stride: list[int], offset: int, held: int = 4) -> Path:
@@ -251,9 +251,9 @@ def _tensor_file(path: Path, size: list[int], stride: list[int], offset: int, he
 def test_a_tensor_that_reaches_outside_of_its_storage_is_refused(
     tmp_path: Path, size: list[int], stride: list[int], offset: int
 ) -> None:
-    assert torch.equal(load(_tensor_file(tmp_path / "good.t7", [2, 2], [2, 1], 1)), torch.zeros(2, 2))
+    assert torch.equal(load_torch7(_tensor_file(tmp_path / "good.t7", [2, 2], [2, 1], 1)), torch.zeros(2, 2))
     with pytest.raises(FaceSRError, match="not a whole Torch7 file"):
-        load(_tensor_file(tmp_path / "bad.t7", size, stride, offset))
+        load_torch7(_tensor_file(tmp_path / "bad.t7", size, stride, offset))
 
 
 def test_modules_inside_themselves_and_parts_without_end_are_refused(tmp_path: Path) -> None:
@@ -265,4 +265,4 @@ def test_modules_inside_themselves_and_parts_without_end_are_refused(tmp_path: P
     huge = module("nn.SpatialConvolution", nInputPlane=10**6, nOutputPlane=10**6, kW=3, kH=3, weight=torch.zeros(5))
     for thing, words in ((inside, "inside itself"), (double, "more than 10,000 modules"), (huge, "do not fit its sizes")):
         with pytest.raises(FaceSRError, match=words):
-            nngraph.read(save(thing, tmp_path / "x.t7"))
+            nngraph.read_graph(save(thing, tmp_path / "x.t7"))

@@ -14,17 +14,17 @@ from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import read_rgb, to_tensor
-from facesr.bench.weights import find
+from facesr.bench.weights import find_weight
 from facesr.methods.generators import MobileStyleGAN
 from facesr.methods.generators.demo import CHOSEN, FOLDER, styles
 from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, inverse_haar
-from facesr.methods.generators.mobilestylegan_ir import Graph
+from facesr.methods.generators.mobilestylegan_ir import IRGraph
 
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
     try:
-        return find(IR_WEIGHTS[-1]).parent
+        return find_weight(IR_WEIGHTS[-1]).parent
     except WeightsMissing as error:
         pytest.skip(str(error))
 
@@ -137,18 +137,18 @@ def test_reads_a_graph(tmp_path: Path) -> None:
     xml, binary = tmp_path / "n.xml", tmp_path / "n.bin"
     xml.write_text(IR)
     binary.write_bytes(np.arange(5, dtype="<f4").tobytes())
-    graph = Graph(xml, binary)
+    graph = IRGraph(xml, binary)
     assert list(graph.of_kind("MatMul")) == ["1"]
     np.testing.assert_array_equal(graph.constant("1"), [[1, 2], [3, 4]])
     binary.write_bytes(b"\0" * 12)
     with pytest.raises(FaceSRError, match="cut short"):
-        Graph(xml, binary)
+        IRGraph(xml, binary)
     xml.write_text(IR.replace("<net", "<!DOCTYPE net [<!ENTITY a 'b'>]><net"))
     with pytest.raises(FaceSRError, match="document type"):
-        Graph(xml, binary)
+        IRGraph(xml, binary)
     xml.write_text(IR[:100])
     with pytest.raises(FaceSRError, match="fetch them again"):
-        Graph(xml, binary)
+        IRGraph(xml, binary)
 
 
 def test_demo_faces_are_what_the_manifest_says() -> None:

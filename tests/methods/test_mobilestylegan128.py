@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import read_rgb, to_tensor
-from facesr.bench.weights import find
+from facesr.bench.weights import find_weight
 from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 from facesr.methods.generators.synthetic import SyntheticFaces
@@ -35,7 +35,7 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def test_gives_the_box_average_of_the_full_picture(small: MobileStyleGAN128) -> None:
     """Two fresh latents, not truncated; the model card has 500 (and the goal is 32 dB on their mean)."""
     try:
-        full = MobileStyleGAN.from_checkpoint(find(IR_WEIGHTS[0]).parent)
+        full = MobileStyleGAN.from_checkpoint(find_weight(IR_WEIGHTS[0]).parent)
     except WeightsMissing as error:
         pytest.skip(str(error))
     w = styles(small, 2)

@@ -17,7 +17,7 @@ from facesr.methods.pix2pixhd import checkpoint
 from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
 from facesr.methods.pix2pixhd.method import Pix2PixHD, tensor2im
 from facesr.methods.pix2pixhd.net import (
-    Encoder,
+    FeatureEncoder,
     GlobalGenerator,
     LocalEnhancer,
     MultiscaleDiscriminator,
@@ -148,7 +148,7 @@ def test_encoder_means_hold_within_each_image_of_a_batch() -> None:
 
 
 def test_encoder_is_recovered_and_checks_its_input() -> None:
-    net = Encoder(3, 2, 4, 2).eval()
+    net = FeatureEncoder(3, 2, 4, 2).eval()
     again = checkpoint.encoder(net.state_dict()).eval()
     x, instances = torch.rand(2, 3, 16, 16), torch.randint(0, 3, (2, 1, 16, 16))
     assert torch.equal(again(x, instances), net(x, instances))

@@ -13,7 +13,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.methods.fsrnet.net import FSRNetwork
 from facesr.methods.fsrnet.net import Sizes as FSRSizes
 from facesr.methods.pix2pixhd import start
-from facesr.methods.pix2pixhd.checkpoint import generator, read
+from facesr.methods.pix2pixhd.checkpoint import generator, read_pix2pixhd
 from facesr.methods.pix2pixhd.net import GlobalGenerator, MultiscaleDiscriminator, initialise
 from facesr.methods.pix2pixhd.stages import Judges, TwoStage, read_first
 from facesr.methods.training import export
@@ -61,7 +61,7 @@ def test_two_stages_begin_as_the_first_and_come_back_from_a_file(tmp_path: Path)
     torch.manual_seed(5)
     file = tmp_path / "fsrnet.safetensors"
     about = {"sizes": json.dumps(dataclasses.asdict(SMALL)), "format": "facesr fsrnet 1"}
-    export.write(file, FSRNetwork(SMALL).state_dict(), about, half=False)
+    export.write_weights(file, FSRNetwork(SMALL).state_dict(), about, half=False)
     first = read_first(file)
     net = TwoStage(first, _trained(4, 1))
     net.silence()
@@ -75,8 +75,8 @@ def test_two_stages_begin_as_the_first_and_come_back_from_a_file(tmp_path: Path)
         expected = net(x)
     assert not torch.equal(expected, first(x).image)
     assert not any(p.requires_grad for p in net.first.parameters())
-    export.write(tmp_path / "both.safetensors", net.state_dict(), {}, half=False)
-    again = generator(read(tmp_path / "both.safetensors")).eval()
+    export.write_weights(tmp_path / "both.safetensors", net.state_dict(), {}, half=False)
+    again = generator(read_pix2pixhd(tmp_path / "both.safetensors")).eval()
     assert isinstance(again, TwoStage)
     with torch.no_grad():
         assert torch.allclose(again(x), expected, atol=1e-6)

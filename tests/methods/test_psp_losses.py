@@ -12,7 +12,7 @@ from torch import Tensor
 
 from conformance import agrees
 from facesr.bench.errors import FaceSRError
-from facesr.methods.losses.psp import crop, w_norm
+from facesr.methods.losses.psp import inner_face, w_norm
 from facesr.methods.losses.ranger import Ranger
 
 Oracle = Callable[[str], dict[str, Any]]
@@ -27,8 +27,8 @@ def test_w_norm_equals_the_published_one(oracle: Oracle) -> None:
 
 def test_the_inner_face_is_the_published_crop() -> None:
     y = torch.rand(2, 3, 256, 256)
-    assert torch.equal(crop(y), y[:, :, 35:223, 32:220])
-    assert crop(torch.rand(1, 3, 128, 128)).shape == (1, 3, 94, 94)  # half of it, in proportion
+    assert torch.equal(inner_face(y), y[:, :, 35:223, 32:220])
+    assert inner_face(torch.rand(1, 3, 128, 128)).shape == (1, 3, 94, 94)  # half of it, in proportion
 
 
 def test_ranger_follows_the_published_trajectory(oracle: Oracle, detweights: ModuleType) -> None:

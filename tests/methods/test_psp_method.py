@@ -13,8 +13,8 @@ from facesr.bench.imaging import resize
 from facesr.bench.method import Restored
 from facesr.methods.generators.stylegan2 import StyleGAN2
 from facesr.methods.psp import PSP
-from facesr.methods.psp.checkpoint import published
-from facesr.methods.psp.encoders import EncoderConfig, build
+from facesr.methods.psp.checkpoint import to_published
+from facesr.methods.psp.encoders import EncoderConfig, build_encoder
 from facesr.methods.psp.net import PSPNet
 from facesr.methods.psp.refine import refine
 
@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     generator = StyleGAN2(32, channels=dict.fromkeys((4, 8, 16, 32), 12))
     path = tmp_path_factory.mktemp("psp") / "psp.pt"
-    torch.save(published(PSPNet(build(SMALL), generator, torch.randn(8, 512))), path)
+    torch.save(to_published(PSPNet(build_encoder(SMALL), generator, torch.randn(8, 512))), path)
     return path
 
 

@@ -17,10 +17,10 @@ from conformance import VECTORS, agrees
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_tensor
 from facesr.methods.generators.stylegan2 import StyleGAN2
-from facesr.methods.psp.checkpoint import assemble, published, read
-from facesr.methods.psp.encoders import ENCODERS, EncoderConfig, GradualStyleBlock, build, describe, upsample_add
+from facesr.methods.psp.checkpoint import assemble, read_psp, to_published
+from facesr.methods.psp.encoders import ENCODERS, EncoderConfig, GradualStyleBlock, build_encoder, describe_encoder, upsample_add
 from facesr.methods.psp.net import PSPNet
-from facesr.methods.psp.preprocess import as_script, degrade, enlarge, from_lr
+from facesr.methods.psp.preprocess import as_script, bilinear_resize, degrade_published, from_lr
 
 Oracle = Callable[[str], dict[str, Any]]
 SMALL = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)
@@ -69,21 +69,21 @@ def test_whole_network_equals_the_published_one(oracle: Oracle) -> None:
 def test_the_published_super_resolution_checkpoint_has_our_names_and_shapes() -> None:
     keys = {name: tuple(shape) for name, shape, _ in json.loads((VECTORS / "psp_official_keys.json").read_text())["keys"]}
     with torch.device("meta"):
-        net = PSPNet(build(), StyleGAN2(1024), torch.zeros(18, 512))
+        net = PSPNet(build_encoder(), StyleGAN2(1024), torch.zeros(18, 512))
     assert len(keys) == 792
     assert {name: tuple(value.shape) for name, value in net.state_dict().items()} == keys
     encoder = {
         name.removeprefix("encoder."): torch.empty(shape, device="meta") for name, shape in keys.items() if "encoder." in name
     }
-    assert describe(encoder) == EncoderConfig()
+    assert describe_encoder(encoder) == EncoderConfig()
 
 
 def test_a_round_trip_keeps_every_tensor_and_the_options(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = PSPNet(build(SMALL), small_generator(), torch.randn(8, 512), opts={"start_from_latent_avg": True, "lr": 1e-4})
+    net = PSPNet(build_encoder(SMALL), small_generator(), torch.randn(8, 512), opts={"start_from_latent_avg": True, "lr": 1e-4})
     first, second = tmp_path / "first.pt", tmp_path / "second.pt"
-    torch.save(published(net), first)
-    torch.save(published(read(first)), second)
+    torch.save(to_published(net), first)
+    torch.save(to_published(read_psp(first)), second)
     a, b = (torch.load(path, weights_only=True) for path in (first, second))
     assert a["opts"] == b["opts"] and torch.equal(a["latent_avg"], b["latent_avg"])
     assert list(a["state_dict"]) == list(b["state_dict"])
@@ -96,7 +96,7 @@ def test_a_round_trip_keeps_every_tensor_and_the_options(tmp_path: Path) -> None
 def test_every_encoder_gives_its_codes_and_is_told_from_its_keys(kind: str, taps: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = EncoderConfig(**{**vars(SMALL), "kind": kind, "taps": taps})
-    encoder, generator = build(config).eval(), small_generator()
+    encoder, generator = build_encoder(config).eval(), small_generator()
     mean = torch.randn(512)
     net = PSPNet(encoder, generator, mean, learn_in_w=kind[-5:] == "IntoW").eval()
     x = torch.rand(2, 3, 64, 64) * 2 - 1
@@ -105,7 +105,7 @@ def test_every_encoder_gives_its_codes_and_is_told_from_its_keys(kind: str, taps
         assert codes.shape == (2, 8, 512)
         raw = encoder(x)
         agrees(codes - mean, raw if raw.ndim == 3 else raw[:, None].expand(-1, 8, -1), atol=1e-5, rtol=1e-4)
-    found = describe(encoder.state_dict(), input_size=64, encoder_type=kind)
+    found = describe_encoder(encoder.state_dict(), input_size=64, encoder_type=kind)
     assert (found.kind, found.channels, found.depths) == (config.kind, config.channels, config.depths)
     if kind == "GradualStyleEncoder":
         assert (found.taps, found.width, found.head, found.n_styles) == (taps, 20, 10, 8)
@@ -118,29 +118,29 @@ def test_an_encoder_of_this_project_is_read_with_its_generator(tmp_path: Path) -
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    net = PSPNet(build(SMALL), small_generator(), torch.randn(8, 512)).eval()
+    net = PSPNet(build_encoder(SMALL), small_generator(), torch.randn(8, 512)).eval()
     tensors, told = net.tensors()
     path = tmp_path / "psp.safetensors"
     save_file({k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}, path, told)
-    again = read(path, small_generator())
+    again = read_psp(path, small_generator())
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         agrees(again.encode(x), net.encode(x), atol=2e-2, rtol=1e-2)  # halves of a network of 5 layers
     with pytest.raises(FaceSRError, match="holds an encoder only"):
-        read(path)
+        read_psp(path)
     with pytest.raises(FaceSRError, match="gives 8 styles, the generator of side 64 takes 10"):
-        read(path, StyleGAN2(64, channels=dict.fromkeys((4, 8, 16, 32, 64), 12)))
+        read_psp(path, StyleGAN2(64, channels=dict.fromkeys((4, 8, 16, 32, 64), 12)))
 
 
 def test_wrong_checkpoints_are_told_by_their_keys(tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = tmp_path / "psp.pt"
-    good = published(PSPNet(build(SMALL), small_generator(), torch.randn(8, 512), opts={"start_from_latent_avg": True}))
+    good = to_published(PSPNet(build_encoder(SMALL), small_generator(), torch.randn(8, 512), opts={"start_from_latent_avg": True}))
 
     def refuse(said: str, **changes: Any) -> None:
         torch.save({**good, **changes}, path)
         with pytest.raises(FaceSRError, match=said):
-            read(path)
+            read_psp(path)
 
     state = good["state_dict"]
     refuse("'latent_avg'", latent_avg=None)
@@ -156,12 +156,12 @@ def test_wrong_checkpoints_are_told_by_their_keys(tmp_path: Path) -> None:
     refuse("19-channel label maps", state_dict={**state, "encoder.input_layer.0.weight": torch.zeros(8, 19, 3, 3)})
     torch.save({"g_ema": {}}, path)
     with pytest.raises(FaceSRError, match="holds no pSp checkpoint"):
-        read(path)
+        read_psp(path)
 
 
 def test_style_mixing_replaces_or_blends_the_named_styles() -> None:
     torch.manual_seed(0)
-    net = PSPNet(build(SMALL), small_generator(), torch.zeros(8, 512)).eval()
+    net = PSPNet(build_encoder(SMALL), small_generator(), torch.zeros(8, 512)).eval()
     codes, other = torch.randn(2, 8, 512), torch.randn(1, 8, 512)
     mixed = net.mix(codes, [5, 7], other)
     assert torch.equal(mixed[:, [5, 7]], other.expand(2, -1, -1)[:, [5, 7]]) and torch.equal(mixed[:, :5], codes[:, :5])
@@ -188,23 +188,23 @@ def test_configurations_that_cannot_be_are_refused_with_all_their_problems() -> 
     with pytest.raises(FaceSRError, match="did you mean 'width'"):
         EncoderConfig.from_json('{"widht": 3}')
     with pytest.raises(FaceSRError, match=r"takes \(B, 3, 64, 64\).*not \(2, 3, 32, 32\)"):
-        build(SMALL)(torch.zeros(2, 3, 32, 32))
+        build_encoder(SMALL)(torch.zeros(2, 3, 32, 32))
 
 
 def test_the_scripts_own_degradation_is_reproduced_to_the_bit(oracle: Oracle) -> None:
     known = oracle("psp_losses_and_degradation")
     image = known["inputs"]["image_u8"].numpy()
     for factor, want in known["outputs"]["lr_u8"].items():
-        lr = degrade(image, int(factor))
+        lr = degrade_published(image, int(factor))
         off = np.nan_to_num(np.abs(lr - want.numpy()))  # NaN where the figure was not kept
         # Factor 1 ends on whole numbers, where float32's last bit decides what truncation gives: 2 of 196,608 values
         assert off.max() <= (factor == 1) and np.count_nonzero(off) <= 2 * (factor == 1), factor
         resized = known["outputs"]["resized_u8"][factor]
-        agrees(torch.from_numpy(enlarge(lr)).float(), resized.float(), atol=float(factor == 1), rtol=0)
+        agrees(torch.from_numpy(bilinear_resize(lr)).float(), resized.float(), atol=float(factor == 1), rtol=0)
         fed = as_script(to_tensor(image[None]), int(factor))
         agrees(fed, resized.float().permute(2, 0, 1)[None] / 127.5 - 1, atol=1e-6 + 0.008 * (factor == 1), rtol=0)
     with pytest.raises(FaceSRError, match="does not shrink by 3"):
-        degrade(image, 3)
+        degrade_published(image, 3)
 
 
 def test_a_true_lr_face_is_enlarged_as_pillow_does_and_not_degraded(oracle: Oracle) -> None:

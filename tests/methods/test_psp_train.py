@@ -12,13 +12,13 @@ from facesr.bench.errors import FaceSRError
 from facesr.methods.generators.base import Generator
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 from facesr.methods.psp import recombine
-from facesr.methods.psp.encoders import EncoderConfig, GradualStyleEncoder, build
+from facesr.methods.psp.encoders import EncoderConfig, GradualStyleEncoder, build_encoder
 from facesr.methods.psp.faces import PSPFaces
 from facesr.methods.psp.linear import Descent, LinearLosses, Quadratic
 from facesr.methods.psp.preprocess import from_lr
 from facesr.methods.psp.start import linear_start
 from facesr.methods.psp.training import PSPObjective, StyleDistance, prepare, style_maps
-from facesr.methods.training.recipe import Loop, Recipe, read
+from facesr.methods.training.recipe import Loop, Recipe, read_recipe
 
 TINY = EncoderConfig(
     n_styles=3, input_size=32, coarse=1, middle=2, channels=(4, 16, 32, 48), depths=(1, 1, 2, 1), width=32, head=32, style_dim=16
@@ -37,7 +37,7 @@ def linear_faces(n: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_start_finds_a_linear_relation() -> None:
     torch.manual_seed(0)
     x, codes = linear_faces(600)
-    encoder = build(TINY)
+    encoder = build_encoder(TINY)
     assert isinstance(encoder, GradualStyleEncoder)
     forms = torch.eye(16).expand(3, -1, -1)
     linear_start(encoder, x[:500], codes[:500], forms)
@@ -75,7 +75,7 @@ def test_other_generators_are_measured_by_their_codes() -> None:
 @pytest.fixture
 def recipe(fixtures: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("FACESR_FIXTURES", str(fixtures))
-    default = read(Path(__file__).parents[2] / "methods/psp/recipes/psp-128.toml")
+    default = read_recipe(Path(__file__).parents[2] / "methods/psp/recipes/psp-128.toml")
     net = {k: v for k, v in default.net.items() if k != "start"} | {"width": 16, "head": 16, "channels": [8, 8, 16, 16]}
     data = {
         **{k: v for k, v in default.data.items() if k != "recombined"},
@@ -125,7 +125,7 @@ def test_a_stage_begins_with_the_weights_of_the_one_before(recipe: Recipe, tmp_p
     from facesr.methods.training import export
 
     first = prepare(recipe)
-    export.write(tmp_path / "first.safetensors", *first.objective.export(), half=False)
+    export.write_weights(tmp_path / "first.safetensors", *first.objective.export(), half=False)
     recipe.net.update(start=str(tmp_path / "first.safetensors"))
     torch.manual_seed(99)
     ours, theirs = (job.objective.modules["encoder"].state_dict() for job in (prepare(recipe), first))
@@ -153,12 +153,12 @@ def test_updates_lower_the_loss_and_leave_the_generator_alone(recipe: Recipe) ->
 
 
 def test_the_weight_file_is_one_the_method_reads(recipe: Recipe, tmp_path: Path) -> None:
-    from facesr.methods.psp.checkpoint import read as read_psp
+    from facesr.methods.psp.checkpoint import read_psp
     from facesr.methods.training import export
 
     job = prepare(recipe)
     tensors, told = job.objective.export()
-    export.write(tmp_path / "psp.safetensors", tensors, told, half=False)
+    export.write_weights(tmp_path / "psp.safetensors", tensors, told, half=False)
     net = read_psp(tmp_path / "psp.safetensors", MobileStyleGAN128.from_checkpoint())
     job.objective.modules["encoder"].eval()
     x = job.source.batch(0)["given"]

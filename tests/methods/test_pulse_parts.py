@@ -17,7 +17,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.methods.pulse import PULSE
 from facesr.methods.pulse.fit import GaussianFit
 from facesr.methods.pulse.loss import Loss, geocross
-from facesr.methods.pulse.settings import parse
+from facesr.methods.pulse.settings import parse_losses
 from facesr.methods.pulse.sphere import SphericalOptimizer, lr_factor, radius
 
 Oracle = Callable[[str], dict[str, Any]]
@@ -98,7 +98,7 @@ def test_a_fit_file_is_read_and_another_is_told(tmp_path: Path) -> None:
 
 
 def test_settings_gather_every_problem() -> None:
-    assert parse("100*L2 + 5e-2*GEOCROSS") == [(100.0, "L2"), (0.05, "GEOCROSS")]
+    assert parse_losses("100*L2 + 5e-2*GEOCROSS") == [(100.0, "L2"), (0.05, "GEOCROSS")]
     with pytest.raises(FaceSRError) as caught:
         PULSE(noise_type="trainabel", steps=0, eps=-1, opt_name="adan", kernel="bicubik", tile_latent=1)  # type: ignore[arg-type]
     for said in (
@@ -115,4 +115,4 @@ def test_settings_gather_every_problem() -> None:
     with pytest.raises(FaceSRError, match="not numbers joined by dots"):
         PULSE(bad_noise_layers="1.x")
     with pytest.raises(FaceSRError, match="did you mean 'GEOCROSS'"):
-        parse("1*GEOCROS")
+        parse_losses("1*GEOCROS")

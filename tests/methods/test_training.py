@@ -31,11 +31,11 @@ from facesr.methods.training import (
     Phase,
     Trainer,
     checkpoint,
-    load,
-    read,
+    load_faces,
+    read_recipe,
 )
 from facesr.methods.training.data import Augment, expand
-from facesr.methods.training.job import prepare, run
+from facesr.methods.training.job import prepare, run_training
 
 FSRNET = """
 method = "fsrnet"
@@ -152,8 +152,8 @@ def same(a: Any, b: Any) -> bool:
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_resuming_gives_the_same_bits_as_never_stopping(tmp_path: Path, folder: Path, text: str, precision: str) -> None:
     path = recipe(tmp_path, text, folder)
-    whole = read(path, {"loop.precision": precision})
-    run(whole, tmp_path / "whole", machine=CPU)
+    whole = read_recipe(path, {"loop.precision": precision})
+    run_training(whole, tmp_path / "whole", machine=CPU)
     for stop in (2, 5):
         job = prepare(whole)
         trainer = Trainer(job.objective, job.source, whole.loop, tmp_path / "parts", validation=job.validation, machine=CPU)
@@ -166,8 +166,8 @@ def test_resuming_gives_the_same_bits_as_never_stopping(tmp_path: Path, folder: 
 
         trainer._advance = advance  # type: ignore[method-assign]
         assert trainer.fit() == stop
-    run(whole, tmp_path / "parts", resume=True, machine=CPU)
-    one, other = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "parts"))
+    run_training(whole, tmp_path / "parts", resume=True, machine=CPU)
+    one, other = (checkpoint.load_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "parts"))
     assert one["step"] == other["step"] == 6
     assert same(one, other)
     assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (tmp_path / "parts" / "weights.safetensors").read_bytes()
@@ -178,10 +178,10 @@ def test_resuming_gives_the_same_bits_as_never_stopping(tmp_path: Path, folder: 
 def test_trained_weights_serve_the_methods(tmp_path: Path, folder: Path) -> None:
     for text, method in ((FSRNET, FSRNet), (PIX2PIXHD, Pix2PixHD)):
         out = tmp_path / method.__name__
-        summary = run(read(recipe(tmp_path, text, folder)), out, machine=CPU)
+        summary = run_training(read_recipe(recipe(tmp_path, text, folder)), out, machine=CPU)
         assert summary["finished"]
         assert summary["faces_seen"] == 6 * (3 if method is FSRNet else 2)
-        average = checkpoint.load(out / "last.pt")["average"]["net" if method is FSRNet else "generator"]
+        average = checkpoint.load_checkpoint(out / "last.pt")["average"]["net" if method is FSRNet else "generator"]
         written = load_file(out / "weights.safetensors")
         assert all(torch.equal(written[k], v.half() if v.dim() > 1 else v) for k, v in average.items())
         image = method.from_checkpoint(out / "weights.safetensors", size=32, scale=4).restore(torch.rand(2, 3, 8, 8))
@@ -194,7 +194,7 @@ def test_trained_weights_serve_the_methods(tmp_path: Path, folder: Path) -> None
 def test_fsrnet_learns_a_small_set(tmp_path: Path, folder: Path) -> None:
     text = FSRNET.replace("residual = true", "residual = false")
     changes = {"loop.steps": "60", "loop.validate_every": "20", "loop.preview_every": "99"}
-    run(read(recipe(tmp_path, text, folder), changes), tmp_path / "out", machine=CPU)
+    run_training(read_recipe(recipe(tmp_path, text, folder), changes), tmp_path / "out", machine=CPU)
     history = [json.loads(line) for line in (tmp_path / "out" / "history.jsonl").read_text().splitlines()]
     assert [h["step"] for h in history] == [20, 40, 60]
     # in dB, on faces it did not see; the coarse net is the quick learner
@@ -223,7 +223,7 @@ class Line(Objective):
 
 
 def source(folder: Path, batch: int = 2) -> FaceBatches:
-    return FaceBatches(load([{"folder": str(folder)}], 32), batch, 4, Augment(), seed=3)
+    return FaceBatches(load_faces([{"folder": str(folder)}], 32), batch, 4, Augment(), seed=3)
 
 
 @pytest.mark.parametrize("gradient", [False, True])
@@ -236,7 +236,7 @@ def test_nan_stops_naming_step_and_batch_and_keeps_the_checkpoint(tmp_path: Path
     what = "the gradient of the loss 'net'" if gradient else "the loss 'net'"
     assert str(told.value).startswith(f"step 4: {what} is nan (part ")
     assert f"batch: {names}." in str(told.value)
-    state = checkpoint.load(tmp_path / "last.pt")
+    state = checkpoint.load_checkpoint(tmp_path / "last.pt")
     assert state["step"] == 3
     assert torch.isfinite(state["modules"]["net"]["weight"]).all()
 
@@ -245,7 +245,7 @@ def test_sigterm_ends_after_the_step_with_a_checkpoint(tmp_path: Path, folder: P
     before = signal.getsignal(signal.SIGTERM)
     trainer = Trainer(Line(stop_at=4), source(folder), Loop(steps=50, batch=2), tmp_path, machine=CPU)
     assert trainer.fit() == 5
-    assert checkpoint.load(tmp_path / "last.pt")["step"] == 5
+    assert checkpoint.load_checkpoint(tmp_path / "last.pt")["step"] == 5
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -295,27 +295,27 @@ def test_the_average_is_polyaks_and_the_trained_weights_come_back(tmp_path: Path
 def test_wrong_recipes_get_one_sentence(tmp_path: Path, folder: Path, old: str, new: str, words: str) -> None:
     assert old in FSRNET
     with pytest.raises(FaceSRError, match=words) as told:
-        run(read(recipe(tmp_path, FSRNET.replace(old, new, 1), folder)), tmp_path / "out", machine=CPU)
+        run_training(read_recipe(recipe(tmp_path, FSRNET.replace(old, new, 1), folder)), tmp_path / "out", machine=CPU)
     assert "\n" not in str(told.value)
 
 
 def test_a_recipe_without_vgg_weights_says_so(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(FaceSRError, match="vgg_weights names no file"):
-        run(read(recipe(tmp_path, PIX2PIXHD.replace("vgg = 0.0", ""), folder)), tmp_path / "out", machine=CPU)
+        run_training(read_recipe(recipe(tmp_path, PIX2PIXHD.replace("vgg = 0.0", ""), folder)), tmp_path / "out", machine=CPU)
 
 
 def test_broken_checkpoints_and_full_folders_get_one_sentence(tmp_path: Path, folder: Path) -> None:
     path = recipe(tmp_path, FSRNET, folder)
     with pytest.raises(FaceSRError, match="no checkpoint to resume from"):
-        run(read(path), tmp_path / "out", resume=True, machine=CPU)
+        run_training(read_recipe(path), tmp_path / "out", resume=True, machine=CPU)
     (tmp_path / "out" / "last.pt").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(FaceSRError, match="cannot be read as a checkpoint"):
-        run(read(path), tmp_path / "out", resume=True, machine=CPU)
+        run_training(read_recipe(path), tmp_path / "out", resume=True, machine=CPU)
     with pytest.raises(FaceSRError, match="--resume"):
-        run(read(path), tmp_path / "out", machine=CPU)
-    run(read(path, {"loop.steps": "1"}), tmp_path / "one", machine=CPU)
+        run_training(read_recipe(path), tmp_path / "out", machine=CPU)
+    run_training(read_recipe(path, {"loop.steps": "1"}), tmp_path / "one", machine=CPU)
     with pytest.raises(FaceSRError, match="does not fit this recipe"):
-        run(read(path, {"net.width": "12"}), tmp_path / "one", resume=True, machine=CPU)
+        run_training(read_recipe(path, {"net.width": "12"}), tmp_path / "one", resume=True, machine=CPU)
 
 
 def test_checkpoints_hold_no_code_and_appear_whole(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_checkpoints_hold_no_code_and_appear_whole(tmp_path: Path) -> None:
     assert torch.load(path, weights_only=True)["step"] == 1
     with pytest.raises(Exception, match="pickle"):
         checkpoint.save(path, {"step": 2, "x": lambda: None})
-    assert checkpoint.load(path)["step"] == 1
+    assert checkpoint.load_checkpoint(path)["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
@@ -352,7 +352,7 @@ def test_every_shipped_recipe_is_read() -> None:
     found = sorted(Path(methods.__file__).parent.glob("*/recipes/*.toml"))
     assert {"fsrnet", "pix2pixhd"} <= {p.parent.parent.name for p in found}
     for path in found:
-        held = read(path)
+        held = read_recipe(path)
         named = [str(table.get("folder", table.get("dataset"))) for table in held.data.get("train", [])]
         assert not any("london" in name or "demo" in name for name in named), path  # those faces are for measuring
 

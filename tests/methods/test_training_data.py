@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize8, to_tensor, write_png
-from facesr.methods.training import FaceBatches, degrade, load
+from facesr.methods.training import FaceBatches, degrade_batch, load_faces
 from facesr.methods.training.data import Augment, paths
 
 
@@ -37,7 +37,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def source(folder: Path, batch: int = 2) -> FaceBatches:
-    return FaceBatches(load([{"folder": str(folder)}], 32), batch, 4, Augment(), seed=3)
+    return FaceBatches(load_faces([{"folder": str(folder)}], 32), batch, 4, Augment(), seed=3)
 
 
 def test_batches_depend_on_the_step_alone_and_cover_an_epoch(folder: Path) -> None:
@@ -52,18 +52,18 @@ def test_batches_depend_on_the_step_alone_and_cover_an_epoch(folder: Path) -> No
 
 
 def test_lr_is_the_protocols(folder: Path) -> None:
-    faces = load([{"folder": str(folder), "last": 4}], 32)
+    faces = load_faces([{"folder": str(folder), "last": 4}], 32)
     expected = np.stack([resize8(image, 8, "bicubic-matlab") for image in faces.pixels])
-    found = degrade(to_tensor(faces.pixels), 4)
+    found = degrade_batch(to_tensor(faces.pixels), 4)
     # the sum's order differs, so a value on .5 may round the other way
     assert float((found - to_tensor(expected)).abs().max()) <= 1 / 255 + 1e-6
     assert float((found != to_tensor(expected)).float().mean()) < 0.01
     plain = FaceBatches(faces, 2, 4).batch(0)
-    assert torch.equal(plain["lr"], degrade(plain["hr"], 4))
+    assert torch.equal(plain["lr"], degrade_batch(plain["hr"], 4))
 
 
 def test_flips_and_shifts_are_what_they_say(folder: Path) -> None:
-    faces = load([{"folder": str(folder)}], 32)
+    faces = load_faces([{"folder": str(folder)}], 32)
     images = np.repeat(faces.pixels[:1], 40, 0)
     generator = torch.Generator().manual_seed(0)
     flipped, placed = Augment(flip=True).placed(images, generator)
@@ -83,7 +83,7 @@ def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_pat
     table.write_text("file,strict\n00.png,1\n01.png,0\n02.png,1\n", encoding="utf-8")
     chosen = {"folder": str(folder), "csv": str(table), "where": {"strict": 1}}
     assert [p.name for p in paths(chosen)] == ["00.png", "02.png"]
-    faces = load([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
+    faces = load_faces([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
     assert len(faces) == 2 * 3 + 5
     assert len(faces.names) == 7
 
@@ -97,8 +97,8 @@ def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: py
         asked.append((dataset, split, size))
         return from_folder(folder)
 
-    monkeypatch.setattr("facesr.bench.data.dataset.find", find)
-    faces = load([{"dataset": "celeba-hq", "split": "train", "first": 2}], 32)
+    monkeypatch.setattr("facesr.bench.data.dataset.find_dataset", find)
+    faces = load_faces([{"dataset": "celeba-hq", "split": "train", "first": 2}], 32)
     assert asked == [("celeba-hq", "train", 32)]
     assert list(faces.names) == [f"{i:02d}" for i in range(2, 10)]
 
@@ -114,7 +114,7 @@ def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: py
 )
 def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -> None:
     with pytest.raises(FaceSRError, match=words):
-        load([table], 32)
+        load_faces([table], 32)
 
 
 @pytest.mark.parametrize("data", [b"file\n\xff.png\n", b"file\n" + b"x" * 200_000])
@@ -126,6 +126,6 @@ def test_a_list_that_is_no_csv_gets_one_sentence(data: bytes, folder: Path, tmp_
 
 def test_other_sizes_get_one_sentence(folder: Path) -> None:
     with pytest.raises(FaceSRError, match="32 x 32 pixels, the recipe trains on aligned faces of 64 x 64"):
-        load([{"folder": str(folder)}], 64)
+        load_faces([{"folder": str(folder)}], 64)
     with pytest.raises(FaceSRError, match="×5"):
-        FaceBatches(load([{"folder": str(folder)}], 32), 2, 5)
+        FaceBatches(load_faces([{"folder": str(folder)}], 32), 2, 5)

@@ -18,8 +18,8 @@ from facesr.cli.train import default_recipe, recipe_file
 from facesr.methods.fsrnet import FSRNet
 from facesr.methods.pix2pixhd import Pix2PixHD
 from facesr.methods.psp import PSP
-from facesr.methods.training import read
-from facesr.methods.training.job import on, prepare
+from facesr.methods.training import read_recipe
+from facesr.methods.training.job import prepare, with_faces
 from facesr.methods.training.trunks import tensors
 
 METHODS = Path(facesr.methods.__file__).parent
@@ -71,7 +71,7 @@ def test_pix2pixhd_trains_on_a_folder(tmp_path: Path, folder: Path) -> None:
     assert (summary["finished"], summary["faces_seen"]) == (True, 4)
     method = Pix2PixHD.from_checkpoint(tmp_path / "run/weights.safetensors")
     assert method.restore(torch.rand(1, 3, 16, 16)).shape == (1, 3, 128, 128)
-    job = prepare(on(read(default_recipe("fsrnet"), {"loop.batch": "4"}), "mine"))
+    job = prepare(with_faces(read_recipe(default_recipe("fsrnet"), {"loop.batch": "4"}), "mine"))
     (held,) = job.validation
     assert held["names"] == ["0"]
     expected = resize8(read_rgb(folder / "0.png"), 128, "box").astype(np.float32) / 255
@@ -90,7 +90,7 @@ def test_psp_trains_on_drawn_faces(tmp_path: Path) -> None:
 
 def test_drawn_faces_are_new_at_each_step_and_the_same_again() -> None:
     """A step's faces are a function of the step; no two steps share a face."""
-    recipe = read(default_recipe("fsrnet"), {"loop.batch": "2", "data.generated.held_out": "0"})
+    recipe = read_recipe(default_recipe("fsrnet"), {"loop.batch": "2", "data.generated.held_out": "0"})
     one, other = prepare(recipe).source, prepare(recipe).source
     assert torch.equal(one.batch(5)["hr"], other.batch(5)["hr"])
     assert not torch.equal(one.batch(5)["hr"], one.batch(6)["hr"])
@@ -99,14 +99,14 @@ def test_drawn_faces_are_new_at_each_step_and_the_same_again() -> None:
 
 def test_going_on_from_the_weights_that_come_along() -> None:
     """`--start default`: the first step begins with the default weights; other sizes are refused in one sentence."""
-    recipe = read(default_recipe("fsrnet"), {"net.start": "default", "data.generated.held_out": "0"})
+    recipe = read_recipe(default_recipe("fsrnet"), {"net.start": "default", "data.generated.held_out": "0"})
     begun = prepare(recipe).objective.modules["net"].state_dict()
     shipped = FSRNet()
     shipped.load()
     held = shipped.net.state_dict()
     assert all(torch.equal(begun[key], held[key]) for key in begun)
     with pytest.raises(FaceSRError, match="as this recipe's FSRNet"):
-        prepare(read(default_recipe("fsrnet"), {"net.start": "default", "net.width": "16"}))
+        prepare(read_recipe(default_recipe("fsrnet"), {"net.start": "default", "net.width": "16"}))
 
 
 def test_what_cannot_be_is_said_in_one_sentence(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_all_share_the_minutes(tmp_path: Path) -> None:
 
 def test_a_preview_without_validation_faces_shows_the_training_batch() -> None:
     """As each timing of ``--all`` and any recipe without [[data.validation]] ends: pSp's training batches have the encoder's input, no LR face."""
-    recipe = read(default_recipe("psp"), dict(pair.split("=", 1) for pair in SMALL_PSP[1::2]) | {"loop.batch": "2"})
+    recipe = read_recipe(default_recipe("psp"), dict(pair.split("=", 1) for pair in SMALL_PSP[1::2]) | {"loop.batch": "2"})
     objective = prepare(recipe).objective
     given = torch.linspace(-1, 1, 32).expand(1, 3, 32, 32)
     sheet = objective.preview({"hr": torch.zeros(1, 3, 128, 128), "given": given})

@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_text
-from facesr.bench.ratings import options
+from facesr.bench.ratings import rating_options
 from facesr.bench.study import Study
-from facesr.bench.study.analysis import SCHEMA, Analysis, PairedAnalysis, analyse
-from facesr.bench.study.imported import exclude
+from facesr.bench.study.analysis import SCHEMA, Analysis, PairedAnalysis, analyse_study
+from facesr.bench.study.imported import exclude_imported
 from facesr.bench.study.imports import into_study
 from facesr.cli import main
-from facesr.reports.analysis import CSV_COLUMNS, FORMS, render
+from facesr.reports.analysis import CSV_COLUMNS, FORMS, render_analysis
 
 ROOT = Path(__file__).parents[2]
 EVIL = (
@@ -66,9 +66,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_every_form_holds_every_condition_pair_and_p(study: Study) -> None:
     """JSON has all; CSV has the same numbers with intervals and pairs; Markdown, LaTeX and HTML print each part."""
-    found = analyse(study)
+    found = analyse_study(study)
     assert isinstance(found, Analysis)
-    content = json.loads(render(found, "json"))
+    content = json.loads(render_analysis(found, "json"))
     assert content["schema"] == SCHEMA
     assert [c["condition"] for c in content["conditions"]] == ["hr", "psp", "bicubic"]
     mean = sum(grade(r, f, 1) for r in range(6) for f in range(6)) / 36
@@ -92,7 +92,7 @@ def test_every_form_holds_every_condition_pair_and_p(study: Study) -> None:
         assert all(key in q for q in content["pairs"]), key
     assert {r["entry"] for r in content["plan"]} >= {"primary", "alpha", "correction", "screening", "equivalence margin"}
     assert content["dmos"]["reference"] == "hr"
-    table = pd.read_csv(io.StringIO(render(found, "csv")), dtype={"a": str, "b": str}, keep_default_na=False)
+    table = pd.read_csv(io.StringIO(render_analysis(found, "csv")), dtype={"a": str, "b": str}, keep_default_na=False)
     assert tuple(table.columns) == CSV_COLUMNS
     both = table[(table["part"] == "condition") & (table["a"] == "psp") & (table["quantity"] == "over_both")].iloc[0]
     assert float(both["value"]) == pytest.approx(mean)
@@ -101,17 +101,17 @@ def test_every_form_holds_every_condition_pair_and_p(study: Study) -> None:
     assert len(pairs[pairs["quantity"] == "difference"]) == 3
     assert len(pairs[pairs["quantity"] == "p_holm"]) == 3
     for form in ("md", "latex", "html"):
-        text = render(found, form)
+        text = render_analysis(found, form)
         for title in ("Plan", "Mean opinion scores", "Pairs", "Agreement", "Screening", "Guards", "Data"):
             assert title in text, (form, title)
 
 
 def test_markdown_and_html_print_what_the_analysis_holds(study: Study) -> None:
     """Every figure of a pair stands in a row of the pair's; components, size and order in sentences."""
-    found = analyse(study)
+    found = analyse_study(study)
     assert isinstance(found, Analysis)
     for form in ("md", "html"):
-        text = html.unescape(re.sub(r"\\([^\w\s])", r"\1", render(found, form)))
+        text = html.unescape(re.sub(r"\\([^\w\s])", r"\1", render_analysis(found, form)))
         lines = text.splitlines() if form == "md" else re.split(r"</tr>", text)
         for q in found.pairs:
             rows = " ".join(line for line in lines if q.a in line.lower() and q.b in line.lower() and "−" in line)
@@ -141,16 +141,16 @@ def _placed(file: Path, drift: float) -> Path:
 
 def test_order_effects_are_in_every_form(tmp_path: Path) -> None:
     """Ratings that rise by .1 per position rise by about 10 per 100, less the share the images' means take up."""
-    found = analyse(into_study(_placed(tmp_path / "r.csv", 0.1), tmp_path / "study"))
+    found = analyse_study(into_study(_placed(tmp_path / "r.csv", 0.1), tmp_path / "study"))
     order = found.as_dict()["order"]
     assert order["refused"] == ""
     assert set(order["effects"]) == {"position", "noise", "carry_over"}
     assert order["effects"]["position"]["estimate"] == pytest.approx(9, abs=1.5)
     assert order["effects"]["position"]["p_holm"] < 0.001
     for form in ("md", "latex", "html"):
-        assert "Ratings drift per 100 ratings given by" in render(found, form), form
-        assert "An effect of when a rating was given is found of position" in render(found, form), form
-    assert "order,,,effects.position.estimate," in render(found, "csv")
+        assert "Ratings drift per 100 ratings given by" in render_analysis(found, form), form
+        assert "An effect of when a rating was given is found of position" in render_analysis(found, form), form
+    assert "order,,,effects.position.estimate," in render_analysis(found, "csv")
 
 
 def test_the_ordinal_model_is_fitted_or_refused(
@@ -167,7 +167,7 @@ def test_the_ordinal_model_is_fitted_or_refused(
     out = capsys.readouterr().out
     assert "## Ordinal model" in out
     assert "A sensitivity analysis" in out
-    content = analyse(made, ordinal=True).as_dict()["ordinal"]
+    content = analyse_study(made, ordinal=True).as_dict()["ordinal"]
     assert content["order"] == ["a", "b", "c"]
     effects = dict(zip(content["names"], content["effects"], strict=True))
     assert effects["a"] > effects["b"] > effects["c"]
@@ -178,7 +178,7 @@ def test_the_documented_schema_is_the_one(study: Study) -> None:
     """docs/analysis-schema.md names the version and every key of the top."""
     page = (ROOT / "docs/analysis-schema.md").read_text(encoding="utf-8")
     assert SCHEMA in page
-    for key in analyse(study).as_dict():
+    for key in analyse_study(study).as_dict():
         assert f"`{key}`" in page, key
 
 
@@ -201,18 +201,18 @@ class Tags(HTMLParser):
 
 def test_names_are_names_in_every_form(tmp_path: Path) -> None:
     """Markup, formulas and TeX in a name stay text: no script, no cell that a spreadsheet runs, no broken row."""
-    found = analyse(into_study(ratings(tmp_path / "r.csv", EVIL), tmp_path / "study"))
+    found = analyse_study(into_study(ratings(tmp_path / "r.csv", EVIL), tmp_path / "study"))
     page = Tags()
-    page.feed(render(found, "html"))
+    page.feed(render_analysis(found, "html"))
     assert "script" not in page.seen
     assert page.seen <= TAGS
-    rows = list(csv.reader(io.StringIO(render(found, "csv"))))
+    rows = list(csv.reader(io.StringIO(render_analysis(found, "csv"))))
     assert {len(row) for row in rows} == {len(CSV_COLUMNS)}
     # Numbers may be negative; a text may not begin as a formula does.
     assert not [c for row in rows for c in row if re.match(r"[=+@\t\r]|-(?!\d)", c)]
     assert len([row for row in rows if row[0] == "pair" and row[3] == "difference"]) == 15
-    assert [c["condition"] for c in json.loads(render(found, "json"))["conditions"]] == list(EVIL)
-    markdown = render(found, "md")
+    assert [c["condition"] for c in json.loads(render_analysis(found, "json"))["conditions"]] == list(EVIL)
+    markdown = render_analysis(found, "md")
     assert "<script" not in markdown
     blocks = [b for b in markdown.split("\n\n") if b.startswith("|")]
     assert all(len({len(re.findall(r"(?<!\\)\|", line)) for line in b.splitlines()}) == 1 for b in blocks)
@@ -227,14 +227,14 @@ def test_any_names(names: list[str], tmp_path_factory: pytest.TempPathFactory) -
     """Whatever a condition is called, CSV parses with whole rows and HTML holds no tag of the name's."""
     folder = tmp_path_factory.mktemp("any")
     try:
-        found = analyse(into_study(ratings(folder / "r.csv", tuple(names), raters=3, faces=3), folder / "study"))
+        found = analyse_study(into_study(ratings(folder / "r.csv", tuple(names), raters=3, faces=3), folder / "study"))
     except FaceSRError:
         return  # refused with a sentence: names that are one name, or a table that cannot be read
-    rows = list(csv.reader(io.StringIO(render(found, "csv"), newline="")))
+    rows = list(csv.reader(io.StringIO(render_analysis(found, "csv"), newline="")))
     assert {len(row) for row in rows} == {len(CSV_COLUMNS)}
-    json.loads(render(found, "json"))
+    json.loads(render_analysis(found, "json"))
     page = Tags()
-    page.feed(render(found, "html"))
+    page.feed(render_analysis(found, "html"))
     assert not page.seen & {"script", "img", "a", "iframe", "svg"}
 
 
@@ -243,8 +243,8 @@ def test_any_names(names: list[str], tmp_path_factory: pytest.TempPathFactory) -
 @pytest.mark.parametrize("conditions", [EVIL[:3], EVIL[3:], ("hr", "psp", "\\end{tabular}")], ids=["first", "second", "tex"])
 def test_latex_compiles(tmp_path: Path, conditions: tuple[str, ...]) -> None:
     """pdflatex runs through with the packages the first line names."""
-    found = analyse(into_study(ratings(tmp_path / "r.csv", conditions), tmp_path / "study"))
-    (tmp_path / "part.tex").write_text(render(found, "latex"), encoding="utf-8")
+    found = analyse_study(into_study(ratings(tmp_path / "r.csv", conditions), tmp_path / "study"))
+    (tmp_path / "part.tex").write_text(render_analysis(found, "latex"), encoding="utf-8")
     packages = r"\usepackage[T1]{fontenc}\usepackage{textcomp,booktabs,graphicx}"
     (tmp_path / "doc.tex").write_text(rf"\documentclass{{article}}{packages}\begin{{document}}\input{{part.tex}}\end{{document}}")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "doc.tex"]
@@ -257,7 +257,7 @@ def test_latex_compiles(tmp_path: Path, conditions: tuple[str, ...]) -> None:
 
 def test_a_plan_given_at_the_import_acts(study: Study) -> None:
     """The reference gives DMOS (score - HR + 5), the margin the TOST, the rule the screening; the plan says it came late."""
-    found = analyse(study)
+    found = analyse_study(study)
     assert isinstance(found, Analysis)
     dmos = {m.condition: m.mean for m in found.analysis.dmos}
     expected = sum(grade(r, f, 1) - grade(r, f, 0) + 5 for r in range(6) for f in range(6)) / 36
@@ -276,9 +276,9 @@ def test_excluding_a_rater_of_an_imported_study(tmp_path: Path) -> None:
     study = into_study(file, tmp_path / "study", plan={"exclude_raters": {"same_grade": 0.95}})
     assert set(study.excluded()) == {"same"}
     with pytest.raises(FaceSRError, match="did you mean"):
-        exclude(study.path, "r00", "late", "")
+        exclude_imported(study.path, "r00", "late", "")
     assert main(["study", "exclude", str(study.path), "r1", "--rule", "withdrew consent", "--reason", "wrote to us", "--yes"]) == 0
-    found = analyse(study.path)
+    found = analyse_study(study.path)
     assert isinstance(found, Analysis)
     assert set(found.left_out) == {"same", "r1"}
     assert found.analysis.ratings == 5 * 12
@@ -309,9 +309,9 @@ def test_unused_cells_are_counted_in_every_form(tmp_path: Path) -> None:
     """A typo, an empty cell and a row of nobody: three sentences' worth, in each form."""
     file = ratings(tmp_path / "r.csv", ("hr", "psp"))
     file.write_text(file.read_text() + "r9,f1,hr,55\nr9,f2,hr,\n,f3,hr,4\n")
-    found = analyse(into_study(file, tmp_path / "study", options()))
+    found = analyse_study(into_study(file, tmp_path / "study", rating_options()))
     for form in FORMS:
-        text = render(found, form)
+        text = render_analysis(found, form)
         assert "outside the scale 1 to 5" in text, form
         assert "no answer" in text, form
         assert "no rater" in text, form
@@ -323,12 +323,12 @@ def test_imported_pairs(tmp_path: Path) -> None:
     pairs = (("hr", "psp"), ("psp", "bicubic"), ("hr", "bicubic"))
     rows = [f"r{r},f{f},{a},{b},{1 + (rng.random() < 0.25)}" for r in range(8) for f in range(6) for a, b in pairs]
     (tmp_path / "p.csv").write_text("\n".join(["rater,face,condition,other,score", *rows]))
-    found = analyse(into_study(tmp_path / "p.csv", tmp_path / "study"))
+    found = analyse_study(into_study(tmp_path / "p.csv", tmp_path / "study"))
     assert isinstance(found, PairedAnalysis)
-    content = json.loads(render(found, "json"))
+    content = json.loads(render_analysis(found, "json"))
     assert [c["condition"] for c in content["conditions"]] == ["hr", "psp", "bicubic"]
     assert len(content["pairs"]) == 3
     with pytest.raises(FaceSRError, match="the ordinal model is of ratings on a scale"):
-        analyse(tmp_path / "study", ordinal=True)
+        analyse_study(tmp_path / "study", ordinal=True)
     for form in FORMS:
-        assert "bicubic" in render(found, form).lower()
+        assert "bicubic" in render_analysis(found, form).lower()

@@ -10,11 +10,11 @@ import pytest
 from fake_run import make_run, make_study
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import load
+from facesr.bench.study import load_study
 from facesr.cli import main
 from facesr.reports.gather import gather
 from facesr.reports.mos import mos_table, open_study, pairs_table
-from facesr.reports.page import page
+from facesr.reports.page import html_page
 from facesr.reports.people import against_people, agreement_table, stimuli
 from facesr.reports.scores import open_runs
 from facesr.reports.table import Table
@@ -94,19 +94,19 @@ def test_means_stay_hidden_until_the_stopping_rule_and_a_peek_is_logged(tmp_path
     assert "0 of 4 raters have finished" in capsys.readouterr().err
     with pytest.raises(FaceSRError, match="stay hidden"):
         open_study(study)
-    opened = load(study)
+    opened = load_study(study)
     assert opened.peeks() == []
     opened.close()
     with pytest.raises(FaceSRError):  # nobody has rated, so there is nothing to see; the look is on record all the same
         open_study(study, peek=True)
-    opened = load(study)
+    opened = load_study(study)
     assert len(opened.peeks()) == 1
     opened.close()
     table = table_of([study], simulated=True)
     assert table.caption.startswith("SIMULATED RATERS") and [c.label for c in table.columns] == ["HR", "Bicubic", "PULSE", "pSp"]
     both = table_of([run], study=study, simulated=True)
     assert both.caption.startswith("SIMULATED RATERS") and [r.label for r in both.rows] == ["bicubic", "PULSE", "pSp", "HR"]
-    text = page(gather(open_runs([run]).only(metrics=["psnr"]), open_study(study, simulated=True), count=1))
+    text = html_page(gather(open_runs([run]).only(metrics=["psnr"]), open_study(study, simulated=True), count=1))
     assert "SIMULATED RATERS: no person gave these ratings." in text and len(re.findall("SIMULATED", text)) > 8
 
 

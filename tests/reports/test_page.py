@@ -19,13 +19,13 @@ from facesr.bench.imaging import read_rgb
 from facesr.bench.numbers import p_text, p_words
 from facesr.cli import main
 from facesr.reports import build
-from facesr.reports.figures import Drawing, Look, grid
+from facesr.reports.figures import Drawing, MethodStyle, grid
 from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
 from facesr.reports.figures.style import OKABE_ITO
 from facesr.reports.gather import Report, gather
 from facesr.reports.mos import open_study
-from facesr.reports.page import page
+from facesr.reports.page import html_page
 from facesr.reports.paper import compile_paper, document, numbers, write_paper
 from facesr.reports.scores import open_runs
 from facesr.reports.tables import table_of
@@ -53,7 +53,7 @@ def report(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 @pytest.fixture(scope="module")
 def text(report: Report) -> str:
-    return page(report)
+    return html_page(report)
 
 
 class Parser(html.parser.HTMLParser):
@@ -203,23 +203,23 @@ def test_a_missing_image_leaves_its_place_and_says_why(run: Path, tmp_path: Path
     png = decode(grid.qualitative(scores, ["000004"], metric="psnr", cell=128), tmp_path)
     square = tile(png, 0, 2, 128 + grid.STRIP + grid.GAP, 128)
     assert (square == 236).mean() > 0.9  # grey, but for the words
-    assert '<div class="none">' in page(gather(scores, faces=["000004"], count=1))
+    assert '<div class="none">' in html_page(gather(scores, faces=["000004"], count=1))
 
 
 def test_faces_are_chosen_by_rule(run: Path) -> None:
     scores = open_runs([run])
     table = build.face_table(scores, "psnr")
     methods = list(scores.methods)
-    assert grid.choose(scores, "best", 3, "psnr") == list(table[methods].mean(axis=1).sort_values(ascending=False).index[:3])
-    assert grid.choose(scores, "worst", 1, "lpips-squeeze") == [
+    assert grid.choose_faces(scores, "best", 3, "psnr") == list(table[methods].mean(axis=1).sort_values(ascending=False).index[:3])
+    assert grid.choose_faces(scores, "worst", 1, "lpips-squeeze") == [
         build.face_table(scores, "lpips-squeeze")[methods].mean(axis=1).idxmax()
     ]
-    assert grid.choose(scores, "best", 1, "psnr", method="bicubic") == [table["bicubic"].idxmax()]
-    assert grid.choose(scores, "disputed", 1, "psnr") == [table[methods].std(axis=1).idxmax()]
-    random = grid.choose(scores, "random", 4, seed=7)
+    assert grid.choose_faces(scores, "best", 1, "psnr", method="bicubic") == [table["bicubic"].idxmax()]
+    assert grid.choose_faces(scores, "disputed", 1, "psnr") == [table[methods].std(axis=1).idxmax()]
+    random = grid.choose_faces(scores, "random", 4, seed=7)
     turned = scores.only(faces=scores.faces[::-1])
-    assert random == grid.choose(turned, "random", 4, seed=7) != grid.choose(scores, "random", 4, seed=8)
-    assert len(grid.choose(scores, "random", 50)) == 9
+    assert random == grid.choose_faces(turned, "random", 4, seed=7) != grid.choose_faces(scores, "random", 4, seed=8)
+    assert len(grid.choose_faces(scores, "random", 50)) == 9
 
 
 def test_frames_for_the_dashboard_agree_with_pandas(run: Path) -> None:
@@ -255,16 +255,16 @@ def test_figures_are_the_same_bytes_every_time_and_in_safe_colours(report: Repor
     used = {c.upper() for c in re.findall(r"#[0-9a-fA-F]{6}", first["means"].svg())}
     assert used & set(OKABE_ITO) and "#FF0000" not in used
     assert all(d.alt and d.title for d in report.drawings)
-    look = Look(["hr", "a", "b"])
+    look = MethodStyle(["hr", "a", "b"])
     assert look.color("hr") == "#1f2328" and look.color("a") in OKABE_ITO
 
 
 def test_a_method_looks_the_same_in_any_company_and_no_two_look_alike() -> None:
     known = ["nearest", "bicubic", "fsrnet", "fsrgan", "pix2pixhd", "pulse", "psp", "psp-refined"]
     mine = [f"mine-{i}" for i in range(30)]
-    whole = Look([*mine, *known, "hr"])
+    whole = MethodStyle([*mine, *known, "hr"])
     for company in (["psp"], ["psp", "bicubic"], ["mine-3", "psp"], list(reversed(known))):
-        look = Look(company)
+        look = MethodStyle(company)
         assert all((look.color(m), look.marker(m)) == (whole.color(m), whole.marker(m)) for m in company if m in known)
         assert all(look.color(m) == whole.color(m) for m in company)
     pairs = [(whole.color(m), whole.marker(m)) for m in (*known, *mine, "hr")]
@@ -302,7 +302,7 @@ def test_bars_start_at_zero_or_become_points(run: Path) -> None:
     scores = open_runs([run])
     for metric in ("psnr", "identity-sface"):
         frame = build.attribute_frame(scores, "gender", metric)
-        ax = score_figures.attributes({"gender": frame}, scores.column(metric), Look(scores.methods)).figure.axes[0]
+        ax = score_figures.attributes({"gender": frame}, scores.column(metric), MethodStyle(scores.methods)).figure.axes[0]
         assert not ax.patches or ax.get_ylim()[0] == 0
 
 

@@ -10,7 +10,7 @@ from fake_run import make_run, make_study
 
 from facesr.reports.gather import gather
 from facesr.reports.mos import open_study
-from facesr.reports.page import page
+from facesr.reports.page import html_page
 from facesr.reports.scores import open_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -23,7 +23,7 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", faces=6, methods=("bicubic", "pulse", "psp"))
     study = make_study(tmp_path / "study", raters=5, faces=6, means={"hr": 4.0, "bicubic": 1.5, "pulse": 3.3, "psp": 3.5})
     file = tmp_path / "report.html"
-    file.write_text(page(gather(open_runs([run]).only(metrics=["psnr", "consistency"]), open_study(study), count=2)))
+    file.write_text(html_page(gather(open_runs([run]).only(metrics=["psnr", "consistency"]), open_study(study), count=2)))
     requests: list[str] = []
     problems: list[str] = []
     with sync_playwright() as playwright:

@@ -13,7 +13,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.cli import main
 from facesr.reports.cells import Cell
 from facesr.reports.published import published, published_table, verdict, why_not
-from facesr.reports.references import entries
+from facesr.reports.references import bibliography_entries
 from facesr.reports.scores import open_runs
 
 
@@ -36,7 +36,7 @@ def test_a_verdict_counts_half_of_the_last_digit(text: str, mean: float, low: fl
 
 def test_every_published_table_is_read_and_its_paper_is_known() -> None:
     assert {t.metric for t in published()} == {"mos", "niqe", "psnr-y", "ssim"}
-    assert all(t.cite in entries() for t in published() if t.cite)
+    assert all(t.cite in bibliography_entries() for t in published() if t.cite)
     pulse = next(t for t in published() if t.cite == "menon2020pulse" and t.metric == "mos")
     assert [float(v) for v in pulse.values.values()] == [3.74, 1.01, 1.34, 2.77, 2.92, 3.60]  # arXiv 2003.03808
 

@@ -27,7 +27,7 @@ from facesr.cli import main
 from facesr.reports import build
 from facesr.reports.cells import Cell, Column, Failure, Row, interval, number, ranked
 from facesr.reports.html import failures_html
-from facesr.reports.latex import command, macros, tex
+from facesr.reports.latex import latex_command, macros, tex
 from facesr.reports.references import bibliography
 from facesr.reports.scores import open_runs
 from facesr.reports.table import Table
@@ -187,7 +187,7 @@ def test_scores_of_a_whole_set_keep_their_own_interval(tmp_path: Path) -> None:
     assert cell is not None and (cell.mean, cell.low, cell.high, cell.n, cell.failed) == (0.25, 0.2, 0.4, 6, 0)
     lost = table.cell("nearest", "kid")
     assert lost is not None and lost.failed == 1 and lost.failures[0].reason == "too few images"
-    part = build.where(open_runs([folder]), gender="female")
+    part = build.faces_where(open_runs([folder]), gender="female")
     half = leaderboard(part).cell("bicubic", "kid")
     assert half is not None and math.isnan(half.mean) and half.failures[0].status == "skipped"
 
@@ -258,7 +258,7 @@ def test_any_name_survives_csv_and_breaks_no_other_form(name: str) -> None:
 
 
 def test_macros_are_letters_and_never_meet() -> None:
-    assert command("sr", "psp-2", "psnr-y") == r"\srPspTwoPsnrY"
+    assert latex_command("sr", "psp-2", "psnr-y") == r"\srPspTwoPsnrY"
     cells = tuple(Cell(name, "psnr", 1.5, 1.0, 2.0, 3, digits=2) for name in ("psp-2", "psp 2", "PSP_2"))
     table = Table("t", "", (Column("psnr", "PSNR"),), tuple(Row(c.method, c.method, (c,)) for c in cells))
     names = re.findall(r"\\newcommand\{\\([A-Za-z]+)\}", macros(table))

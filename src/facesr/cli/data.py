@@ -57,7 +57,7 @@ def _list(args: argparse.Namespace) -> int:
 
     prepared = []
     for folder in [DEMO, *sorted(p.parent for p in home().glob(f"*/{manifest.MANIFEST}"))]:
-        found = manifest.read(folder)
+        found = manifest.read_manifest(folder)
         splits = found.total if isinstance(found.total, dict) else {}
         whole = sum(n for split, n in splits.items() if split != "all") or found.count("all")
         prepared.append({"name": found.name, "folder": str(folder), "size": found.size, "faces": len(found.faces), "total": whole})
@@ -73,7 +73,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from facesr.bench.data.prepare import Request, prepare
+    from facesr.bench.data.prepare import Request, prepare_data
     from facesr.bench.diagnosis import counted
     from facesr.bench.errors import FaceSRError, shown
     from facesr.bench.imaging.resample import matrix
@@ -95,7 +95,7 @@ def _prepare(args: argparse.Namespace) -> int:
         column=args.column,
     )
     with Bar() as bar:
-        made = prepare(request, bar)
+        made = prepare_data(request, bar)
     mine = made.of(args.split)
     print(f"{len(mine)} of {made.count(args.split)} faces of {args.dataset} in {request.folder}")
     for note in made.notes:
@@ -113,9 +113,9 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from facesr.bench.data.verify import verify
+    from facesr.bench.data.verify import verify_data
 
-    verdict = verify(args.folder)
+    verdict = verify_data(args.folder)
     if args.json:
         print(json.dumps({"clean": verdict.clean, **asdict(verdict)}, indent=1, ensure_ascii=False, default=list))
         return 0 if verdict.clean else 1

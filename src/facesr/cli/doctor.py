@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class Piece:
     """One thing: whether it is here, what was found, what is lost without it and how to get it ('' where it is here)."""
 
     name: str
@@ -50,10 +50,10 @@ def main(args: argparse.Namespace) -> int:
     return 1 if any(one.needed and not one.here for one in found) else 0
 
 
-def findings() -> Iterator[Finding]:
+def findings() -> Iterator[Piece]:
     """Everything that is looked at, the needed things first."""
     version = platform.python_version()
-    yield Finding("Python", sys.version_info >= (3, 11), version, "everything", "install Python 3.11 or newer", needed=True)
+    yield Piece("Python", sys.version_info >= (3, 11), version, "everything", "install Python 3.11 or newer", needed=True)
     yield from (_package(name, needed=True) for name in ("torch", "torchvision", "onnxruntime"))
     yield _gpu()
     yield _default_weights()
@@ -101,48 +101,46 @@ PROGRAMS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
 """Name, commands, what is lost without it, how to get it."""
 
 
-def _package(module: str, *, lost: str = "everything", remedy: str = "", needed: bool = False) -> Finding:
+def _package(module: str, *, lost: str = "everything", remedy: str = "", needed: bool = False) -> Piece:
     if importlib.util.find_spec(module) is None:
-        return Finding(module, False, "not installed", lost, remedy or f"pip install {module}", needed)
+        return Piece(module, False, "not installed", lost, remedy or f"pip install {module}", needed)
     try:
         found = importlib.metadata.version(module.replace("_", "-"))
     except importlib.metadata.PackageNotFoundError:
         found = "installed"
-    return Finding(module, True, found, needed=needed)
+    return Piece(module, True, found, needed=needed)
 
 
-def _gpu() -> Finding:
+def _gpu() -> Piece:
     if importlib.util.find_spec("torch") is None:
-        return Finding("GPU", False, "unknown without torch", "speed", "install torch")
+        return Piece("GPU", False, "unknown without torch", "speed", "install torch")
     import torch
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return Finding("GPU", True, f"{', '.join(names)}: use --device cuda")
+        return Piece("GPU", True, f"{', '.join(names)}: use --device cuda")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = f"none that torch {torch.__version__} can use; {cores} CPU cores"
-    return Finding(
+    return Piece(
         "GPU", False, found, "speed: PULSE and training take hours on large sets", "a machine with CUDA, and --device cuda"
     )
 
 
-def _default_weights() -> Finding:
+def _default_weights() -> Piece:
     from facesr.bench.weights.places import defaults
 
     files = defaults()
     size = sum(file.stat().st_size for file in files) / 1e6
     remedy = "reinstall the project: they come along in its wheel and its repository"
-    return Finding(
-        "default weights", bool(files), f"{len(files)} files, {size:.0f} MB", "every learned method", remedy, needed=True
-    )
+    return Piece("default weights", bool(files), f"{len(files)} files, {size:.0f} MB", "every learned method", remedy, needed=True)
 
 
-def _weight(name: str, entry: str, lost: str) -> Finding:
+def _weight(name: str, entry: str, lost: str) -> Piece:
     from facesr.bench import weights
 
     path = weights.where(entry)
     if path:
-        return Finding(name, True, str(path))
+        return Piece(name, True, str(path))
     given = weights.named(entry).source.startswith("user")
     file = weights.named(entry).file
     remedy = (
@@ -150,15 +148,15 @@ def _weight(name: str, entry: str, lost: str) -> Finding:
         if given
         else f"facesr weights fetch {entry}, or {file} in a folder of FACESR_WEIGHTS"
     )
-    return Finding(name, False, "not on this machine", lost, remedy)
+    return Piece(name, False, "not on this machine", lost, remedy)
 
 
-def _prepared() -> Finding:
+def _prepared() -> Piece:
     from facesr.bench.data.dataset import home
 
     folders = sorted(p.parent.name for p in home().glob("*/manifest.json")) if home().is_dir() else []
     found = ", ".join(folders) or f"none in {home()}"
-    return Finding(
+    return Piece(
         "prepared faces",
         bool(folders),
         found,
@@ -167,18 +165,18 @@ def _prepared() -> Finding:
     )
 
 
-def _program(name: str, commands: tuple[str, ...], lost: str, remedy: str) -> Finding:
+def _program(name: str, commands: tuple[str, ...], lost: str, remedy: str) -> Piece:
     path = next(filter(None, map(shutil.which, commands)), None)
-    return Finding(name, path is not None, path or "not found on PATH", lost, remedy)
+    return Piece(name, path is not None, path or "not found on PATH", lost, remedy)
 
 
-def _writable() -> Finding:
+def _writable() -> Piece:
     from facesr.bench.weights.files import cache_folder
 
     folder = cache_folder()
     nearest = next(p for p in (folder, *folder.parents) if p.exists())
     good = os.access(nearest, os.W_OK)
     free = shutil.disk_usage(nearest).free / 1e9
-    return Finding(
+    return Piece(
         "cache", good, f"{folder}, {free:.0f} GB free", "fetched weights are not kept", "export FACESR_CACHE=FOLDER", needed=False
     )

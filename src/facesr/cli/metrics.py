@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.cli.study import reading
+from facesr.cli.study import reading_options
 
 VALIDATE = "validate"
 
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     judge.add_argument("--alpha", type=float, help="level at which people tell methods apart, of a rating table (default .05)")
     judge.add_argument("--peek", action="store_true", help="of a study: before its stopping rule is met, which is logged")
-    reading(parser, "validate: how to read the ratings")
+    reading_options(parser, "validate: how to read the ratings")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -111,7 +111,7 @@ def _taken(kind: str, name: str) -> str:
     """What has this name already; '' where nothing has."""
     from facesr.bench import protocol, registry
 
-    known = protocol.names() if kind == "protocol" else registry.installed(f"facesr.{kind}s")
+    known = protocol.protocol_names() if kind == "protocol" else registry.installed(f"facesr.{kind}s")
     return f"the {kind} {name} that comes along" if name in known else ""
 
 
@@ -131,10 +131,10 @@ def _class(args: argparse.Namespace) -> dict[Path, str]:
 def _protocol(args: argparse.Namespace) -> dict[Path, str]:
     from facesr.bench import protocol
 
-    if args.like not in protocol.names():
+    if args.like not in protocol.protocol_names():
         from facesr.bench.errors import suggest
 
-        raise FaceSRError(f"no protocol {args.like!r}: {suggest(args.like, protocol.names())}")
+        raise FaceSRError(f"no protocol {args.like!r}: {suggest(args.like, protocol.protocol_names())}")
     text = (Path(protocol.__file__).parents[1] / "protocols" / f"{args.like}.toml").read_text(encoding="utf-8")
     text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     text = re.sub(r'^name = ".*"$', f'name = "{args.name}"', text, count=1, flags=re.M)

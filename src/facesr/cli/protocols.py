@@ -24,16 +24,16 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        found = [protocol.load(name, known) for name in ([args.name] if args.name else protocol.names())]
+        found = [protocol.load_protocol(name, known) for name in ([args.name] if args.name else protocol.protocol_names())]
         facts = [{"name": p.name, "version": p.version, "digest": p.digest, "description": p.description} for p in found]
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return 0
     if args.name is None:
-        for name in protocol.names():
-            p = protocol.load(name, known)
+        for name in protocol.protocol_names():
+            p = protocol.load_protocol(name, known)
             print(f"{name:<20} v{p.version}  {p.digest[:12]}  {p.description}")
         return 0
-    p = protocol.load(args.name, known)
+    p = protocol.load_protocol(args.name, known)
     scales = ", ".join(f"x{s}" for s in p.degradation.scale)
     print(f"{p.name} version {p.version}, digest {p.digest}\n{p.description}\n")
     if p.lr:

@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
     if args.hr and args.data:
         raise FaceSRError("--hr and --data both name the HR folder: give one")
     args.data = args.hr or args.data
-    return carry_out(args, split_specs(args.methods), args.set)
+    return run_and_print(args, split_specs(args.methods), args.set)
 
 
 def workers_for(args: argparse.Namespace, out: Path) -> Workers:
@@ -124,7 +124,7 @@ def workers_for(args: argparse.Namespace, out: Path) -> Workers:
     return OnSlurm(count, out / ".slurm", options)
 
 
-def carry_out(
+def run_and_print(
     args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str] | None = None
 ) -> int:
     """Plan, run, and print one line per method. ``params``: further parameters of every method, taken as they are."""
@@ -162,7 +162,7 @@ def _protocol(args: argparse.Namespace) -> Protocol:
     from facesr.bench import protocol, registry
     from facesr.owning import with_own_lr
 
-    named = protocol.load(args.protocol, registry.installed("facesr.metrics")) if args.protocol else None
+    named = protocol.load_protocol(args.protocol, registry.installed("facesr.metrics")) if args.protocol else None
     hr, references, size = (getattr(args, name, None) for name in ("hr", "references", "size"))
     return with_own_lr(named, args.lr, hr=args.data is not None or hr is not None, references=references, size=size)
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, shown, some
 from facesr.cli.options import names
-from facesr.cli.run import carry_out, common
+from facesr.cli.run import common, run_and_print
 
 if TYPE_CHECKING:
-    from facesr.scoring import Scores
+    from facesr.scoring import FolderScores
 
 OF_A_RUN: dict[str, object] = {
     "attributes": None,
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     if args.lr:
         raise FaceSRError("--lr goes with --hr: a protocol makes its own LR images")
     label = f"{args.label}=" if args.label else ""
-    return carry_out(args, [f"{label}folder:{args.folder}"], [], rule)
+    return run_and_print(args, [f"{label}folder:{args.folder}"], [], rule)
 
 
 def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:
@@ -98,7 +98,7 @@ def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:
     return 0 if (found.frame["status"] == "ok").all() else 1
 
 
-def _as_json(found: Scores) -> str:
+def _as_json(found: FolderScores) -> str:
     """The table, and every image without a score, for programs."""
     lost = found.frame.loc[found.frame["status"] != "ok", ["image", "metric", "status", "reason"]]
     rows = json.loads(found.table().reset_index().to_json(orient="records", double_precision=15))

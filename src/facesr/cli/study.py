@@ -51,7 +51,7 @@ ACTS: dict[str, str] = {
 PEOPLE = ("url", "invite", "link", "pause", "resume", "replace", "exclude", "undo", "delete-rater")
 
 OTHERS = {
-    **{act: ("study_people", act.replace("-", "_")) for act in PEOPLE},
+    **{act: ("study_people", "act_" + act.replace("-", "_")) for act in PEOPLE},
     **{act: ("study_deploy", act) for act in ("deploy", "backup", "restore")},
     "payments": ("study_crowd", "payments"),
     "code": ("study_crowd", "code"),
@@ -89,8 +89,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ):
         made[act].add_argument("study", type=Path, help="study folder")
         made[act].add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
-    study_people.options(made)
-    study_deploy.options(made)
+    study_people.people_options(made)
+    study_deploy.deploy_options(made)
     made["returned"].add_argument("rater", help="the rater's name, such as r007")
     made["returned"].add_argument("--reason", default="", help="kept in the log")
     made["code"].add_argument("code", help="the code a worker shows")
@@ -120,7 +120,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _import(made["import"])
     made["check"].add_argument("path", type=Path, help="study folder, export folder, or a file of ratings")
     for act in ("import", "check"):
-        reading(made[act])
+        reading_options(made[act])
     _power(made["power"])
 
 
@@ -239,7 +239,7 @@ def _import(p: argparse.ArgumentParser) -> None:
     plan.add_argument("--alpha", type=float, help="level of the tests")
 
 
-def reading(p: argparse.ArgumentParser, title: str = "how to read the file") -> None:
+def reading_options(p: argparse.ArgumentParser, title: str = "how to read the file") -> None:
     """How a file of ratings is to be read; without any of these that is inferred from its content."""
     how = p.add_argument_group(title)
     how.add_argument("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest grade; default: recognised")

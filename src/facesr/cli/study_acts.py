@@ -26,11 +26,11 @@ OPTIONS = (
 )
 
 
-def create(args: argparse.Namespace) -> int:
+def act_create(args: argparse.Namespace) -> int:
     """Make a study and say what its order guarantees."""
-    from facesr.bench.results import load as load_run
+    from facesr.bench.results import load_run
     from facesr.bench.study import address
-    from facesr.bench.study.create import create as make
+    from facesr.bench.study.create import create
     from facesr.bench.study.order import order_figures
 
     run = load_run(args.run)
@@ -42,7 +42,7 @@ def create(args: argparse.Namespace) -> int:
     if args.analysis:
         options["analysis"] = read_toml(args.analysis)
     folder = args.out or Path("studies") / args.run.resolve().name
-    study = make(run, folder, options=options, database=args.database)
+    study = create(run, folder, options=options, database=args.database)
     design, rows = study.design, study.design.rows()
     figures = order_figures(rows, design.conditions)
     print(f"{folder}: {design.method.upper()}, {design.raters} raters x {len(rows[0])} items, {len(design.faces)} faces")
@@ -72,7 +72,7 @@ def create(args: argparse.Namespace) -> int:
     return 0
 
 
-def serve(args: argparse.Namespace) -> int:
+def act_serve(args: argparse.Namespace) -> int:
     """Serve until stopped."""
     from facesr.studies import Study
 
@@ -82,7 +82,7 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def status(args: argparse.Namespace) -> int:
+def act_status(args: argparse.Namespace) -> int:
     """Who is where."""
     from facesr.bench.study import ending
     from facesr.bench.study.closing import seal_of
@@ -114,9 +114,9 @@ def status(args: argparse.Namespace) -> int:
     return 0
 
 
-def simulate(args: argparse.Namespace) -> int:
+def act_simulate(args: argparse.Namespace) -> int:
     """Simulated raters, labelled as such."""
-    from facesr.bench.study.simulate import simulate as add
+    from facesr.bench.study.simulate import simulate
 
     study = _study(args)
     means = {}
@@ -128,14 +128,14 @@ def simulate(args: argparse.Namespace) -> int:
             raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7") from None
         if not equals:
             raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7")
-    added = add(study, args.raters or study.design.raters, means or None, seed=args.seed)
+    added = simulate(study, args.raters or study.design.raters, means or None, seed=args.seed)
     print(f"{len(added)} simulated raters added: {added[0]} to {added[-1]}; they are labelled, and never counted with people")
     return 0
 
 
-def export(args: argparse.Namespace) -> int:
+def act_export(args: argparse.Namespace) -> int:
     """Write CSV, Parquet, manifest and dictionary."""
-    from facesr.bench.study.export import export as write
+    from facesr.bench.study.export import export
 
     study = _study(args)
     if not args.simulated and not study.may_show_means():
@@ -145,12 +145,12 @@ def export(args: argparse.Namespace) -> int:
                 "wait, or export now with --peek REASON, which is logged"
             )
         study.peek("facesr study export", args.peek)
-    files = write(study, args.out, simulated=args.simulated)
+    files = export(study, args.out, simulated=args.simulated)
     print(f"{args.out}: {', '.join(f.name for f in files)}")
     return 0
 
 
-def bring_in(args: argparse.Namespace) -> int:
+def act_bring_in(args: argparse.Namespace) -> int:
     """Import; say what was understood and what is not used."""
     from facesr.bench.study.imports import FILE, into_study
 
@@ -175,18 +175,18 @@ def bring_in(args: argparse.Namespace) -> int:
 
 
 def _how(args: argparse.Namespace) -> Options:
-    from facesr.bench.ratings import options
+    from facesr.bench.ratings import rating_options
 
-    return options(
+    return rating_options(
         args.scale, args.map, args.labels, args.missing, args.reverse, args.pattern, args.rating_type, args.sheet, args.layout
     )
 
 
-def check(args: argparse.Namespace) -> int:
+def act_check(args: argparse.Namespace) -> int:
     """Print the findings; 1 where ratings are double, missing or impossible."""
-    from facesr.bench.study.check import check as look
+    from facesr.bench.study.check import check_ratings
 
-    findings = look(args.path, _how(args))
+    findings = check_ratings(args.path, _how(args))
     for finding in findings:
         print(finding)
     wrong = [f for f in findings if f.kind != "note"]
@@ -194,37 +194,37 @@ def check(args: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def analyse(args: argparse.Namespace) -> int:
+def act_analyse(args: argparse.Namespace) -> int:
     """The whole analysis, in one form."""
-    from facesr.bench.study import load
-    from facesr.bench.study.analysis import analyse as run
-    from facesr.reports.analysis import render
+    from facesr.bench.study import load_study
+    from facesr.bench.study.analysis import analyse_study
+    from facesr.reports.analysis import render_analysis
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     try:
-        found = run(study, peek=args.peek, simulated=args.simulated, ordinal=args.ordinal)
-        sys.stdout.write(render(found, args.format))
+        found = analyse_study(study, peek=args.peek, simulated=args.simulated, ordinal=args.ordinal)
+        sys.stdout.write(render_analysis(found, args.format))
     finally:
         study.close()
     return 0
 
 
 def _study(args: argparse.Namespace) -> Study:
-    from facesr.bench.study import load
+    from facesr.bench.study import load_study
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     if study.imported and args.act not in {"export", "check", "analyse"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study
 
 
 ACTS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "create": create,
-    "serve": serve,
-    "status": status,
-    "simulate": simulate,
-    "export": export,
-    "import": bring_in,
-    "check": check,
-    "analyse": analyse,
+    "create": act_create,
+    "serve": act_serve,
+    "status": act_status,
+    "simulate": act_simulate,
+    "export": act_export,
+    "import": act_bring_in,
+    "check": act_check,
+    "analyse": act_analyse,
 }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import load
+from facesr.bench.study import load_study
 
 
-def payments(args: argparse.Namespace) -> int:
+def act_payments(args: argparse.Namespace) -> int:
     """Write the platform's files, or erase the ids of what is settled."""
     from facesr.bench.study import payments as pay
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     if args.settled:
         print(f"{pay.settle(study)} submissions are settled: their ids are erased, and the log says so")
         return 0
@@ -48,21 +48,21 @@ def _bonus(text: str) -> tuple[float, dict[str, float]]:
     return everyone, single
 
 
-def code(args: argparse.Namespace) -> int:
+def act_code(args: argparse.Namespace) -> int:
     """Who was given a completion code."""
     from facesr.bench.study.payments import find_code
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     found = find_code(study, args.code)
     print(f"{args.code}: {', '.join(found)}" if found else f"{args.code}: no rater was given this code")
     return 0 if found else 1
 
 
-def returned(args: argparse.Namespace) -> int:
+def act_returned(args: argparse.Namespace) -> int:
     """Free the place of a worker who returned the submission."""
     from facesr.bench.study.crowd import depart
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     depart(study, args.rater, "returned", args.reason)
     print(f"{args.rater}: the place is free for the next worker; the ratings stay, and are left out")
     return 0

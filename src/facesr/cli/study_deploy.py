@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from facesr.bench.study import load
+from facesr.bench.study import load_study
 
 
-def options(made: dict[str, argparse.ArgumentParser]) -> None:
+def deploy_options(made: dict[str, argparse.ArgumentParser]) -> None:
     """Options of these acts."""
     made["deploy"].add_argument(
         "--out", type=Path, required=True, help="new folder for the server's files; it will hold the study's key"
@@ -30,14 +30,13 @@ def options(made: dict[str, argparse.ArgumentParser]) -> None:
     p.add_argument("--database", metavar="URL", help="an empty PostgreSQL database; default SQLite in the folder")
 
 
-def deploy(args: argparse.Namespace) -> int:
+def act_deploy(args: argparse.Namespace) -> int:
     """Write the server's files."""
     from facesr.bench.study.address import remember, remembered
-    from facesr.bench.study.deploy import deploy as write
-    from facesr.bench.study.deploy import warning
+    from facesr.bench.study.deploy import deploy, warning
 
-    study = load(args.study, args.database)
-    files = write(study, args.out, url=args.url, home=args.home)
+    study = load_study(args.study, args.database)
+    files = deploy(study, args.out, url=args.url, home=args.home)
     if args.url:
         remember(study.path, args.url)
     if said := warning(args.url or remembered(study.path)):
@@ -49,23 +48,23 @@ def deploy(args: argparse.Namespace) -> int:
     return 0
 
 
-def backup(args: argparse.Namespace) -> int:
+def act_backup(args: argparse.Namespace) -> int:
     """Save the running study."""
-    from facesr.bench.study.backup import backup as save
+    from facesr.bench.study.backup import backup
 
-    study = load(args.study, args.database)
-    file = save(study, args.to, keep=args.keep)
+    study = load_study(args.study, args.database)
+    file = backup(study, args.to, keep=args.keep)
     print(
         f"{file}: {file.stat().st_size / 1e6:.1f} MB, restored on trial; it holds the study's key, so keep it as you keep the study"
     )
     return 0
 
 
-def restore(args: argparse.Namespace) -> int:
+def act_restore(args: argparse.Namespace) -> int:
     """Bring a study back."""
-    from facesr.bench.study.backup import restore as bring_back
+    from facesr.bench.study.backup import restore
 
-    study = bring_back(args.backup, args.out, args.database)
+    study = restore(args.backup, args.out, args.database)
     ratings = len(study.ratings(excluded=True))
     print(f"{args.out}: {study.name}, {ratings:,} ratings of people, digest {study.digest[:12]}")
     return 0

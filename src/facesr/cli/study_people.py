@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from facesr.bench.study.invitations import Invitation
 
 
-def options(made: dict[str, argparse.ArgumentParser]) -> None:
+def people_options(made: dict[str, argparse.ArgumentParser]) -> None:
     """Options of these acts."""
     for act in ("link", "pause", "resume", "replace", "exclude", "delete-rater", "undo"):
         made[act].add_argument(
@@ -43,22 +43,22 @@ def options(made: dict[str, argparse.ArgumentParser]) -> None:
     )
 
 
-def url(args: argparse.Namespace) -> int:
+def act_url(args: argparse.Namespace) -> int:
     """Print or set the address."""
     from facesr.bench.study import address
 
-    study = opened(args)
+    study = study_to_change(args)
     if args.url:
         address.remember(study.path, args.url)
     print(address.remembered(study.path) or f"no address is remembered: facesr study url {study.path} https://study.example.org")
     return 0
 
 
-def invite(args: argparse.Namespace) -> int:
+def act_invite(args: argparse.Namespace) -> int:
     """Add raters; the links are shown this once."""
     from facesr.bench.study import invitations as made
 
-    study = opened(args)
+    study = study_to_change(args)
     for file in filter(None, (args.links, args.qr)):  # links are made once: where they go must be there first
         if file.exists() or not file.absolute().parent.is_dir():
             raise FaceSRError(
@@ -77,7 +77,7 @@ def invite(args: argparse.Namespace) -> int:
             if args.count is None
             else f"--count {args.count}: invite 1 to {made.MOST_PEOPLE:,} raters at once"
         )
-    _show(args, study, made.invite(study, count, _address(args, study), people))
+    _show(args, study, made.invite_raters(study, count, _address(args, study), people))
     return 0
 
 
@@ -108,7 +108,7 @@ def _address(args: argparse.Namespace, study: Study) -> str:
     from facesr.bench.study import address
 
     if args.url:
-        return address.checked(args.url)
+        return address.checked_url(args.url)
     if known := address.remembered(study.path):
         return known
     print(
@@ -118,22 +118,22 @@ def _address(args: argparse.Namespace, study: Study) -> str:
     return address.HERE
 
 
-def link(args: argparse.Namespace) -> int:
+def act_link(args: argparse.Namespace) -> int:
     """A new link; the old one stops working."""
     from facesr.bench.study import address, store
 
-    study = opened(args)
+    study = study_to_change(args)
     base = _address(args, study)
     print(f"{args.rater}\t{address.link(base, store.fresh_link(study.engine, args.rater))}")
     return 0
 
 
-def pause(args: argparse.Namespace) -> int:
+def act_pause(args: argparse.Namespace) -> int:
     """Pause a rater, or all."""
     return _set(args, "paused", args.reason)
 
 
-def resume(args: argparse.Namespace) -> int:
+def act_resume(args: argparse.Namespace) -> int:
     """Let a rater go on, or all."""
     return _set(args, "active", "")
 
@@ -141,7 +141,7 @@ def resume(args: argparse.Namespace) -> int:
 def _set(args: argparse.Namespace, status: str, reason: str) -> int:
     from facesr.bench.study import reading, store
 
-    study = opened(args)
+    study = study_to_change(args)
     names = [args.rater]
     everyone = args.rater == "all"
     if everyone:
@@ -160,11 +160,11 @@ def _set(args: argparse.Namespace, status: str, reason: str) -> int:
     return 0
 
 
-def replace(args: argparse.Namespace) -> int:
+def act_replace(args: argparse.Namespace) -> int:
     """A new rater on the same row of the design."""
     from facesr.bench.study import address, store
 
-    study = opened(args)
+    study = study_to_change(args)
     base = _address(args, study)
     asked(args, f"{_about(study, args.rater)} loses the place to a new rater, and the ratings are left out")
     rater, token = store.replace(study.engine, args.rater, args.reason, force=args.force)
@@ -172,15 +172,15 @@ def replace(args: argparse.Namespace) -> int:
     return 0
 
 
-def exclude(args: argparse.Namespace) -> int:
+def act_exclude(args: argparse.Namespace) -> int:
     """Exclude from the analysis; the ratings stay."""
     from facesr.bench.study import imported, store
 
-    study = opened(args)
+    study = study_to_change(args)
     who = args.rater if study.imported else _about(study, args.rater)
     asked(args, f"{who} is left out of the analysis by the rule {args.rule!r}, which reports print")
     if study.imported:
-        imported.exclude(study.path, args.rater, args.rule, args.reason)
+        imported.exclude_imported(study.path, args.rater, args.rule, args.reason)
     else:
         store.exclude(study.engine, args.rater, args.rule, args.reason)
     print(
@@ -189,19 +189,19 @@ def exclude(args: argparse.Namespace) -> int:
     return 0
 
 
-def undo(args: argparse.Namespace) -> int:
+def act_undo(args: argparse.Namespace) -> int:
     """Take back the last pause, exclusion or replacement."""
-    from facesr.bench.study.undo import undo as take_back
+    from facesr.bench.study.undo import undo
 
-    print(take_back(opened(args), args.rater))
+    print(undo(study_to_change(args), args.rater))
     return 0
 
 
-def delete_rater(args: argparse.Namespace) -> int:
+def act_delete_rater(args: argparse.Namespace) -> int:
     """Delete for good."""
     from facesr.bench.study import store
 
-    study = opened(args)
+    study = study_to_change(args)
     asked(args, f"every rating and event of {_about(study, args.rater)} is removed for good, and nothing brings it back")
     print(f"{args.rater}: {store.delete_rater(study.engine, args.rater)} ratings and everything else removed")
     return 0
@@ -212,7 +212,7 @@ def _about(study: Study, name: str) -> str:
     from facesr.bench.study import reading, store
 
     with study.engine.connect() as connection:
-        store.find(connection, name)
+        store.find_rater(connection, name)
     row = reading.raters(study).set_index("name").loc[name]
     return f"{name} ({row['status']}, {row['done']:.0f} items answered)"
 
@@ -228,11 +228,11 @@ def asked(args: argparse.Namespace, what: str) -> None:
         raise FaceSRError("nothing was changed")
 
 
-def opened(args: argparse.Namespace) -> Study:
+def study_to_change(args: argparse.Namespace) -> Study:
     """The study; imported ratings have no raters to act on, but for leaving one out."""
-    from facesr.bench.study import load
+    from facesr.bench.study import load_study
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     if study.imported and args.act not in {"exclude", "undo"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study

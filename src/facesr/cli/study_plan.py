@@ -5,30 +5,30 @@ from __future__ import annotations
 import argparse
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import load
+from facesr.bench.study import load_study
 
 
-def preregister(args: argparse.Namespace) -> int:
+def act_preregister(args: argparse.Namespace) -> int:
     """Print the plan as a text."""
     from facesr.bench.study.preregister import text
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     parts, source = None, ""
     if args.pilot:
         from facesr.bench.stats.clustered import components
         from facesr.bench.stats.cube import cube
 
-        pilot = load(args.pilot)
+        pilot = load_study(args.pilot)
         parts, source = components(cube(pilot.ratings(simulated=args.simulated)).values), f"the pilot study {pilot.name}"
     print(text(study, args.difference, parts, source), end="")
     return 0
 
 
-def close(args: argparse.Namespace) -> int:
+def act_close(args: argparse.Namespace) -> int:
     """End the collection."""
     from facesr.bench.study.crowd import carry_out_rules
 
-    study = load(args.study, args.database)
+    study = load_study(args.study, args.database)
     carry_out_rules(study)
     sealed = study.end(args.reason)
     print(f"{args.study} is closed: {sealed.ratings:,} ratings of {sealed.raters} raters; nothing is taken any more")
@@ -37,18 +37,18 @@ def close(args: argparse.Namespace) -> int:
     return 0
 
 
-def rescue(args: argparse.Namespace) -> int:
+def act_rescue(args: argparse.Namespace) -> int:
     """Save what can be read of a damaged database."""
-    from facesr.bench.study.rescue import rescue as save
+    from facesr.bench.study.rescue import rescue
 
-    found = save(args.study, args.out, args.database)
+    found = rescue(args.study, args.out, args.database)
     for name, (saved, lost) in found.items():
         print(f"  {name:<14}{saved:>8,} rows saved" + (f", {lost:,} lost" if lost else ""))
     print(f"{args.out}: check it with 'facesr study check {args.out}'; {args.study} was not touched")
     return 0
 
 
-def power(args: argparse.Namespace) -> int:
+def act_power(args: argparse.Namespace) -> int:
     """Detectable differences, by simulation."""
     from facesr.bench.stats.power import TYPICAL, check_chances, power_grid, size_sentence
 
@@ -59,9 +59,9 @@ def power(args: argparse.Namespace) -> int:
     if args.study:
         from facesr.bench.stats.clustered import components
         from facesr.bench.stats.cube import cube
-        from facesr.bench.study import load
+        from facesr.bench.study import load_study
 
-        study = load(args.study)
+        study = load_study(args.study)
         if study.method == "pair":
             raise FaceSRError(
                 f"{args.study} is a paired comparison: its answers are left, right and tie, not grades, so no rating study can be planned "

@@ -42,8 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the training; 0 when the recipe's last step was reached, 1 when it was stopped before."""
-    from facesr.methods.training import Machine, read
-    from facesr.methods.training.job import TRAINABLE, on, run
+    from facesr.methods.training import Machine, read_recipe
+    from facesr.methods.training.job import TRAINABLE, run_training, with_faces
 
     method: str = args.method
     if args.threads:
@@ -60,12 +60,12 @@ def main(args: argparse.Namespace) -> int:
         from facesr.bench.errors import suggest
 
         raise FaceSRError(f"no training for {method!r}: {suggest(method, TRAINABLE)}" if method else "name a method, or give --all")
-    recipe = read(args.recipe or default_recipe(method), changes)
+    recipe = read_recipe(args.recipe or default_recipe(method), changes)
     if recipe.method != method:
         raise FaceSRError(f"{args.recipe} is a recipe for {recipe.method!r}, not for {method!r}")
     if args.data:
-        recipe = on(recipe, args.data)
-    summary = run(recipe, args.out, resume=args.resume, max_minutes=args.minutes, machine=machine, best=args.best)
+        recipe = with_faces(recipe, args.data)
+    summary = run_training(recipe, args.out, resume=args.resume, max_minutes=args.minutes, machine=machine, best=args.best)
     if summary["rank"] == 0:
         reached = f"step {summary['step']} of {summary['steps']}, {summary['minutes_this_call']} min"
         print(f"{method}: {reached}; {args.out / 'weights.safetensors'}")

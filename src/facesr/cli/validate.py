@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(args: argparse.Namespace) -> int:
     """Print the table and the verdict; 1 where no metric can be trusted for this comparison."""
-    from facesr.bench.ratings import options
+    from facesr.bench.ratings import rating_options
 
     if len(args.files) != 2:
         raise FaceSRError(
@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json and args.format not in (None, "json"):
         raise FaceSRError(f"--json and --format {args.format} ask for two forms: give one")
     ratings, scores = args.files
-    how = options(
+    how = rating_options(
         args.scale, args.map, args.labels, args.missing, args.reverse, args.pattern, args.rating_type, args.sheet, args.layout
     )
     people = _people(ratings, scores, how, args)

@@ -25,13 +25,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a line now and then; 0 when the run has finished."""
     from facesr.bench.errors import FaceSRError
-    from facesr.bench.results import load
+    from facesr.bench.results import load_run
 
     if not 0 < args.every < 3600:
         raise FaceSRError(f"--every {args.every:g}: give seconds between 0 and 3600")
     last = ""
     while True:
-        run = load(args.run)
+        run = load_run(args.run)
         line = (
             _line(run, args.once)
             if run.running

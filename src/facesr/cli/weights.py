@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "list":
         return _json(missing=args.missing) if args.json else _list(missing=args.missing)
     names = args.names or [name for name in weights.catalogue() if weights.where(name)]
-    act = {"fetch": weights.fetch, "verify": weights.verify, "where": weights.find}[args.action]
+    act = {"fetch": weights.fetch, "verify": weights.verify_weight, "where": weights.find_weight}[args.action]
     failures = 0
     for name in names:
         try:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings import Imported, options, read
-from facesr.bench.study.analysis import PairedAnalysis, analyse
+from facesr.bench.ratings import Imported, rating_options, read
+from facesr.bench.study.analysis import PairedAnalysis, analyse_study
 from facesr.bench.study.imports import into_study
 
 PEOPLE, FACES, METHODS = ["ann", "bob", "cyd", "dan", "eve"], ["f1", "f2", "f3", "f4"], ["bicubic", "psp", "hr"]
@@ -150,7 +150,7 @@ def test_merged_headers_and_formulas_of_a_spreadsheet(tmp_path: Path) -> None:
         for f in FACES:
             sheet.append([p, f, *(v for m in METHODS for v in (GRADE[p, f, m], 3))])
     book.save(tmp_path / "merged.xlsx")
-    found = read(tmp_path / "merged.xlsx", options(columns=["score=*quality"]))
+    found = read(tmp_path / "merged.xlsx", rating_options(columns=["score=*quality"]))
     assert _means(found) == pytest.approx({f"{m} quality": v for m, v in MEANS.items()})
     book = openpyxl.Workbook()
     for row in [HEAD, *([*r[:3], f"={r[3]}+0"] for r in ROWS)]:
@@ -168,7 +168,7 @@ def test_forms_say_what_they_lack(tmp_path: Path) -> None:
     codes = _csv(tmp_path / "c.csv", [head, *([i, "2026-11-01", 1, *_sheet(p, lambda g: f"A{g}")] for i, p in enumerate(PEOPLE))])
     with pytest.raises(FaceSRError, match=r"'G1Q1\[f1_bicubic\]' holds 'A\d'"):
         read(codes)
-    assert _means(read(codes, options(labels=["A1=1,A2=2,A3=3,A4=4,A5=5"]))) == pytest.approx(MEANS)
+    assert _means(read(codes, rating_options(labels=["A1=1,A2=2,A3=3,A4=4,A5=5"]))) == pytest.approx(MEANS)
     with pytest.raises(FaceSRError, match="holds no table"):
         (tmp_path / "empty").mkdir()
         read(tmp_path / "empty")
@@ -194,7 +194,7 @@ def test_logs_of_choices(head: list[str], words: Callable[[str, str], list[str]]
     assert list(found.table["score"]) == CHOSEN
     assert "banana" in set(found.unused["value"]) and len(found.unused) == 2
     study = into_study(tmp_path / "t.csv", tmp_path / "study")
-    result = analyse(study)
+    result = analyse_study(study)
     assert isinstance(result, PairedAnalysis) and result.scores.comparisons == len(PAIRS)
     study.close()
 
@@ -265,7 +265,7 @@ def test_a_leaning_to_one_side_is_said(tmp_path: Path) -> None:
         rows = [[p, f, *places[i], "left" if rng.random() < 0.9 else "right"] for p in people for i, f in enumerate(faces)]
         name = "even" if swap else "uneven"
         study = into_study(_csv(tmp_path / f"{name}.csv", [head, *rows]), tmp_path / name)
-        found = analyse(study)
+        found = analyse_study(study)
         study.close()
         assert isinstance(found, PairedAnalysis)
         return next(s for s in found.sentences if "left image" in s)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings import Imported, options, read
+from facesr.bench.ratings import Imported, rating_options, read
 from facesr.cli import main
 
 ENDINGS = (".csv", ".json", ".py", ".xlsx", ".parquet", ".db")
@@ -136,9 +136,9 @@ def test_several_sheets_are_asked_for(tmp_path: Path) -> None:
     book.save(tmp_path / "r.xlsx")
     with pytest.raises(FaceSRError, match=r"several sheets \(Sheet, ratings\): choose one with --sheet"):
         read(tmp_path / "r.xlsx")
-    assert len(read(tmp_path / "r.xlsx", options(sheet="ratings")).table) == 2
+    assert len(read(tmp_path / "r.xlsx", rating_options(sheet="ratings")).table) == 2
     with pytest.raises(FaceSRError, match="did you mean 'ratings'"):
-        read(tmp_path / "r.xlsx", options(sheet="rating"))
+        read(tmp_path / "r.xlsx", rating_options(sheet="rating"))
 
 
 def test_a_spreadsheet_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
@@ -188,4 +188,4 @@ def test_columns_that_the_user_names(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_options_that_cannot_be_meant(asked: dict[str, object], message: str) -> None:
     """One sentence, all problems together."""
     with pytest.raises(FaceSRError, match=message):
-        options(**asked)  # type: ignore[arg-type]
+        rating_options(**asked)  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings import COLUMNS, options, read
-from facesr.bench.study import load
-from facesr.bench.study.check import check
+from facesr.bench.ratings import COLUMNS, rating_options, read
+from facesr.bench.study import load_study
+from facesr.bench.study.check import check_ratings
 from facesr.bench.study.imports import into_study
 from rating_cells import Cells, cells
 
@@ -78,7 +78,7 @@ def test_avrate_voyager_csv_shows_its_integrity_bugs(fixtures: Path) -> None:
     file = fixtures / "mos/tta_avt_ai_images_ratings.csv"
     with pytest.raises(FaceSRError, match=r"several scales \(range_image_appeal.*--rating-type"):
         read(file)
-    findings = {f.kind: f for f in check(file, options(rating_type="range_realism"))}
+    findings = {f.kind: f for f in check_ratings(file, rating_options(rating_type="range_realism"))}
     assert (findings["double"].count, findings["missing"].count) == (3, 3)
     doubled = {e.split()[0] for e in findings["double"].examples}
     assert doubled == {e.split()[0] for e in findings["missing"].examples} == {"7", "17", "84"}
@@ -159,7 +159,7 @@ def test_wide_tables(tmp_path: Path, shape: str) -> None:
 def test_columns_of_a_wide_table_by_name(tmp_path: Path) -> None:
     """Numbers about people are no ratings: a wildcard names the columns that are."""
     (tmp_path / "wide.csv").write_text("rater,siblings,Q3_f1_hr,Q3_f1_psp,Q3_f2_hr,Q3_f2_psp\nr1,1,5,3,4,2\nr2,3,4,4,5,1\n")
-    asked = options(columns=["score=q3_*"], pattern=r"Q3_(?P<face>\w+)_(?P<condition>\w+)")
+    asked = rating_options(columns=["score=q3_*"], pattern=r"Q3_(?P<face>\w+)_(?P<condition>\w+)")
     assert cells(read(tmp_path / "wide.csv", asked)) == WANTED
 
 
@@ -186,7 +186,7 @@ def test_sureal_datasets_are_read_and_never_run(tmp_path: Path, monkeypatch: pyt
     """Lists and dicts of scores, missing ones, repeats, paths put together, numpy's way of writing numbers; the file's code does not run."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set.py").write_text(SUREAL)
-    found = read(tmp_path / "set.py", options(pattern=r"(?P<face>[a-z]+)_(?P<condition>\w+)\.png"))
+    found = read(tmp_path / "set.py", rating_options(pattern=r"(?P<face>[a-z]+)_(?P<condition>\w+)\.png"))
     assert not (tmp_path / "ran").exists()
     rows = {(r.rater, r.face, r.condition, r.kind): r.score for r in found.table.itertuples()}
     assert rows == {
@@ -228,7 +228,7 @@ def test_an_imported_study_is_read_like_one_of_ours(tmp_path: Path) -> None:
     """A study folder with ratings, scale and counts; means may be shown; it has no design."""
     avrate(tmp_path / "ratings.db")
     made = into_study(tmp_path / "ratings.db", tmp_path / "study")
-    again = load(tmp_path / "study")
+    again = load_study(tmp_path / "study")
     assert again.imported
     assert again.may_show_means()
     assert again.scale == (1, 5)

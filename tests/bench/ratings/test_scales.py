@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings import Imported, options, read
+from facesr.bench.ratings import Imported, rating_options, read
 from facesr.bench.ratings.scores import WORDS, recognise
-from facesr.bench.study.check import check
+from facesr.bench.study.check import check_ratings
 
 ROOT = Path(__file__).parents[3]
 HEAD = "rater,face,condition,score"
@@ -19,7 +19,7 @@ HEAD = "rater,face,condition,score"
 def table(folder: Path, lines: list[str], head: str = HEAD, **asked: object) -> Imported:
     """Read rows given as text."""
     (folder / "t.csv").write_text("\n".join([head, *lines]), encoding="utf-8")
-    return read(folder / "t.csv", options(**asked))  # type: ignore[arg-type]
+    return read(folder / "t.csv", rating_options(**asked))  # type: ignore[arg-type]
 
 
 def rows(scores: list[object]) -> list[str]:
@@ -104,7 +104,7 @@ def test_every_cell_that_is_not_used_is_listed(tmp_path: Path) -> None:
     }
     assert found.counts["ratings"] == 60
     assert found.counts["unused cells"] == 7
-    kinds = {f.kind for f in check(tmp_path / "t.csv")}
+    kinds = {f.kind for f in check_ratings(tmp_path / "t.csv")}
     assert {"impossible", "missing"} <= kinds
 
 
@@ -228,4 +228,4 @@ def test_times_are_compared_as_moments(tmp_path: Path, times: list[str], problem
     """Zones, milliseconds, American dates and the end of summer time are no fault; a clock that runs back is."""
     lines = [f"a,f{i},psp,{3 + i},{i + 1},{t}" for i, t in enumerate(times)]
     (tmp_path / "t.csv").write_text("\n".join(["rater,face,condition,score,position,timestamp", *lines]))
-    assert len([f for f in check(tmp_path / "t.csv") if f.kind != "note"]) == problems
+    assert len([f for f in check_ratings(tmp_path / "t.csv") if f.kind != "note"]) == problems

@@ -22,7 +22,7 @@ from facesr.bench.stats.mos import condition_mos, top_from
 from facesr.bench.stats.order import order_effects
 from facesr.bench.stats.paired_comparison import bradley_terry
 from facesr.bench.stats.pairwise import compare_conditions, compare_methods, letters_refused, significance_letters
-from facesr.bench.stats.power import TYPICAL, Design, power_grid, study_power, typical
+from facesr.bench.stats.power import TYPICAL, StudySize, power_grid, study_power, typical
 from facesr.bench.stats.rank_tests import mann_whitney, signed_rank
 
 
@@ -151,7 +151,7 @@ def test_claims_and_power_follow_the_scale_and_refuse_the_impossible() -> None:
             check_claims(**({"mos": [3.7, 3.6], "raters": 40, "faces": 40} | wrong))  # type: ignore[arg-type]
     for bad in ({"alpha": 0.0}, {"alpha": float("nan")}, {"target": 1.0}, {"difference": 0.0}):
         with pytest.raises(FaceSRError):
-            study_power(TYPICAL, Design(10, 10), **bad)  # type: ignore[arg-type]
+            study_power(TYPICAL, StudySize(10, 10), **bad)  # type: ignore[arg-type]
     with pytest.raises(FaceSRError, match="sees 1 to 20 faces"):
         power_grid(TYPICAL, [10], [20, 40], faces_per_rater=30)
 

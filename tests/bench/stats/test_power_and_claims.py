@@ -12,7 +12,7 @@ from facesr.bench.stats.claims import check_claims, check_pair, expected_mann_wh
 from facesr.bench.stats.clustered import Components, clustered_mean
 from facesr.bench.stats.power import (
     TYPICAL,
-    Design,
+    StudySize,
     power_grid,
     size_sentence,
     standard_error,
@@ -48,28 +48,28 @@ def test_t_test_power_matches_statsmodels() -> None:
 def test_detectable_differences_of_a_40_by_40_study() -> None:
     """These raters and faces .09, new raters .20, both .31 (realism .42); with alpha .01 / 15: both .49 (.67); 200 faces .21 (.33)."""
     scale = 2.87  # t(39) at .05 and 80 % power
-    found = [standard_error(TYPICAL, Design(40, 40), over) * scale for over in ("ratings", "raters")]  # type: ignore[arg-type]
+    found = [standard_error(TYPICAL, StudySize(40, 40), over) * scale for over in ("ratings", "raters")]  # type: ignore[arg-type]
     assert found == pytest.approx([0.09, 0.20], abs=0.01)
-    assert [study_power(c, Design(40, 40)).detectable for c in (TYPICAL, REALISM)] == pytest.approx([0.31, 0.42], abs=0.012)
-    strict = [study_power(c, Design(40, 40), alpha=0.01 / 15).detectable for c in (TYPICAL, REALISM)]
+    assert [study_power(c, StudySize(40, 40)).detectable for c in (TYPICAL, REALISM)] == pytest.approx([0.31, 0.42], abs=0.012)
+    strict = [study_power(c, StudySize(40, 40), alpha=0.01 / 15).detectable for c in (TYPICAL, REALISM)]
     assert strict == pytest.approx([0.49, 0.67], abs=0.012)
-    faces = [study_power(TYPICAL, Design(40, 200), alpha=a).detectable for a in (0.05, 0.01 / 15)]
+    faces = [study_power(TYPICAL, StudySize(40, 200), alpha=a).detectable for a in (0.05, 0.01 / 15)]
     assert faces == pytest.approx([0.21, 0.33], abs=0.012)
 
 
 def test_sufficient_statistics_agree_with_whole_tables() -> None:
-    design, rng = Design(10, 14), np.random.default_rng(0)
+    design, rng = StudySize(10, 14), np.random.default_rng(0)
     power = study_power(TYPICAL, design, 0.5)
     hits = 0
     for _ in range(1500):
         d = 0.5 + np.sqrt(2) * (rng.normal(0, TYPICAL.rater_condition, (10, 1)) + rng.normal(0, TYPICAL.face_condition, (1, 14)))
         hits += clustered_mean(d + np.sqrt(2) * rng.normal(0, TYPICAL.residual, (10, 14))).p < 0.05
     assert power.power == pytest.approx(hits / 1500, abs=0.035)
-    partial = study_power(TYPICAL, Design(20, 40, 20), 0.5, draws=600)
+    partial = study_power(TYPICAL, StudySize(20, 40, 20), 0.5, draws=600)
     assert (
-        study_power(TYPICAL, Design(20, 20), 0.5).power - 0.1
+        study_power(TYPICAL, StudySize(20, 20), 0.5).power - 0.1
         < partial.power
-        < study_power(TYPICAL, Design(20, 40), 0.5).power + 0.05
+        < study_power(TYPICAL, StudySize(20, 40), 0.5).power + 0.05
     )
 
 
@@ -77,12 +77,12 @@ def test_more_faces_help_where_more_raters_do_not() -> None:
     said = size_sentence(TYPICAL, 40, 40, 0.1, 0.05, 1)
     assert said.endswith("for 0.10 MOS neither more faces nor more raters alone would do, both are needed.")
     few = int(size_sentence(TYPICAL, 10, 200, 0.25, 0.05, 1).rsplit(" raters would be needed", 1)[0].rsplit(" ", 1)[1])
-    assert study_power(TYPICAL, Design(few, 200), 0.25).power > 0.77 > study_power(TYPICAL, Design(few - 6, 200), 0.25).power
+    assert study_power(TYPICAL, StudySize(few, 200), 0.25).power > 0.77 > study_power(TYPICAL, StudySize(few - 6, 200), 0.25).power
     grid = power_grid(TYPICAL, [20, 40], [40, 200])
     assert [(p.design.raters, p.design.faces) for p in grid] == [(20, 40), (20, 200), (40, 40), (40, 200)]
     assert grid[3].detectable < grid[1].detectable < grid[0].detectable
     with pytest.raises(FaceSRError, match="got 1 raters, 40 faces"):
-        study_power(TYPICAL, Design(1, 40))
+        study_power(TYPICAL, StudySize(1, 40))
 
 
 def test_rating_distribution_has_the_asked_moments() -> None:
