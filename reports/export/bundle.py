@@ -19,7 +19,7 @@ from typing import Any
 from facesr.bench.errors import FaceSRError, some
 from facesr.bench.imaging.files import write_whole
 from facesr.bench.reading import read_bytes
-from facesr.bench.results import Run, RunInfo, load
+from facesr.bench.results import Run, RunInfo, load_run
 from facesr.bench.results.again import command
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.results.run import known_cells, score_rows
@@ -91,7 +91,7 @@ def _folder(run: Run, out: Path, wanted: Publication) -> Exported:
             remarks.append("the HR images are not in it: who checks it needs them (their sha256 are in run.json)")
         write_whole(out / "run.json", info.as_json())
         _cells(run, info, out)
-        made = load(out)
+        made = load_run(out)
         write_csv(out / TABLE, made.scores())
         write_whole(out / README, _readme(made, wanted.licence))
         if wanted.every_eval_ever:
