@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 
-.PHONY: demo test test-all lint types slow bench docs install clean
+.PHONY: demo test test-all lint types slow bench mutants coverage docs install clean
 demo: $(STAMP)
 # status 1: some cells have no value (LPIPS where its network cannot be fetched, faces outside epsilon), and the table says which
 	$(BIN)/facesr run demo-x8-128 --out runs/demo || test $$? -eq 1
@@ -44,6 +44,15 @@ $(BENCH)/.installed: $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --override overrides.txt -e '.[bench]'
 	-$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --override overrides.txt -e '.[reference]'
 	touch $@
+
+# do the tests notice changes in the code? a sample drawn with a seed; an hour or two of one core
+mutants: $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --override overrides.txt -e '.[mutants]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants
+
+# of the tests that need no private fixtures: FACESR_FIXTURES points nowhere; lines and branches that no test runs are in build/coverage
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 FACESR_FIXTURES=$(or $(FACESR_FIXTURES),none) $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 install: $(STAMP)
 

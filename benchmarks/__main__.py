@@ -25,8 +25,8 @@ WANTED = (
     "yunet",
 )
 """Weight files that some benchmark needs and that can be fetched."""
-ASKED_FOR = ("dashboard", "equality", "gpu", "page", "workers")
-"""Not among 'all': a browser is needed, many minutes, a GPU; and what is no benchmark."""
+ASKED_FOR = ("dashboard", "equality", "gpu", "mutants", "page", "workers")
+"""Not among 'all': a browser is needed, many minutes, a GPU; and what times nothing."""
 
 
 def fetch() -> None:
