@@ -203,6 +203,16 @@ def compare_conditions(
     return decide(pairs, alpha, correction)
 
 
+def decided(cube: Cube, *, alpha: float = 0.05, correction: str = "holm", margin: float = 0.0) -> dict[tuple[str, str], bool]:
+    """For each pair whether ``compare_conditions`` calls it different or equivalent, and nothing else of what that computes."""
+    names = list(combinations(range(len(cube.conditions)), 2))
+    found = [clustered_difference(cube.values[:, :, i], cube.values[:, :, j]) for i, j in names]
+    yes = np.zeros(len(names), dtype=bool)
+    for p in [[f.p for f in found], *([[tost(f, margin).p for f in found]] if margin else [])]:
+        yes |= np.asarray(p) < thresholds(p, alpha, correction)
+    return {(cube.conditions[i], cube.conditions[j]): bool(y) for (i, j), y in zip(names, yes, strict=True)}
+
+
 def compare_methods(
     scores: ArrayLike, names: Sequence[str], level: float = 0.95, *, alpha: float = 0.05, correction: str = "holm"
 ) -> list[PairComparison]:  # fmt: skip

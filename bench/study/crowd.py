@@ -191,9 +191,8 @@ def depart(study: Study, name: str, why: str, reason: str = "") -> str:
 def carry_out_rules(study: Study, names: Sequence[str] | None = None) -> list[str]:
     """Leave out the finished raters (``names``, or all) who broke a rule of the plan, so that their places are free; returns who."""
     table = reading.ratings(study, simulated=False, excluded=True, names=names)
-    people = reading.raters(study)
-    broken = violations(study.plan.exclude_raters, table, people[~people["simulated"].astype(bool)])
-    there = reading.exclusions(study)
+    broken = violations(study.plan.exclude_raters, table, reading.beside(study, names))
+    there = reading.exclusions(study, names)
     found = []
     for name, rules in broken.items():
         new = {rule: why for rule, why in rules.items() if rule not in there.get(name, {})}

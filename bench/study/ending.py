@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import closing, store
@@ -22,6 +22,7 @@ from facesr.bench.study.plan import AnalysisPlan
 if TYPE_CHECKING:
     import pandas as pd
 
+    from facesr.bench.stats.intervals import F64
     from facesr.bench.study.study import Study
 
 LOOK, MET = "look of the plan", closing.MET
@@ -68,8 +69,11 @@ def carry_out(study: Study) -> Look | None:
     with _ONE_AT_A_TIME:
         if met := looks(study, MET):
             return met[0]
+        done = {look.raters for look in looks(study)}
+        if not _may_be_due(study, done):
+            return None
         due = study.look_due()
-        if not due or closing.seal_of(study) or due in {look.raters for look in looks(study)}:
+        if not due or closing.seal_of(study) or due in done:
             return None
         level = study.level_at(due)
         tested = decisions(study.first_finishers(due), study.plan, level, study.design.conditions, study.method)
@@ -84,6 +88,18 @@ def carry_out(study: Study) -> Look | None:
     return found if found.ends(study.plan) else None
 
 
+def _may_be_due(study: Study, done: set[int]) -> bool:
+    """Whether so many finished that a look can be due. Cheap, since it is asked after every finisher: who breaks a rule may count here still."""
+    with study.engine.connect() as connection:
+        out = select(t.exclusion.c.rater)
+        mine = (t.rater.c.status == "done") & t.rater.c.simulated.is_(False) & t.rater.c.id.not_in(out)
+        finished = connection.execute(select(func.count()).select_from(t.rater).where(mine)).scalar_one()
+    rule, latest = study.plan.stopping, max(done, default=0)
+    if rule.kind == "always-valid":
+        return finished >= max(study.design.raters_to_finish, latest + 1)
+    return any(latest < n <= finished for n in rule.looks)
+
+
 def decisions(
     ratings: pd.DataFrame, plan: AnalysisPlan, level: float, conditions: list[str], method: str
 ) -> dict[tuple[str, str], bool]:
@@ -93,18 +109,21 @@ def decisions(
         return undecided
     try:
         if method == "pair":
-            from facesr.bench.stats.paired_comparison import bradley_terry
             from facesr.bench.study.pairs import preference_counts
 
-            names, by_cell = preference_counts(ratings, conditions)
-            p = bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell).p
-            return {(a, b): bool(p[names.index(a), names.index(b)] < level) for a, b in undecided}
+            return preferred(*preference_counts(ratings, conditions), level)
         from facesr.bench.stats.cube import cube
-        from facesr.bench.stats.pairwise import compare_conditions
+        from facesr.bench.stats.pairwise import decided
 
-        pairs = compare_conditions(
-            cube(ratings, conditions), margin=plan.equivalence_margin, alpha=level, correction=plan.corrected_by, leave_out=False
-        )
-        return undecided | {(q.a, q.b): q.verdict in {"different", "equivalent"} for q in pairs}
+        found = decided(cube(ratings, conditions), alpha=level, correction=plan.corrected_by, margin=plan.equivalence_margin)
+        return undecided | found
     except FaceSRError:
         return undecided
+
+
+def preferred(names: list[str], by_cell: F64, level: float) -> dict[tuple[str, str], bool]:
+    """For each pair whether Bradley-Terry's test decides it; ``by_cell``: of ``preference_counts``. Raises where scores are infinite."""
+    from facesr.bench.stats.paired_comparison import bradley_terry
+
+    p = bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell).p
+    return {(names[i], names[j]): bool(p[i, j] < level) for i, j in combinations(range(len(names)), 2)}

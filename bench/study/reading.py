@@ -64,9 +64,21 @@ def raters(study: Opened) -> pd.DataFrame:
     return table
 
 
-def exclusions(study: Opened) -> dict[str, dict[str, str]]:
-    """Raters that were left out by hand or when they finished: rule -> reason."""
+def beside(study: Opened, names: Sequence[str] | None) -> pd.DataFrame:
+    """What the plan's rules read of people: all, or ``names`` and whoever came from their browsers, a few rows however large the crowd is."""
+    columns = (t.rater.c[c] for c in ("name", "status", "simulated", "invited", "departed", "device"))
+    query = select(*columns).where(t.rater.c.simulated.is_(False)).order_by(t.rater.c.id)
+    if names is not None:
+        mine = t.rater.c.name.in_(list(names))
+        query = query.where(mine | t.rater.c.device.in_(select(t.rater.c.device).where(mine, t.rater.c.device.is_not(None))))
+    return query_table(study, query)
+
+
+def exclusions(study: Opened, names: Sequence[str] | None = None) -> dict[str, dict[str, str]]:
+    """Raters that were left out by hand or when they finished: rule -> reason. ``names``: these raters only."""
     query = select(t.rater.c.name, t.exclusion.c.rule, t.exclusion.c.reason).join(t.exclusion, t.exclusion.c.rater == t.rater.c.id)
+    if names is not None:
+        query = query.where(t.rater.c.name.in_(list(names)))
     with study.engine.connect() as connection:
         rows = connection.execute(query.order_by(t.exclusion.c.id)).all()
     found: dict[str, dict[str, str]] = {}

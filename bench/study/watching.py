@@ -80,7 +80,6 @@ class Overview:
 
 def overview(study: Study) -> Overview:
     """Gather it all from the database."""
-    import pandas as pd
 
     people = reading.raters(study)
     simulated = int(people["simulated"].astype(bool).sum()) if len(people) else 0
@@ -90,18 +89,18 @@ def overview(study: Study) -> Overview:
     out = study.excluded()
     people = people.assign(excluded=[out.get(name, "") for name in people["name"]])
     rated = table[table["kind"].isin(reading.RATED)]
-    each = rated.groupby("rater")
+    each, same = rated.groupby("rater"), rated.groupby(["rater", "score"]).size().groupby("rater")
     checks = rated[rated["correct"].notna()].groupby("rater")["correct"]
     columns = {
         "rated": each.size(),
         "median_s": each["rt_ms"].median() / 1000,
-        "pace_s": pd.Series({name: pace(rows) for name, rows in each}, dtype=float),
-        "unseen": each["served_ms"].agg(lambda v: int(v.isna().sum())) if rated["served_ms"].notna().any() else each.size() * 0,
+        "pace_s": pace(rated),
+        "unseen": rated["served_ms"].isna().groupby(rated["rater"]).sum() if rated["served_ms"].notna().any() else each.size() * 0,
         "hidden_s": each["hidden_ms"].sum() / 1000,
         "corrected": each["revisions"].sum(),
         "checks": checks.size(),
         "wrong": checks.size() - checks.sum().astype(int),
-        "same_grade": each["score"].agg(lambda s: s.value_counts(normalize=True).max() if s.notna().any() else float("nan")),
+        "same_grade": same.max() / same.sum(),
     }
     people = people.assign(**{k: people["name"].map(v) for k, v in columns.items()})
     for name in ("rated", "corrected", "checks", "wrong", "of", "unseen"):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, crowd, payments, reading, store
+from facesr.bench.study import Study, crowd, ending, payments, reading, store
 from facesr.bench.study import tables as t
 from facesr.bench.study.create import create
 from facesr.bench.study.rehearse import Habits, own_clock, rehearse
@@ -197,6 +200,62 @@ def test_a_small_simulated_crowd(tmp_path: Path) -> None:
     study = crowd_study(tmp_path, 120)
     check_crowd(study, 120)
     study.close()
+
+
+def test_an_answer_costs_no_more_in_a_large_crowd(tmp_path: Path) -> None:
+    """Steps of SQLite's machine for a session, after 2 and after 800 others: a dozen more per person in all, 60 for joining, none for a look."""
+    study = small_study(tmp_path, join="prolific", raters=900, images=2, anchors=0, gap=1, attention=2)
+
+    def session(worker: str) -> dict[str, int]:
+        spent: dict[str, int] = {}
+        with own_clock(START) as clock, machine_steps(study) as steps:
+            token = crowd.join(study, worker, device=f"browser of {worker}").token
+            spent["join"] = steps()
+            finish(study, token, clock)
+            spent["rate"] = steps()
+            ending.carry_out(study)
+            spent["look"] = steps()
+        return spent
+
+    before = [session(f"w{k}") for k in range(3)][-1]
+    people = 800
+    with store.writing(study.engine) as connection:
+        positions = connection.execute(select(t.plan.c.position).where(t.plan.c.row == 0)).scalars().all()
+        kept = {"status": "done", "simulated": False, "source": "prolific", "invited": store.now(), "consent": store.now()}
+        everyone = [{**kept, "id": 100 + k, "name": f"x{k}", "row": 9 + k, "device": f"d{k}"} for k in range(people)]
+        connection.execute(t.rater.insert(), everyone)
+        given = [{"position": p, "score": 3, "input": "key", "at": store.now()} for p in positions]
+        connection.execute(t.rating.insert(), [{**row, "rater": r["id"]} for r in everyone for row in given])
+    after = session("late")
+    assert after["rate"] < before["rate"] + 15 * people
+    assert after["look"] == before["look"]
+    assert after["join"] < before["join"] + 60 * people
+    study.close()
+
+
+@contextmanager
+def machine_steps(study: Study) -> Iterator[Callable[[], int]]:
+    """Counts what SQLite's virtual machine does, rows that are handed over included; calling it tells the number and begins again."""
+    count = 0
+
+    def one() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    def watch(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.set_progress_handler(one, 10)
+
+    def told() -> int:
+        nonlocal count
+        now, count = count, 0
+        return 10 * now
+
+    event.listen(study.engine, "checkout", watch)
+    try:
+        yield told
+    finally:
+        event.remove(study.engine, "checkout", watch)
 
 
 @pytest.mark.slow
