@@ -1,4 +1,4 @@
-"""Training faces: folders or prepared splits held as one uint8 array, and batches that are a pure function of the step."""
+"""Training faces: folders, archives or prepared splits held as one uint8 array, and batches that are a pure function of the step."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facesr.bench.data import sources
+from facesr.bench.data.sources import Item
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.imaging import read_rgb, resize, resize8
+from facesr.bench.imaging import resize, resize8
+from facesr.bench.imaging.files import decode_rgb
 from facesr.methods.training.objective import Batch
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class FaceSource(Protocol):
@@ -53,10 +54,10 @@ def expand(path: str, base: Path | None = None) -> Path:
     return found if found.is_absolute() or base is None else base / found
 
 
-def _rows(source: dict[str, Any], folder: Path) -> list[Path]:
-    if "csv" not in source:
-        return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+def _rows(source: dict[str, Any], folder: Path) -> list[Item]:
     table = expand(source["csv"])
+    if not folder.is_dir():
+        raise FaceSRError(f"{folder}: csv names files of a folder; unpack it, or leave csv out")
     column = source.get("column", "file")
     where = {k: str(v) for k, v in source.get("where", {}).items()}
     try:
@@ -69,52 +70,55 @@ def _rows(source: dict[str, Any], folder: Path) -> list[Path]:
     missing = [k for k in (column, *where) if rows and k not in rows[0]]
     if missing:
         raise FaceSRError(f"{table} has no column {missing[0]!r}: {suggest(missing[0], rows[0])}")
-    return [folder / row[column] for row in rows if all(row[k] == v for k, v in where.items())]
+    return [Item(row[column], folder / row[column]) for row in rows if all(row[k] == v for k, v in where.items())]
 
 
-def paths(source: dict[str, Any], size: int = 128) -> list[Path]:
-    """The image files one ``[[data.train]]`` table names; ``first:last`` of them.
+def images(source: dict[str, Any], size: int = 128, read: bool = True) -> list[Item]:
+    """The images one ``[[data.train]]`` table names; ``first:last`` of them. Those in an archive are held as bytes, if ``read``.
 
-    ``folder``: all images in it, or with ``csv`` the rows whose columns match ``where``. ``dataset`` and ``split``: a data set that
-    ``facesr data prepare`` made at ``size``.
+    ``folder``: all images in a folder, a .zip or a .parquet file, or with ``csv`` the rows whose columns match ``where``. ``dataset``
+    and ``split``: a data set that ``facesr data prepare`` made at ``size``.
     """
     unknown = [k for k in source if k not in _SOURCE_KEYS]
     if unknown:
         raise FaceSRError(f"no data option {unknown[0]!r}: {suggest(unknown[0], _SOURCE_KEYS)}")
+    chosen = slice(source.get("first", 0), source.get("last"))
     if "dataset" in source:
         from facesr.bench.data.dataset import find_dataset
 
         held = find_dataset(str(source["dataset"]), str(source.get("split", "train")), size)
-        return [face.path for face in held.faces][source.get("first", 0) : source.get("last")]
+        return [Item(face.path.name, face.path) for face in held.faces][chosen]
     if "folder" not in source:
         raise FaceSRError("a data table needs 'folder', where the images are, or 'dataset', a prepared one")
     folder = expand(source["folder"])
-    if not folder.is_dir():
-        raise FaceSRError(f"{folder}: no such folder; a recipe's data are named in its [[data.train]] tables")
-    files = _rows(source, folder)[source.get("first", 0) : source.get("last")]
-    if not files:
+    if not folder.exists():
+        raise FaceSRError(f"{folder}: no such folder or archive; a recipe's data are named in its [[data.train]] tables")
+    found = _rows(source, folder) if "csv" in source else [i for i in sources.Source(folder).items(read) if i.image or not i.reason]
+    if bad := next((item for item in found[chosen] if item.reason), None):
+        raise FaceSRError(f"{folder}: {bad.name}: {bad.reason}; or take it out of the training faces")
+    if not found[chosen]:
         raise FaceSRError(f"{folder}: no image matches {source.get('where') or 'the recipe'}")
-    return files
+    return found[chosen]
 
 
 def load_faces(sources: Sequence[dict[str, Any]], size: int) -> Faces:
     """Read every image of ``sources`` into one array; larger squares are reduced by the box average. Others get one sentence."""
     names: list[str] = []
-    images: list[NDArray[np.uint8]] = []
+    pixels: list[NDArray[np.uint8]] = []
     index: list[int] = []
     for source in sources:
-        first = len(images)
-        for file in paths(source, size):
-            image = read_rgb(file)
-            names.append(file.stem)
-            images.append(_fitted(image, size, file))
-        index += list(range(first, len(images))) * int(source.get("repeat", 1))
-    if not images:
+        first = len(pixels)
+        for item in images(source, size):
+            file = str(item.file or item.name)
+            names.append(item.stem)
+            pixels.append(_fitted(decode_rgb(item.read(), file), size, file))
+        index += list(range(first, len(pixels))) * int(source.get("repeat", 1))
+    if not pixels:
         raise FaceSRError("the recipe names no training data: add a [[data.train]] table with a folder")
-    return Faces(tuple(names), np.stack(images), np.asarray(index))
+    return Faces(tuple(names), np.stack(pixels), np.asarray(index))
 
 
-def _fitted(image: NDArray[np.uint8], size: int, file: Path) -> NDArray[np.uint8]:
+def _fitted(image: NDArray[np.uint8], size: int, file: str) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if height != width or height < size:
         raise FaceSRError(
@@ -154,6 +158,9 @@ class Augment:
     """The same, a channel by itself."""
     offset: float = 0.0
     """Standard deviation of an offset, in units of the range."""
+    darken: float = 0.0
+    """Standard deviation of the logarithm of an exponent that is 1 or more: skin darkens, white stays white. Most collections of
+    portraits hold few people with dark skin."""
 
     def __call__(self, images: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
         """(B, S, S, 3) uint8 to (B, 3, S, S) in [0, 1]."""
@@ -175,6 +182,8 @@ class Augment:
                 n, 3, 1, 1, generator=generator
             )
             x = (x * gain.exp() + self.offset * torch.randn(n, 1, 1, 1, generator=generator)).clamp(0, 1)
+        if self.darken:
+            x = x ** (self.darken * torch.randn(n, 1, 1, 1, generator=generator).abs()).exp()
         return x, Placement(moves, flips)
 
 

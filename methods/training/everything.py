@@ -38,32 +38,48 @@ def seconds_per_step(recipe: Recipe, folder: Path, machine: Machine) -> float:
     return (ends[-1] - ends[1]) / (len(ends) - 2)
 
 
+def _of(method: str, changes: Mapping[str, str]) -> dict[str, str]:
+    """The changes that concern one method's recipe: those for all, then its own, without its name."""
+    own = {key.removeprefix(f"{method}."): value for key, value in changes.items() if key.startswith(f"{method}.")}
+    return {key: value for key, value in changes.items() if key.partition(".")[0] not in SHARES} | own
+
+
+def _here(recipe: Recipe, data: str | None, machine: Machine) -> Recipe:
+    """The recipe on a person's faces, drawn ones on the card where there is one."""
+    recipe = with_faces(recipe, data) if data else recipe
+    if "generated" in recipe.data and machine.accelerator in ("cuda", "gpu"):
+        return replace(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
+    return recipe
+
+
 def train_all(
-    recipes: Mapping[str, Path], out: Path, minutes: float, data: str | None, machine: Machine, changes: dict[str, str]
+    recipes: Mapping[str, Path], out: Path, minutes: float, data: str | None, machine: Machine, changes: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Train each of ``recipes`` (by method) into ``out``/method within ``minutes`` together; returns their summaries.
+
+    ``changes`` are settings for all recipes, or for one: ``pix2pixhd.net.ngf``.
 
     The steps, and the part of them over which the rate falls, follow from the measured speed; a tenth of the time is left for
     validation and files. What is in ``out`` already is not trained again.
     """
     if minutes <= 0:
         raise FaceSRError(f"--minutes is {minutes:g}: give more than 0")
+    ends = time.monotonic() + 60 * minutes
+    held = {name: _here(read_recipe(path, _of(name, changes)), data, machine) for name, path in recipes.items()}
+    if begun := [str(out / name) for name in recipes if (out / name / "last.pt").exists()]:
+        raise FaceSRError(f"{', '.join(begun)}: already a training run: name another --out")
+    for recipe in held.values():
+        prepare(recipe)  # what is wrong with the last recipe is said before the first one trains
     summaries = {}
-    for name, path in recipes.items():
+    for k, (name, recipe) in enumerate(held.items()):
         folder = out / name
-        if (folder / "last.pt").exists():
-            raise FaceSRError(f"{folder} already holds a training run: name another --out")
-        recipe = read_recipe(path, changes)
         if name == "pix2pixhd":
             recipe = replace(recipe, net={**recipe.net, "first": str(out / "fsrnet" / "weights.safetensors")})
-        recipe = with_faces(recipe, data) if data else recipe
-        if "generated" in recipe.data and machine.accelerator in ("cuda", "gpu"):
-            recipe = replace(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
-        share = 60 * minutes * SHARES[name]
-        began = time.monotonic()
+        share = SHARES[name] / sum(SHARES[other] for other in list(held)[k:])
+        until = time.monotonic() + share * (ends - time.monotonic())
         pace = seconds_per_step(recipe, out / f".{name}.timing", machine)
         shutil.rmtree(out / f".{name}.timing", ignore_errors=True)
-        left = 0.9 * (share - (time.monotonic() - began))
+        left = 0.9 * (until - time.monotonic())
         steps = max(1, math.floor(left / pace))
         loop = replace(
             recipe.loop, steps=steps, decay=steps // 2, warmup=min(recipe.loop.warmup, steps // 10),

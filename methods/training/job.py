@@ -96,9 +96,10 @@ def fixed_batches(held_out: faces.Faces, scale: int, batch: int = 16) -> list[Ba
 
 
 def with_faces(recipe: Recipe, data: str) -> Recipe:
-    """``recipe`` on a person's faces in place of its own photographs: a folder of aligned ones, or the name of a prepared data set.
+    """``recipe`` on a person's faces in place of its own photographs: a folder of aligned ones, a .zip
+    or .parquet of them, or the name of a prepared data set.
 
-    Of a folder one face in twenty (the first 1 to 64) is kept for validation; a data set has a split ``val``.
+    Of a folder or archive one face in twenty (the first 1 to 64) is kept for validation; a data set has a split ``val``.
     """
     from facesr.bench.data.dataset import find_dataset
 
@@ -106,9 +107,10 @@ def with_faces(recipe: Recipe, data: str) -> Recipe:
         raise FaceSRError("the generator learns from the faces of its own teacher: --data is for fsrnet, pix2pixhd and psp")
     size = int(recipe.data.get("size", 128))
     tables: dict[str, Any]
-    if Path(data).expanduser().is_dir():
-        folder = str(Path(data).expanduser().resolve())
-        found = len(faces.paths({"folder": folder}, size))
+    place = Path(data).expanduser()
+    if place.is_dir() or (place.is_file() and place.suffix.lower() in (".zip", ".parquet")):
+        folder = str(place.resolve())
+        found = len(faces.images({"folder": folder}, size, read=False))
         if found < 2:
             raise FaceSRError(f"{data} has {found} face: training needs at least one, and one to validate on")
         kept = min(64, max(1, found // 20))

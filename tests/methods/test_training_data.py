@@ -13,7 +13,7 @@ from torch import Tensor
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize8, to_tensor, write_png
 from facesr.methods.training import FaceBatches, degrade_batch, load_faces
-from facesr.methods.training.data import Augment, paths
+from facesr.methods.training.data import Augment, images
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_pat
     table = tmp_path / "faces.csv"
     table.write_text("file,strict\n00.png,1\n01.png,0\n02.png,1\n", encoding="utf-8")
     chosen = {"folder": str(folder), "csv": str(table), "where": {"strict": 1}}
-    assert [p.name for p in paths(chosen)] == ["00.png", "02.png"]
+    assert [item.name for item in images(chosen)] == ["00.png", "02.png"]
     faces = load_faces([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
     assert len(faces) == 2 * 3 + 5
     assert len(faces.names) == 7
@@ -121,7 +121,7 @@ def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -
 def test_a_list_that_is_no_csv_gets_one_sentence(data: bytes, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(FaceSRError, match=r"list\.csv: not CSV"):
-        paths({"folder": str(folder), "csv": str(tmp_path / "list.csv")})
+        images({"folder": str(folder), "csv": str(tmp_path / "list.csv")})
 
 
 def test_other_sizes_get_one_sentence(folder: Path) -> None:
@@ -129,3 +129,50 @@ def test_other_sizes_get_one_sentence(folder: Path) -> None:
         load_faces([{"folder": str(folder)}], 64)
     with pytest.raises(FaceSRError, match="×5"):
         FaceBatches(load_faces([{"folder": str(folder)}], 32), 2, 5)
+
+
+def test_faces_come_packed_in_a_zip_too(folder: Path, tmp_path: Path) -> None:
+    """`data pack`: the same bytes again, every square image or the reason why not; a recipe's folder may be that file."""
+    from facesr.bench.data.pack import pack
+
+    (tmp_path / "mine" / "more").mkdir(parents=True)
+    for name in ("a.png", "more/a.png"):
+        write_png(
+            tmp_path / "mine" / name, resize8(load_faces([{"folder": str(folder), "last": 1}], 32).pixels[0], 64, "bicubic-matlab")
+        )
+    write_png(tmp_path / "mine" / "oblong.png", np.zeros((64, 80, 3), np.uint8))
+    (tmp_path / "mine" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "mine" / "list.csv").write_text("file\n", encoding="utf-8")
+    made = pack(tmp_path / "mine", tmp_path / "a.zip", 32)
+    again = pack(tmp_path / "mine", tmp_path / "b.zip", 32)
+    assert (made.faces, [name for name, _ in made.left_out]) == (2, ["broken.jpg", "oblong.png"])
+    assert made.path.read_bytes() == again.path.read_bytes()
+    assert made.bytes == made.path.stat().st_size < 3000
+    packed, plain = (load_faces([{"folder": str(tmp_path / f), "last": 1}], 32) for f in ("a.zip", "mine/more"))
+    assert float(np.abs(packed.pixels.astype(int) - plain.pixels).mean()) < 4
+    assert [item.name for item in images({"folder": str(made.path), "first": 1}, 32, read=False)] == ["more/a.webp"]
+    for source, out, words in (
+        (folder, "a.zip", "is there already"),
+        (folder, "a.tar", "name a .zip"),
+        (tmp_path / "no", "c.zip", "no folder"),
+    ):
+        with pytest.raises(FaceSRError, match=words):
+            pack(source, tmp_path / out, 32)
+    with pytest.raises(FaceSRError, match="no square image of 512"):
+        pack(folder, tmp_path / "c.zip", 512)
+    with pytest.raises(FaceSRError, match="broken"):
+        load_faces([{"folder": str(tmp_path / "mine")}], 64)
+    with pytest.raises(FaceSRError, match="csv names files of a folder"):
+        load_faces([{"folder": str(made.path), "csv": str(tmp_path / "mine" / "list.csv")}], 32)
+
+
+def test_darkening_is_an_exponent_of_one_or_more(folder: Path) -> None:
+    """Black and white stay, what lies between only darkens, by one exponent per face; 0 draws nothing, so older recipes keep their batches."""
+    pixels = np.tile(np.array([0, 64, 128, 255], np.uint8)[:, None, None], (64, 1, 4, 3))
+    x, _ = Augment(flip=False, darken=0.4).placed(pixels, torch.Generator().manual_seed(1))
+    assert float(x[:, :, 0].max()) == 0
+    assert float(x[:, :, 3].min()) == 1
+    exponents = x[:, 0, 1:3, 0].log() / torch.tensor([64 / 255, 128 / 255]).log()
+    assert torch.allclose(exponents[:, 0], exponents[:, 1], rtol=1e-4)
+    assert float(exponents.min()) >= 1
+    assert 0.25 < float(exponents[:, 0].log().mean()) < 0.4  # of |N(0, .4)|: .4 sqrt(2 / pi) = .319

@@ -14,7 +14,7 @@ import facesr.methods
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb, resize8, write_png
 from facesr.cli import main
-from facesr.cli.train import default_recipe, recipe_file
+from facesr.cli.train import default_recipe
 from facesr.methods.fsrnet import FSRNet
 from facesr.methods.pix2pixhd import Pix2PixHD
 from facesr.methods.psp import PSP
@@ -129,24 +129,40 @@ def test_what_cannot_be_is_said_in_one_sentence(capfd: pytest.CaptureFixture[str
 
 
 @pytest.mark.slow
-def test_all_share_the_minutes(tmp_path: Path) -> None:
-    """The card recipes at tiny sizes: each timed, then trained; pix2pixHD on the FSRNet that was trained before it."""
-    from facesr.methods.training.everything import train_all
-    from facesr.methods.training.loop import Machine
-
-    changes = {"loop.batch": "2", "loss.lpips": "0.0", "loop.precision": "32-true", "data.generated.held_out": "1"}
-    sizes = {
-        "fsrnet": {
-            "net.width": "16", "net.deconv_widths": "[8, 8, 8]", "net.prior_width": "16", "net.coarse_width": "4", "net.encoder_blocks": "1"
-        },
-        "pix2pixhd": {"net.ngf": "4", "net.n_blocks": "1", "net.ndf": "4", "net.ndf_boxes": "4"},
-    }  # fmt: skip
-    for name, small in sizes.items():
-        only = {k: v for k, v in changes.items() if not (name == "fsrnet" and k == "loss.lpips")}
-        made = train_all({name: recipe_file(name, "card")}, tmp_path / "all", 0.5, None, Machine("cpu"), only | small)
-        assert made[name]["step"] >= 1
-    method = Pix2PixHD.from_checkpoint(tmp_path / "all/pix2pixhd/weights.safetensors")
-    assert method.restore(torch.rand(1, 3, 16, 16)).shape == (1, 3, 128, 128)
+def test_all_share_the_minutes(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The command itself with the card recipes at tiny sizes, on packed faces: pix2pixHD works on the FSRNet trained before it, pSp comes last."""
+    assert main(["data", "pack", "mine", "--out", "mine.zip"]) == 0
+    small = {
+        "fsrnet": (*SMALL_FSRNET[1::2], "net.coarse_width=4", "data.generated.held_out=1"),
+        "pix2pixhd": (*SMALL_PIX2PIXHD[1::2], "net.ndf_boxes=4", "data.generated.held_out=1"),
+        "psp": SMALL_PSP[1::2],
+    }
+    asked = ["loop.batch=2", "loop.precision=32-true", *(f"{name}.{one}" for name, many in small.items() for one in many)]
+    command = [
+        "train",
+        "--all",
+        "--minutes",
+        "0.5",
+        "--data",
+        "mine.zip",
+        "--threads",
+        "1",
+        *(w for one in asked for w in ("--set", one)),
+    ]
+    assert main([*command, "--out", "wrong", "--set", "psp.net.width=x"]) == 2
+    assert not (tmp_path / "wrong").exists(), "the last recipe's fault is said before the first one trains"
+    assert main([*command, "--out", "all"]) == 0
+    printed = capfd.readouterr().out
+    for name, method in (("fsrnet", FSRNet), ("pix2pixhd", Pix2PixHD), ("psp", PSP)):
+        assert re.search(rf"{name}: \d+ steps, \d+ faces", printed)
+        image = method.from_checkpoint(tmp_path / "all" / name / "weights.safetensors").restore(torch.rand(1, 3, 16, 16))
+        assert isinstance(image, torch.Tensor)
+        assert image.shape == (1, 3, 128, 128)
+    first = Pix2PixHD.from_checkpoint(tmp_path / "all/pix2pixhd/weights.safetensors").net.state_dict()
+    trained = FSRNet.from_checkpoint(tmp_path / "all/fsrnet/weights.safetensors").net.state_dict()
+    assert all(torch.equal(value, trained[key.removeprefix("first.")]) for key, value in first.items() if key.startswith("first."))
+    assert main([*command, "--out", "all"]) == 2
+    assert "already a training run" in capfd.readouterr().err
 
 
 def test_a_preview_without_validation_faces_shows_the_training_batch() -> None:
@@ -169,17 +185,3 @@ def test_a_model_card_names_the_recipes_of_its_weights(card: Path) -> None:
     for name in named:
         head = (card.parents[1] / "recipes" / name).read_text(encoding="utf-8").split("method =")[0]
         assert f"/weights/{card.stem}.safetensors" in head, name
-
-
-@pytest.mark.slow
-def test_psp_takes_its_share_of_the_card(tmp_path: Path, folder: Path) -> None:
-    """pSp's card recipe at tiny sizes: timed, then trained through the generator, and weights that the method takes."""
-    from facesr.methods.training.everything import train_all
-    from facesr.methods.training.loop import Machine
-
-    small = dict(pair.split("=", 1) for pair in SMALL_PSP[1::2]) | {"loop.batch": "2"}
-    made = train_all({"psp": recipe_file("psp", "card")}, tmp_path / "all", 0.2, str(folder), Machine("cpu"), small)
-    assert made["psp"]["step"] >= 1
-    image = PSP.from_checkpoint(tmp_path / "all/psp/weights.safetensors").restore(torch.rand(1, 3, 16, 16))
-    assert isinstance(image, torch.Tensor)
-    assert image.shape == (1, 3, 128, 128)

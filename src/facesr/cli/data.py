@@ -1,10 +1,11 @@
-"""List, prepare and verify faces.
+"""List, prepare, verify and pack faces.
 
   facesr data list
   facesr data prepare celeba-hq --from CelebA-HQ-img --mapping CelebA-HQ-to-CelebA-mapping.txt --split test
   facesr data prepare london --from originals_with_tem_files
   facesr data prepare mine --from photos --align          finds faces and brings them to the CelebA-HQ frame
   facesr data verify data/celeba-hq-128
+  facesr data pack aligned --out portraits.zip            small and lossy, to train on another machine
 
 Prepared sets go to $FACESR_DATA (default: ./data).
 """
@@ -22,7 +23,7 @@ SHOWN = 20
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | prepare | verify")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | prepare | verify | pack")
     listing = verbs.add_parser("list", help="data sets known by name, and what is prepared")
     prepare = verbs.add_parser("prepare", help="align, reduce and hash a data set")
     prepare.add_argument("dataset", help="celeba-hq, ffhq, london, or a name for a folder of yours")
@@ -41,13 +42,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("--out", type=Path, metavar="FOLDER", help="where to, if not to $FACESR_DATA")
     verify = verbs.add_parser("verify", help="find changed, missing, extra and duplicate images")
     verify.add_argument("folder", type=Path)
+    packing = verbs.add_parser("pack", help="aligned faces in one small file for 'facesr train --data'")
+    packing.add_argument("source", type=Path, metavar="FOLDER", help="a folder, a .zip or a .parquet file of aligned faces")
+    packing.add_argument("--out", type=Path, required=True, metavar="FILE.zip", help="the file to write")
+    packing.add_argument("--size", type=int, default=128, help="side in pixels; default: %(default)s")
+    packing.add_argument("--quality", type=int, default=92, help="of WebP, 1 to 100; default: %(default)s")
     for verb in (listing, verify):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
     """Do what was asked."""
-    return {"list": _list, "prepare": _prepare, "verify": _verify}[args.verb](args)
+    return {"list": _list, "prepare": _prepare, "verify": _verify, "pack": _pack}[args.verb](args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -123,3 +129,20 @@ def _verify(args: argparse.Namespace) -> int:
         print(line)
     print(f"{verdict.good} images are what was prepared{'' if verdict.clean else '; the lines above are not'}")
     return 0 if verdict.clean else 1
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from facesr.bench.data.pack import pack
+    from facesr.bench.errors import FaceSRError, shown
+
+    wrong = [] if 8 <= args.size <= 4096 else [f"--size {args.size}: use 8 to 4096 pixels"]
+    wrong += [] if 1 <= args.quality <= 100 else [f"--quality {args.quality}: use 1 to 100"]
+    if wrong:
+        raise FaceSRError("; ".join(wrong))
+    made = pack(args.source, args.out, args.size, args.quality)
+    print(f"{made.faces} faces of {args.size} pixels, {made.bytes / 1e6:.2f} MB, in {made.path}")
+    for name, reason in made.left_out[:SHOWN]:
+        print(f"  left out {shown(name)}: {shown(reason)}")
+    if len(made.left_out) > SHOWN:
+        print(f"  {len(made.left_out)} are left out in all")
+    return 1 if made.left_out else 0

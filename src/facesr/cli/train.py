@@ -23,7 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", nargs="?", default="", metavar="NAME", help="fsrnet, pix2pixhd, psp or generator")
     parser.add_argument("--recipe", type=Path, help="the recipe file; default: methods/NAME/recipes/default.toml")
     parser.add_argument(
-        "--data", metavar="FOLDER", help="train on these aligned faces too: a folder, or a data set of 'facesr data prepare'"
+        "--data",
+        metavar="FOLDER",
+        help="train on these aligned faces too: a folder, a .zip, or a data set of 'facesr data prepare'",
     )
     parser.add_argument("--start", metavar="WEIGHTS", help="go on from a weight file; 'default': the weights that come along")
     parser.add_argument("--all", action="store_true", help="fsrnet, pix2pixhd and psp one after the other, in --minutes")
@@ -31,7 +33,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out, to the same result")
     parser.add_argument("--minutes", "--max-minutes", type=float, help="stop after so long, with a checkpoint")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a recipe value, e.g. --set loop.steps=200"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a recipe value, e.g. --set loop.steps=200; with --all also of one method: --set pix2pixhd.net.ngf=32",
     )
     parser.add_argument("--best", action="store_true", help="export the weights of the best validation, not of the last step")
     parser.add_argument("--accelerator", default="cpu", help="cpu, cuda, auto (default: cpu)")
