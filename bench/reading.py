@@ -7,6 +7,9 @@ to disk. Whatever is wrong is a ``FaceSRError`` of one sentence that names the f
 from __future__ import annotations
 
 import codecs
+import csv
+import hashlib
+import io
 import json
 import os
 import re
@@ -81,6 +84,16 @@ def _irregular(mode: int) -> str:
     return next((name for name, test in kinds.items() if test(mode)), "" if stat.S_ISREG(mode) else "something else")
 
 
+def file_sha256(path: Path) -> str:
+    """sha256, in hex, of a regular file's bytes, whatever its size."""
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FaceSRError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
 BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),  # before UTF-16, whose mark UTF-32 little-endian begins with
@@ -117,6 +130,22 @@ def _unmarked(data: bytes) -> str:
 def read_text(path: Path | str, limit: int = MAX_TEXT) -> str:
     """The text of a file; see ``decode_text``. Ends of lines are left as they are."""
     return decode_text(read_bytes(path, limit), path)
+
+
+def csv_separator(header: str, marks: str = ",;\t") -> str:
+    """The mark that a table's first line has most of, outside quotes; '' where it has none."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    best = max(marks, key=bare.count)
+    return best if best in bare else ""
+
+
+def csv_rows(text: str, what: str) -> list[list[str]]:
+    """Rows of a table with comma, semicolon or tab. ``what`` begins the sentence of the ``FaceSRError`` for text that is no table."""
+    header = text.lstrip().partition("\n")[0]
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=csv_separator(header) or ",", strict=True))
+    except csv.Error as error:
+        raise FaceSRError(f"{what} cannot be read as CSV ({error}): check its quotes") from None
 
 
 _STRINGS = re.compile(r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,27 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 def test_a_circle_would_be_found() -> None:
     assert _circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+
+
+INTERFACES = {
+    "main", "arguments",  # a command
+    "page", "warm",  # a view of the dashboard
+    "prepare",  # a method that can be trained
+    "upgrade", "downgrade",  # a migration
+    "Run", "Study",  # the public classes, and what they stand before
+}  # fmt: skip
+
+
+def test_a_public_name_has_one_owner() -> None:
+    """Nobody needs an alias to tell two functions or classes apart."""
+    owners = defaultdict[str, list[str]](list)
+    for room in (*ORDER, "protocols"):
+        for file in (ROOT / room).rglob("*.py"):
+            for node in ast.parse(file.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                    owners[node.name].append(str(file.relative_to(ROOT)))
+    assert len(owners) > 1000
+    assert {name: files for name, files in owners.items() if len(files) > 1 and name not in INTERFACES} == {}
 
 
 def test_a_users_packages_of_our_names_change_nothing(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from facesr.bench.data.dataset import Dataset
 from facesr.bench.errors import FaceSRError, some
 from facesr.bench.imaging.files import SUFFIXES
-from facesr.bench.reading import read_text
+from facesr.bench.reading import csv_rows, read_text
 
 
 def with_attributes(data: Dataset, file: Path) -> Dataset:
@@ -21,11 +19,7 @@ def with_attributes(data: Dataset, file: Path) -> Dataset:
     does not have are listed in ``unused``.
     """
     text = read_text(file).strip("\r\n")
-    head = text.splitlines()[0] if text else ""
-    try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=max(",;\t", key=head.count)))
-    except csv.Error as error:
-        raise FaceSRError(f"--attributes {file}: not CSV ({error})") from None
+    rows = csv_rows(text, f"--attributes {file}")
     names = [name.strip() for name in rows[0]] if rows else []
     problems = [] if len(names) > 1 else ["its first line must name a column for the faces and one for each attribute"]
     problems += [f"column {i} has no name" for i, name in enumerate(names, 1) if not name]

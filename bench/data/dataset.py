@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from facesr.bench import reading
 from facesr.bench.data import manifest
 from facesr.bench.data.manifest import MANIFEST
 from facesr.bench.data.names import same
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import SUFFIXES
+from facesr.bench.reading import file_sha256
 
 DEMO = Path(__file__).parent / "demo"
 UNREADABLE = "unreadable"
@@ -42,16 +41,6 @@ class Dataset:
         taken = {f.name for f in faces}
         rest = tuple(f.name for f in self.faces if f.name not in taken)
         return replace(self, faces=tuple(faces), left_out=(*self.left_out, *rest))
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a regular file's bytes."""
-    reading.check_regular(path)
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FaceSRError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def home() -> Path:

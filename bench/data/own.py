@@ -7,12 +7,13 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from facesr.bench.data.dataset import UNREADABLE, Dataset, file_sha256, image_files
+from facesr.bench.data.dataset import UNREADABLE, Dataset, image_files
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import image_size
 from facesr.bench.imaging.lowres import NPY, read_lr
 from facesr.bench.imaging.resample import KERNELS
+from facesr.bench.reading import file_sha256
 
 
 def own_faces(folder: Path, hr: Dataset | None, references: Path | None) -> Dataset:

@@ -5,8 +5,6 @@ Names agree whatever their Unicode form and capitals (``names.same``). A file th
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from bisect import bisect_left
 from collections import Counter
@@ -19,7 +17,7 @@ from facesr.bench.data.dataset import listing
 from facesr.bench.data.names import same
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging.files import SUFFIXES
-from facesr.bench.reading import read_text
+from facesr.bench.reading import csv_rows, read_text
 
 NAME = "{name}"
 HEADERS = {"name", "face", "image", "hr", "reference"}
@@ -146,10 +144,7 @@ class Partners:
         """The CSV of pairs."""
         place = Path(self.rule.pairs)
         text = read_text(place)
-        try:
-            rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
-        except csv.Error as error:
-            raise FaceSRError(f"{place}: not CSV ({error})") from None
+        rows = csv_rows(text, str(place))
         found, problems = dict[str, Path](), list[str]()
         for number, row in enumerate(rows, 1):
             cells = [cell.strip() for cell in row]
@@ -210,8 +205,3 @@ def _pieces(before: str, name: str, after: str) -> list[str]:
 def _bare(name: str) -> str:
     """A face's name as people write it in lists: with or without an image's ending."""
     return same(name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name)
-
-
-def _delimiter(text: str) -> str:
-    first = text.lstrip().partition("\n")[0]
-    return max(",;\t", key=first.count)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesr.bench.data import manifest
-from facesr.bench.data.dataset import file_sha256
 from facesr.bench.imaging.files import SUFFIXES
+from facesr.bench.reading import file_sha256
 
 
 @dataclass(frozen=True)

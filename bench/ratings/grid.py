@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.reading import MAX_TEXT, decode_text, open_parquet, open_zip, read_bytes
+from facesr.bench.reading import MAX_TEXT, csv_separator, decode_text, open_parquet, open_zip, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,10 +97,8 @@ def _split_text(text: str, path: Path) -> tuple[list[list[str]], str, int]:
     if not head:
         raise FaceSRError(f"{path} is empty: there is no header to read")
     if separator is None:
-        bare = re.sub(r'"[^"]*"', "", head)
-        counts = {s: bare.count(s) for s in SEPARATORS}
-        separator = max(counts, key=lambda s: counts[s])
-        if not counts[separator]:
+        separator = csv_separator(head, SEPARATORS)
+        if not separator:
             raise FaceSRError(
                 f"{path}: the header {head[:60]!r} holds no separator (, ; tab or |): a table needs at least a rater, an item and a score"
             )

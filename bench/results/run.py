@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging.lowres import lr_suffix
 from facesr.bench.numbers import whole
 from facesr.bench.protocol import NO_HR
+from facesr.bench.reading import file_sha256
 from facesr.bench.results.cells import FILE as CELLS
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.results.info import FaceInfo, MetricInfo, RunInfo, read_info
@@ -145,7 +145,7 @@ class Run:
             raise FaceSRError(f"{self.path} has no face {face!r}")
         places = list(self._hr_places(known))
         there = [p for p in places if p.is_file()]
-        return next((p for p in there if _is(p, known.sha256)), (there or places)[0])
+        return next((p for p in there if file_sha256(p) == known.sha256), (there or places)[0])
 
     @cached_property
     def _by_name(self) -> dict[str, FaceInfo]:
@@ -158,11 +158,6 @@ class Run:
         dataset, size = str(data.get("dataset", "")), int(data.get("size", 0) or 0)
         for folder in (self.path / "hr", prepared_folder(dataset, size) / "images", Path(dataset.removeprefix("folder:"))):
             yield folder / noted.name
-
-
-def _is(path: Path, sha256: str) -> bool:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def known_cells(info: RunInfo, cells: Cells, kind: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from facesr.bench.data.dataset import file_sha256
+from facesr.bench.reading import file_sha256
 
 
 def digest(*parts: Any) -> str:

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from facesr.bench.data.dataset import file_sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Face
 from facesr.bench.imaging.decode import Picture, decode
 from facesr.bench.imaging.files import make_folder, read_picture, write_whole
 from facesr.bench.imaging.lowres import LR, degrade, encode_lr, read_lr
 from facesr.bench.imaging.resample import resize8
+from facesr.bench.reading import file_sha256
 from facesr.bench.results.cells import Cells, LrCell
 from facesr.bench.run.plan import Plan
 

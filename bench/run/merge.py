@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from facesr.bench.config import from_table
-from facesr.bench.data.dataset import Dataset, file_sha256
+from facesr.bench.data.dataset import Dataset
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import make_folder
 from facesr.bench.protocol import Protocol
+from facesr.bench.reading import file_sha256
 from facesr.bench.registry import installed
 from facesr.bench.results import SERVED, WHOLE_SET, FaceInfo, Run, RunInfo, load_run
 from facesr.bench.results.again import command

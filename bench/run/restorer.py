@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from facesr.bench.code import OWN, code_digest, sources
-from facesr.bench.data.dataset import UNREADABLE, file_sha256
+from facesr.bench.data.dataset import UNREADABLE
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import decode_rgb, make_folder, write_whole
 from facesr.bench.imaging.lowres import LR, read_lr
 from facesr.bench.method import Method, Outcome
+from facesr.bench.reading import file_sha256
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import RETRIED, SERVED, MethodInfo, Status
 from facesr.bench.results.cells import Cells, MethodMemo, SrCell

@@ -85,16 +85,12 @@ def perform(task: Task, loaded: Loaded) -> Result:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for torch and the numerical libraries: last digits depend on how many there are. More workers do the parallel work."""
-    import torch
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    from facesr.bench.networks.exact import one_torch_thread
+
+    with one_torch_thread(), threadpool_limits(1):
+        yield
 
 
 def on_own_gpu(task: Task) -> Task:

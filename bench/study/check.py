@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from sqlalchemy import select
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import Options, read
-from facesr.bench.reading import open_parquet, read_json
+from facesr.bench.reading import file_sha256, open_parquet, read_json
 from facesr.bench.study import reading
 from facesr.bench.study import tables as t
 from facesr.bench.study.closing import changed_since
@@ -142,7 +141,7 @@ def changed_files(study: Study) -> list[str]:
         file = study.stimulus_path(stimulus.name)
         if not file.is_file():
             wrong.append(f"{file.name} is missing")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != stimulus.sha256:
+        elif file_sha256(file) != stimulus.sha256:
             wrong.append(f"{file.name} was changed")
     return wrong
 

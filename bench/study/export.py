@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import COLUMNS, UNUSED
-from facesr.bench.reading import read_json
+from facesr.bench.reading import file_sha256, read_json
 from facesr.bench.study import reading
 from facesr.bench.study.closing import seal_of
 from facesr.bench.study.database import now
@@ -168,7 +167,7 @@ def _manifest(study: Study, folder: Path, files: list[Path], rows: dict[str, int
         "stopping_rule_met": study.may_show_means(),
         "peeks": list(study.peeks()),
         "rows": rows,
-        "sha256": {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+        "sha256": {f.name: file_sha256(f) for f in files},
     }
     file = folder / "manifest.json"
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -186,6 +185,6 @@ def verify_export(folder: Path) -> list[str]:
         file = folder / Path(name).name
         if not file.is_file():
             problems.append(f"{name} is missing")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
+        elif file_sha256(file) != wanted:
             problems.append(f"{name} was changed after the export")
     return problems

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.ratings import UNUSED, Imported, Options, read
+from facesr.bench.reading import file_sha256
 from facesr.bench.study.database import now
 from facesr.bench.study.design import FORMAT, canonical
 from facesr.bench.study.imported import declared_plan
@@ -63,10 +64,10 @@ def into_study(path: Path, folder: Path, asked: Options | None = None, plan: Map
 def _sha256(path: Path) -> str:
     """Of a file's bytes; of a folder, of the names and digests of its tables."""
     if not path.is_dir():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     from facesr.bench.ratings.folder import files_of
 
-    lines = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}" for f in files_of(path)]
+    lines = [f"{file_sha256(f)}  {f.name}" for f in files_of(path)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

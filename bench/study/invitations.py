@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.reading import read_text
+from facesr.bench.reading import csv_rows, read_text
 from facesr.bench.study import address, reading, store
 from facesr.bench.study.database import private_bytes
 from facesr.bench.study.study import Study
@@ -30,14 +30,7 @@ class Invitation:
 def read_contacts(file: Path) -> list[dict[str, str]]:
     """Rows of a CSV (``,`` ``;`` or tab) with a header, such as name and e-mail; it is merged with the links and kept nowhere else."""
     text = read_text(file)
-    header = text.partition("\n")[0]
-    mark = max(",;\t", key=header.count)
-    try:
-        rows = [
-            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True) if any(c.strip() for c in row)
-        ]
-    except csv.Error as error:
-        raise FaceSRError(f"{file} is no table of people ({error}): write CSV with a header, such as name,email") from None
+    rows = [row for row in csv_rows(text, str(file)) if any(c.strip() for c in row)]
     names, *people = [[c.strip() for c in row] for row in rows] or [[]]
     if not people or len(set(names)) < len(names) or "" in names:
         raise FaceSRError(

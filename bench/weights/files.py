@@ -13,8 +13,6 @@ from pathlib import Path
 from facesr.bench.errors import FaceSRError
 from facesr.bench.weights.entries import Weight
 
-_CHUNK = 1 << 20
-
 
 class WeightsBroken(FaceSRError):
     """A weight file that is there, but is not what it should be."""
@@ -39,14 +37,12 @@ def weight_sha256(path: str | Path, *, fresh: bool = False) -> str:
         note = cache_folder() / "sha256" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         if not fresh and (known := _remembered(note, key)):
             return known
-        digest = hashlib.sha256()
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsBroken(f"cannot read {path}: {error.strerror or error}") from error
-    _remember(note, key, digest.hexdigest())
-    return digest.hexdigest()
+    _remember(note, key, digest)
+    return digest
 
 
 def _remembered(note: Path, key: str) -> str | None:

@@ -32,7 +32,7 @@ def test_attributes_of_any_data(tmp_path: Path, form: str, capsys: pytest.Captur
         ("image,a\n000,1\n000,2\n", "face '000' is there twice"),
         ("image,a\n000,1,2\n", "row 2 has 3 cells"),
         ("image,a\nzzz,1\n", "none of its faces is in the data"),
-        (f"image,a\n000,{'x' * 200_000}\n", "not CSV (field larger than field limit"),
+        (f"image,a\n000,{'x' * 200_000}\n", "cannot be read as CSV (field larger than field limit"),
     ):
         (tmp_path / "a.csv").write_text(wrong)
         assert main(command) == 2

@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from facesr.bench.data import celebahq, london
-from facesr.bench.data.dataset import file_sha256, find_dataset, from_folder, from_manifest
+from facesr.bench.data.dataset import find_dataset, from_folder, from_manifest
 from facesr.bench.data.manifest import Rejected
 from facesr.bench.data.prepare import Request, prepare_data
 from facesr.bench.data.sources import Source
 from facesr.bench.data.verify import verify_data
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb, resize8, write_png
+from facesr.bench.reading import file_sha256
 from helpers import picture
 
 INDICES = (0, 17, 5, 29_999, 1234)

@@ -128,3 +128,22 @@ def test_members_of_an_archive(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"good", b"\xff\xfe\xfd\xfc", 1))
     with reading.open_zip(file) as archive, pytest.raises(FaceSRError, match="damaged inside the archive"):
         reading.read_member(archive, archive.infolist()[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("face,age\na,1\n", [["face", "age"], ["a", "1"]]),
+        ("\nface;age\r\na;1,5\r\n", [[], ["face", "age"], ["a", "1,5"]]),
+        ('"face, file, name";"age"\n"a;b";1\n', [["face, file, name", "age"], ["a;b", "1"]]),
+        ("face\na\n", [["face"], ["a"]]),
+    ],
+)
+def test_the_separator_of_a_table_is_its_headers_outside_quotes(text: str, rows: list[list[str]]) -> None:
+    """A comma within a quoted name is no separator."""
+    assert reading.csv_rows(text, "table.csv") == rows
+
+
+def test_a_table_with_a_quote_left_open_is_one_sentence() -> None:
+    with pytest.raises(FaceSRError, match=r"^table\.csv cannot be read as CSV \(.*\): check its quotes$"):
+        reading.csv_rows('face,age\n"a,1\n', "table.csv")
