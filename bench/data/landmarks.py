@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -12,7 +10,7 @@ import numpy as np
 
 from facesr.bench.data.names import same
 from facesr.bench.errors import FaceSRError
-from facesr.bench.reading import read_text
+from facesr.bench.reading import csv_rows, read_text
 
 Points = tuple[tuple[float, float], ...]
 
@@ -37,11 +35,7 @@ class LandmarkFile:
         self.path = path
         self.points: dict[str, Points] = {}
         problems: list[str] = []
-        try:
-            rows = list(csv.reader(io.StringIO(read_text(path))))
-        except csv.Error as error:
-            raise FaceSRError(f"{path}: not CSV ({error})") from None
-        for number, row in enumerate(rows, 1):
+        for number, row in enumerate(csv_rows(read_text(path), str(path)), 1):
             if not any(cell.strip() for cell in row):
                 continue
             found = _numbers(row)

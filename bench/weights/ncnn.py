@@ -26,7 +26,7 @@ MOST = 1 << 31
 
 
 @dataclass(frozen=True)
-class Layer:
+class NcnnLayer:
     """One line of the graph. ``inputs``: the layers (by place in the list) whose output it takes, ``Split`` looked through."""
 
     kind: str
@@ -43,7 +43,7 @@ def pair(path: Path) -> tuple[Path, Path] | None:
     return (graph, numbers) if path.suffix == ".param" or (path.suffix == ".bin" and graph.is_file()) else None
 
 
-def read_ncnn(graph: Path, numbers: Path) -> list[Layer]:
+def read_ncnn(graph: Path, numbers: Path) -> list[NcnnLayer]:
     """The layers in the graph's order, ``Split`` left out, convolutions with their weights as float32 (out, in, height, width).
 
     Raises ``WeightsBroken`` where the text is no such graph, a layer of another kind would hold numbers, or the numbers do not fit it exactly.
@@ -56,7 +56,7 @@ def read_ncnn(graph: Path, numbers: Path) -> list[Layer]:
         raise WeightsBroken(f"{graph} is no graph of ncnn's: its first line is not {MAGIC}")
     data = _Numbers(numbers)
     made: dict[str, int] = {}  # blob -> layer that made it
-    layers: list[Layer] = []
+    layers: list[NcnnLayer] = []
     for number, words in enumerate((line.split() for line in lines[2:] if line.strip()), 3):
         try:
             kind, name, takes, gives = words[0], words[1], int(words[2]), int(words[3])
@@ -72,7 +72,7 @@ def read_ncnn(graph: Path, numbers: Path) -> list[Layer]:
         weight, bias = data.convolution(settings, name) if kind == "Convolution" else (None, None)
         if kind != "Convolution" and kind not in WEIGHTLESS:
             raise WeightsBroken(f"{graph}, line {number}: layers of kind {kind} are not read here")
-        layers.append(Layer(kind, name, inputs, settings, weight, bias))
+        layers.append(NcnnLayer(kind, name, inputs, settings, weight, bias))
     if lines[1].split()[:1] != [str(sum(bool(line.strip()) for line in lines[2:]))]:
         raise WeightsBroken(f"{graph} is cut off: it announces {lines[1].split()[:1]} layers and has {len(lines) - 2}")
     data.finish()
@@ -126,7 +126,7 @@ class _Numbers:
             raise WeightsBroken(f"{self.path} has {len(self.data):,} bytes, the graph beside it describes {self.at:,}")
 
 
-def settings_of(layer: Layer, *keys: int) -> Iterator[tuple[int, ...]]:
+def settings_of(layer: NcnnLayer, *keys: int) -> Iterator[tuple[int, ...]]:
     """The values of ``keys``, rounded to thousandths so that they compare: ``(200,)`` is 0.2."""
     for key in keys:
         yield tuple(round(v * 1000) if math.isfinite(v) else -1 for v in layer.settings.get(key, ()))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from facesr.reports.export.bundle import Exported, Publication, export
+from facesr.reports.export.bundle import Exported, Publication, export_run
 
-__all__ = ["Exported", "Publication", "export"]
+__all__ = ["Exported", "Publication", "export_run"]

@@ -59,7 +59,7 @@ class Publication:
     organization: str = ""
 
 
-def export(run: Run, out: Path, wanted: Publication = Publication()) -> Exported:
+def export_run(run: Run, out: Path, wanted: Publication = Publication()) -> Exported:
     """Write the bundle of a finished run to ``out``: a folder that is not there yet, or a file ``….zip``.
 
     Raises ``FaceSRError`` for a run that is not finished, or whose images are not those that were measured.

@@ -76,9 +76,9 @@ class Run:
         ``options``: ``hr`` (with the HR images), ``rocrate``, ``every_eval_ever`` (with that metadata), ``licence``, ``authors``,
         ``organization``: see ``facesr.reports.export.Publication``. Returns where it lies, how many files are in it, and what is not in it and why.
         """
-        from facesr.reports.export import Publication, export
+        from facesr.reports.export import Publication, export_run
 
-        return export(self.folder, Path(out), Publication(**options))
+        return export_run(self.folder, Path(out), Publication(**options))
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
