@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.weights.files import WeightsBroken
-from facesr.bench.weights.ncnn import Layer, read_ncnn, settings_of
+from facesr.bench.weights.ncnn import NcnnLayer, read_ncnn, settings_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ def rrdbnet(graph: Path, numbers: Path) -> dict[str, Tensor]:
     return state
 
 
-def _kind(layer: Layer) -> str:
+def _kind(layer: NcnnLayer) -> str:
     """What a layer does, in the words of ``_graph``; its own kind where it is nothing of RRDBNet."""
     if layer.kind == "Convolution" and tuple(settings_of(layer, 1, 4)) == ((3000,), (1000,)) and _plain(layer):
         activation, slope = settings_of(layer, 9, 10)
@@ -52,7 +52,7 @@ def _kind(layer: Layer) -> str:
     return layer.kind if layer.kind in ("Input", "Concat") else f"{layer.kind}, other settings"
 
 
-def _plain(layer: Layer) -> bool:
+def _plain(layer: NcnnLayer) -> bool:
     """No dilation, no stride, no other padding than the first."""
     return all(value in ((), (1000,)) for value in settings_of(layer, 2, 3, 11, 12, 13, 14, 15, 16))
 
