@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -177,7 +178,7 @@ def test_a_damaged_table_is_made_again(world: Path, damage: str) -> None:
 def test_a_flipped_bit_in_a_cell_is_not_a_score(world: Path) -> None:
     run = _go(world / "a", world / "log", "bicubic", settings=("bicubic.seed=0",))
     before = run.scores()
-    with sqlite3.connect(world / "a/run/cells.sqlite") as db:
+    with closing(sqlite3.connect(world / "a/run/cells.sqlite")) as db, db:
         db.execute("UPDATE score SET value = value + 1 WHERE metric = 'psnr' AND image = '001'")
         db.execute("UPDATE restored SET status = 'failed' WHERE image = '002'")
     with Cells(world / "a/run") as cells:

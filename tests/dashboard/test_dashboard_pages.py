@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -240,7 +241,7 @@ def test_nothing_to_show_says_how_to_begin(opened: Open) -> None:
 def test_a_run_in_progress_shows_what_there_is(opened: Open, copy: Path) -> None:
     (copy / "scores.parquet").unlink()
     _change(copy, state="running")
-    with sqlite3.connect(copy / "cells.sqlite") as db:
+    with closing(sqlite3.connect(copy / "cells.sqlite")) as db, db:
         db.execute("DELETE FROM score WHERE method = 'nearest'")
         db.execute("DELETE FROM restored WHERE method = 'nearest' AND image > 'demo-30'")
         left = db.execute("SELECT count(*) FROM restored").fetchone()[0]

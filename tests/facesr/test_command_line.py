@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -159,14 +160,14 @@ def test_the_table_of_an_unfinished_run_says_so(capsys: pytest.CaptureFixture[st
     info = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**info, "state": "running"}))
     (run / "scores.parquet").unlink()
-    with sqlite3.connect(run / "cells.sqlite") as cells:
+    with closing(sqlite3.connect(run / "cells.sqlite")) as cells, cells:
         cells.execute("DELETE FROM score WHERE method = 'nearest' AND image > 'demo-30'")
         left = cells.execute("SELECT count(*) FROM score WHERE method = 'nearest'").fetchone()[0]
     half = json_means(run, capsys)
     assert half["bicubic"] == whole["bicubic"] and half["nearest"][1] == left < 8
     assert main(["table", str(run)]) == 0
     assert "half is not finished: cells without a row yet count as missing" in capsys.readouterr().out
-    with sqlite3.connect(run / "cells.sqlite") as cells:
+    with closing(sqlite3.connect(run / "cells.sqlite")) as cells, cells:
         cells.execute("DELETE FROM score")
     assert main(["table", str(run)]) == 1  # not a number in it yet
 

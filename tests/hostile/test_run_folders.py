@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def _hard(home: Path, name: str) -> None:
 
 
 def _cells(home: Path, sql: str) -> None:
-    with sqlite3.connect(home / "run/cells.sqlite") as db:
+    with closing(sqlite3.connect(home / "run/cells.sqlite")) as db, db:
         db.executescript(sql)
     db.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from rating_cells import Cells, cells
 
 def avrate(path: Path) -> None:
     """A small AVrate database by hand: rater 1 sees a twice by plan, b once but stored twice; rater 2 has no repeats."""
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("create table user_playlist (user_ID integer, playlist text, timestamp text)")
         db.execute(
             "create table ratings (user_ID integer, stimuli_ID text, stimuli_file text, rating_type text, rating text, timestamp text)"
