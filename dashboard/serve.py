@@ -80,7 +80,7 @@ def study_app(
     app = st.App(SCRIPT, routes=[*routes, *pictures()])
     apply_settings({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})
     warm.start_warming()
-    return Bounded(Login(app, password, study.secret, lambda request: welcome(study, request)))
+    return Bounded(Login(app, password, study, lambda request: welcome(study, request)))
 
 
 def serve(app: ASGIApp, host: str, port: int, *, proxies: str = "127.0.0.1") -> None:

@@ -16,6 +16,12 @@ import conformance.detweights
 os.environ.setdefault("FACESR_WORKERS", "1")  # small runs: a worker's start costs more than their work
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Which databases a user trusts is remembered in the user's settings: tests have their own."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("settings"))
+
+
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     """The folder of real faces, weights and oracles that lies beside a developer's checkout; tests that need it skip without it."""

@@ -25,6 +25,7 @@ from facesr.bench.study import tables as t
 from facesr.bench.study.address import FILE as ADDRESS
 from facesr.bench.study.check import changed_files
 from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
+from facesr.bench.study.noted import note_database
 from facesr.bench.study.study import Study, load_study
 
 KIND, FORMAT = "facesr-study-backup", 1
@@ -127,7 +128,7 @@ def restore(file: Path, out: Path, database: str | None = None) -> Study:
         if wrong := changed_files(study):
             raise FaceSRError(f"{file} is damaged: {wrong[0]}")
         if database:
-            private(part / "database.url", database + "\n")
+            note_database(part, study.digest, database)
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -24,6 +24,7 @@ from facesr.bench.study.choice import Choice, choose_conditions
 from facesr.bench.study.database import connect, migrate, now, private, sqlite_url, writing
 from facesr.bench.study.design import Design, PastStudy, Stimulus, design_json, plan_digest
 from facesr.bench.study.idle import idle
+from facesr.bench.study.noted import note_database
 from facesr.bench.study.order import Trial
 from facesr.bench.study.past import past_json, past_study
 from facesr.bench.study.plan import AnalysisPlan, read_plan
@@ -103,7 +104,7 @@ def create(run: Run, folder: Path, *, options: Mapping[str, Any], database: str 
         finally:
             engine.dispose()
         if database:
-            private(part / "database.url", database + "\n")  # it may hold a password
+            note_database(part, info["digest"], database)
         if given.get("url"):
             address.remember(part, given["url"])
         if past:

@@ -153,6 +153,15 @@ def _revision(engine: Engine) -> str:
         return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none() or "")
 
 
+def holds_study(engine: Engine) -> bool:
+    """Whether a study's tables are there, of whichever layout."""
+    try:
+        with engine.connect() as connection:
+            return inspect(connection).has_table("study")
+    except SQLAlchemyError as error:
+        raise FaceSRError(trouble(error)) from None
+
+
 def migrate(engine: Engine) -> None:
     """Bring the tables up to date; safe to call again, and by two processes at once."""
     newest = max(file.name for file in (MIGRATIONS / "versions").glob("[0-9]*.py")).split("_")[0]

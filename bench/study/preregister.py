@@ -75,7 +75,14 @@ def _before(design: Design) -> list[str]:
         parts.append(f"checks of {', '.join(SCREENS[name] for name in design.screen)}, at about {design.distance_cm:g} cm")
         failed = "is not taken into the study" if design.screen_failed == "refuse" else "is recorded and stays in the study"
         if {"colour", "acuity"} & set(design.screen):
-            parts.append(f"who reads two or more colour plates wrong or has a decimal acuity below 0.5 {failed}")
+            limits = {
+                "colour": "reads two or more colour plates wrong",
+                "acuity": "has a decimal acuity below 0.5 (or below the finest rings that the screen can show at that distance)",
+            }
+            found = " or ".join(said for check, said in limits.items() if check in design.screen)
+            if "acuity" in design.screen and design.screen_failed == "refuse":
+                found += ", or has no card to measure the screen with,"
+            parts.append(f"who {found} {failed}")
     if design.questionnaire:
         parts.append(f"a questionnaire ({', '.join(q.name for q in design.questionnaire)})")
     if design.practice:

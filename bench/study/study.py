@@ -18,6 +18,7 @@ from facesr.bench.study import closing, ending, imported, reading, wording
 from facesr.bench.study.database import private
 from facesr.bench.study.design import Design, from_json
 from facesr.bench.study.health import damage
+from facesr.bench.study.noted import database_of, trust_database
 from facesr.bench.study.plan import AnalysisPlan
 from facesr.bench.study.rules import violations
 from facesr.bench.study.stopping import level_now
@@ -112,14 +113,17 @@ class Study:
         from sqlalchemy import select
 
         from facesr.bench.study import tables
-        from facesr.bench.study.database import connect, migrate
+        from facesr.bench.study.database import connect, holds_study, migrate
 
         _ = self.design
         file = self.url.removeprefix("sqlite:///") if self.url.startswith("sqlite:///") else ""
         if file and not Path(file).exists():
             raise FaceSRError(f"{file} is missing, and with it the ratings: put it back from a copy")
         engine = connect(self.url)
-        migrate(engine)
+        if holds_study(engine):  # nothing is made in a database that was named by mistake
+            migrate(engine)
+        elif engine.dialect.name != "sqlite":
+            raise FaceSRError(f"the database of {self.path} holds no study: check --database")
         if wrong := damage(engine):
             raise FaceSRError(
                 f"the database of {self.path} is damaged ({wrong}): it was left as it is; put it back from a copy, or save what can be read with "
@@ -316,7 +320,7 @@ class Study:
 
 
 def load_study(path: Path | str, database: str | None = None) -> Study:
-    """Open a study folder. ``database``: its URL, where it is neither ``ratings.db`` nor noted in ``database.url``."""
+    """Open a study folder. ``database``: its URL, where it is neither ``ratings.db`` nor noted in ``database.url``; it is remembered."""
     folder = Path(path)
     file = folder / "study.json"
     if not file.exists():
@@ -325,31 +329,13 @@ def load_study(path: Path | str, database: str | None = None) -> Study:
     if info.get("kind") not in {"study", "import"}:
         raise FaceSRError(f"{file} is not a study's description: it lacks kind 'study' or 'import'")
     _check(info, file)
-    url = database or _noted(folder) or f"sqlite:///{(folder / 'ratings.db').resolve()}"
-    study = Study(folder, info, url)
-    if not study.imported:
-        _ = study.design  # a damaged or changed design is refused before anything else is done with it
+    if info["kind"] == "import":
+        return Study(folder, info)
+    if database:
+        trust_database(info["digest"], database)
+    study = Study(folder, info, database or database_of(folder, info["digest"]))
+    _ = study.design  # a damaged or changed design is refused before anything else is done with it
     return study
-
-
-def _noted(folder: Path) -> str:
-    """The database noted when the study was made; '' for none.
-
-    A folder may come from a stranger, and opening a database means connecting to it, with one's own name and password: the note counts only
-    where it is as ``create`` writes it, this user's own and for nobody else to read, and no file outside the folder.
-    """
-    note = folder / "database.url"
-    if not note.exists():
-        return ""
-    facts, url = note.stat(), read_text(note).strip()
-    if facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
-        raise FaceSRError(
-            f"{note} was not written by this user's 'study create', and it would connect to a database: look at it, and then name the database "
-            "with --database, or make the file yours alone (chown, chmod 600)"
-        )
-    if url.startswith("sqlite") and not Path(url.partition("///")[2]).resolve().is_relative_to(folder.resolve()):
-        raise FaceSRError(f"{note} names a file outside the study's folder: if that is meant, name it with --database")
-    return url
 
 
 def _check(info: Mapping[str, Any], file: Path) -> None:

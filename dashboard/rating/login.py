@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import html
+import json
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from itsdangerous import BadSignature, TimestampSigner
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from facesr.bench.study import Study
+from facesr.bench.study import tables as t
+from facesr.bench.study.database import later, writing
+from facesr.bench.study.store import hashed, log_event
 from facesr.dashboard.rating.limits import Limiter
 
 OPEN = ("/api", "/rate")
@@ -44,26 +50,38 @@ LOGOUT = (
 )
 
 
+LOGGED_OUT = "logged out"
+"""The event in the study's log, of no rater."""
+
+
+def ended_sessions(study: Study) -> set[str]:
+    """sha256 of the cookies of sessions that were logged out and have not run out by themselves yet."""
+    mine = (t.event.c.kind == LOGGED_OUT) & t.event.c.rater.is_(None) & (t.event.c.at >= later(-60 * HOURS))
+    with study.engine.connect() as connection:
+        return {json.loads(detail)["session"] for detail in connection.execute(select(t.event.c.detail).where(mine)).scalars()}
+
+
 @dataclass
 class Login:
     """An ASGI app that lets raters through, and asks everyone else for the password first.
 
     ``welcome``: HTML above the form for people who come without a link, most of them raters: what they do.
-    The session cookie is signed with the study's key and the password's hash: it survives a restart and ends with the password.
+    The session cookie is signed with the study's key and the password's hash: it survives a restart and ends with the password. That a session
+    was logged out stands in the study's log (the cookie's sha256), so that it survives a restart too.
     """
 
     app: ASGIApp
     password: str
-    secret: bytes
+    study: Study
     welcome: Callable[[Request], str] | None = None
     tries: Limiter = field(default_factory=lambda: Limiter(0.1, 10))
-    _ended: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        salt = hashlib.sha256(b"facesr admin" + self.secret).digest()
+        self._ended = ended_sessions(self.study)
+        salt = hashlib.sha256(b"facesr admin" + self.study.secret).digest()
         self._hash = hashlib.scrypt(self.password.encode(), salt=salt, n=2**14, r=8, p=1)
         self._salt = salt
-        self._signer = TimestampSigner(self.secret + self._hash)
+        self._signer = TimestampSigner(self.study.secret + self._hash)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -78,7 +96,7 @@ class Login:
         elif path == "/login":
             await (await self._login(Request(scope, receive)))(scope, receive, send)
         elif path == "/logout":
-            await self._logout(Request(scope, receive))(scope, receive, send)
+            await (await run_in_threadpool(self._logout, Request(scope, receive)))(scope, receive, send)
         elif self._known(scope):
             await self.app(scope, receive, send)
         else:
@@ -95,7 +113,7 @@ class Login:
     def _known(self, scope: Scope) -> bool:
         cookie = self._cookie(scope, COOKIE)
         try:
-            return self._signer.unsign(cookie, max_age=HOURS * 3600).startswith(b"admin-") and cookie not in self._ended
+            return self._signer.unsign(cookie, max_age=HOURS * 3600).startswith(b"admin-") and hashed(cookie) not in self._ended
         except BadSignature:
             return False
 
@@ -145,10 +163,10 @@ class Login:
                 else Response("log out by the page's own button", 405)
             )
         if known:
-            now = time.time()
-            self._ended = {c: at for c, at in self._ended.items() if now - at < HOURS * 3600} | {
-                self._cookie(request.scope, COOKIE): now
-            }
+            session = hashed(self._cookie(request.scope, COOKIE))
+            self._ended.add(session)
+            with writing(self.study.engine) as connection:
+                log_event(connection, LOGGED_OUT, session=session)
         response = RedirectResponse("login", 303)
         response.delete_cookie(COOKIE)
         return response

@@ -150,22 +150,34 @@ def test_a_strangers_backup_is_read_as_data(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_strangers_folder_connects_to_nothing(tmp_path: Path) -> None:
-    """A note of a database counts as ``create`` writes it, the user's own and private; never for a file elsewhere."""
+    """A note of a database counts where this user made or named it for this study, private or not; a link out of the folder never does."""
     made = small_study(tmp_path)
     made.close()
     elsewhere = tmp_path / "elsewhere.db"
     shutil.copy(made.path / "ratings.db", elsewhere)
     note = made.path / "database.url"
-    for url, mode, message in (
-        ("postgresql://evil.example.org/x", 0o644, "was not written by this user's 'study create'"),
-        (f"sqlite:///{elsewhere}", 0o600, "names a file outside the study's folder"),
-        (f"sqlite:///{made.path}/../elsewhere.db", 0o600, "names a file outside the study's folder"),
-    ):
+    urls = ("postgresql://me:secret@evil.example.org/x", f"sqlite:///{elsewhere}", f"sqlite:///{made.path}/../elsewhere.db")
+    for url in (*urls, "sqlite:////etc/passwd", "garbage"):
         note.write_text(url)
-        note.chmod(mode)
-        with pytest.raises(FaceSRError, match=message):
+        note.chmod(0o600)  # as an archive may bring it
+        with pytest.raises(FaceSRError, match="that you have not named for this study") as refused:
             load_study(made.path)
-    assert load_study(made.path, f"sqlite:///{elsewhere}").url.endswith("elsewhere.db")  # said by the user
+        assert "secret" not in str(refused.value)
+    note.write_text(urls[1])
+    assert load_study(made.path, urls[1]).url == urls[1]  # said by the user, once
+    assert load_study(made.path).url == urls[1]
+    other = small_study(tmp_path / "another")
+    other.close()
+    shutil.copy(note, other.path / "database.url")  # for that study it was not said
+    with pytest.raises(FaceSRError, match="that you have not named for this study"):
+        load_study(other.path)
+    note.unlink()
+    whole = elsewhere.read_bytes()
+    (made.path / "ratings.db").unlink()
+    (made.path / "ratings.db").symlink_to(elsewhere)
+    with pytest.raises(FaceSRError, match=r"a link to .*elsewhere\.db, outside the study's folder"):
+        load_study(made.path)
+    assert elsewhere.read_bytes() == whole
     with pytest.raises(FaceSRError, match="in its own folder"):
         small_study(tmp_path / "other", database=f"sqlite:///{elsewhere}")
 

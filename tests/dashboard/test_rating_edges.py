@@ -155,6 +155,28 @@ def test_who_fails_the_check_of_sight_may_be_sent_away(shared: Any, tmp_path: Pa
     study.close()
 
 
+def test_who_cannot_be_judged_is_not_taken_where_sight_is_demanded(shared: Any, tmp_path: Path) -> None:
+    """Without a card no acuity: under ``refuse`` the button says that the study ends there, and it does; under ``record`` one goes on."""
+    for rule, button in (("refuse", "I have no such card: leave the study"), ("record", "I have no such card")):
+        study = small_study(tmp_path / rule, screen=["card", "acuity"], screen_failed=rule, screened_url="https://example.org/out")
+        with ThreadServer(study.path) as server:
+            name, url = link(study, server)
+            page = shared.new_page()
+            page.goto(url)
+            agree(page)
+            page.wait_for_selector("#card-size")
+            assert page.inner_text("form .plain") == button
+            page.click("form .plain")
+            if rule == "refuse":
+                page.wait_for_selector("text=You cannot take part in this study")
+                assert page.get_attribute("a.big", "href") == "https://example.org/out"
+            else:
+                page.wait_for_selector("text=What to do")
+            page.close()
+        assert study.excluded() == ({name: "screened: acuity not measured"} if rule == "refuse" else {})
+        study.close()
+
+
 def test_plates_differ_in_one_cone_alone(shared: Any, tmp_path: Path) -> None:
     """Figure and ground of a deutan plate differ in M alone, of a protan plate in L alone (Hunt-Pointer-Estevez as in Viénot et al. 1999)."""
     study = small_study(tmp_path)

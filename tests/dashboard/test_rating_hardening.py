@@ -31,7 +31,7 @@ def door(folder: str, number: int) -> None:
 
     study = load_study(folder)
     patience.HEAD_SECONDS = 1.0
-    app = Bounded(Login(study_app(study, password="open sesame", streamlit=False), "open sesame", study.secret))
+    app = Bounded(Login(study_app(study, password="open sesame", streamlit=False), "open sesame", study))
     uvicorn.run(app, host="127.0.0.1", port=number, log_level="critical", access_log=False, http=patience.Patient)
 
 

@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from asgi_client import TestClient, generous
-from facesr.bench.study import Study, given, store, wording
+from facesr.bench.study import Study, given, reading, store, wording
 from facesr.dashboard.rating.login import Login
 from facesr.dashboard.rating.notices import welcome
 from facesr.dashboard.rating.pages import FILES, FOLDER
@@ -151,10 +151,32 @@ def test_people_without_a_link_get_a_page(tmp_path: Path, join: str, says: str) 
 
 def test_the_login_page_tells_raters_where_to_go(study: Study) -> None:
     """Who types the bare address of a server with a watching page is asked for a password; raters are told that they need none."""
-    with TestClient(Login(Starlette(), "open sesame", study.secret, lambda request: welcome(study, request))) as client:
+    with TestClient(Login(Starlette(), "open sesame", study, lambda request: welcome(study, request))) as client:
         page = client.get("/", headers={"Accept-Language": "de"}, follow_redirects=True)
         assert "persönlichen Link" in page.text
         assert 'name="password"' in page.text
+
+
+def test_a_session_that_was_logged_out_stays_so(study: Study) -> None:
+    """A copy of its cookie is worth nothing, not after a restart of the server either; another session goes on, and the log holds no cookie."""
+    door = Login(Starlette(), "open sesame", study)
+
+    def session(client: TestClient) -> str:
+        client.get("/login")
+        given = {"password": "open sesame", "csrf": client.cookies["facesr_csrf"]}
+        assert client.post("/login", data=given, follow_redirects=False).headers["location"] == "./"
+        return str(client.cookies["facesr_admin"])
+
+    with TestClient(door) as mine, TestClient(door) as other:
+        kept, theirs = session(mine), session(other)
+        assert mine.post("/logout", follow_redirects=False).status_code == 303
+    with TestClient(Login(Starlette(), "open sesame", study), follow_redirects=False) as again:
+        for cookie, inside in ((kept, False), (theirs, True)):
+            again.cookies.set("facesr_admin", cookie)
+            assert (again.get("/").status_code == 404) is inside  # nothing lies behind this door: 303 is the way to the login page
+    log = reading.events(study)
+    assert list(log["kind"]).count("logged out") == 1
+    assert kept not in str(log.to_dict("records"))
 
 
 # --- words and files -----------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ function form(title, text, fields, skip) {
 
 // A frame that is drawn as large as a bank card held against the screen: by dragging its corner, or by the slider and its arrow keys.
 // On a narrow screen the card stands upright, so that its short side fits.
-async function measure() {
+async function measure(skip) {
   const upright = innerWidth < 480;
   const side = upright ? "short" : "long";
   const most = Math.max(200, Math.min(1400, document.documentElement.clientWidth - 48));
@@ -47,7 +47,7 @@ async function measure() {
     frame,
     make("label", { htmlFor: "card-size", textContent: say("card_slider") }), slider,
     make("label", { className: "question" }, make("span", { className: "legend", textContent: say("card_distance") }), distance),
-  ], say("card_none"));
+  ], skip);
   button().disabled = true; // a size that nobody compared is no measurement
   if (!(await asked)) return null;
   const width = Number(slider.value) * (upright ? CARD.long / CARD.short : 1);
@@ -89,24 +89,30 @@ async function brightness() {
 
 // Once on each device: another screen has another size. Resolves to false where the study does not take this person.
 export async function checkScreen() {
-  const { screen: checks, study, rater } = here.session;
+  const { screen: checks, study, rater, screen_failed } = here.session;
   const mark = `screen:${study}:${rater}`;
   if (!checks.length || (kept.get(mark) && here.session.steps.includes("screen"))) return true;
   let measured = null;
   let failed = "";
+  const refuse = screen_failed === "refuse";
+  const judged = refuse && checks.includes("acuity"); // without the card nobody can be judged: who has none may not take part, and is told so
   for (const check of ["card", "brightness", "colour", "acuity"].filter((c) => checks.includes(c))) {
     let values = null;
-    if (check === "card") values = measured = await measure();
+    if (check === "card") {
+      values = measured = await measure(say(judged ? "card_none_out" : "card_none"));
+      if (judged && !values) failed = "acuity not measured";
+    }
     else if (check === "brightness") values = await brightness();
     else if (check === "colour") values = await colour();
     else if (measured) values = await acuity(measured);
     if (values) await give("screen", values);
+    if (failed === "acuity not measured") break;
     // Sight is judged only where the test itself worked: the plate that everyone reads was read, the screen can show such rings.
     if (check === "colour" && values?.colour_control === 1 && values.colour_right < values.colour_of - 1) failed = "colour plates";
     if (check === "acuity" && values && values.acuity < Math.min(0.5, values.acuity_finest)) failed = "acuity";
   }
   // Before the step counts as done: who closes the tab now is checked again, not let in.
-  if (failed && here.session.screen_failed === "refuse") return !(await refused(failed));
+  if (failed && refuse) return !(await refused(failed));
   kept.set(mark, "1");
   if (!here.session.steps.includes("screen")) here.session.steps.push("screen");
   return true;
