@@ -178,3 +178,11 @@ def json_means(run: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, tuple
     assert main(["table", str(run), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     return {cell["method"]: (cell["mean"], cell["n"]) for cell in found["cells"]}
+
+
+def test_every_act_of_a_study_is_there() -> None:
+    """Acts are found by their name when they are called: each leads to a function."""
+    from facesr.cli.study import ACTS, OTHERS, function_of
+
+    assert set(OTHERS) <= set(ACTS)
+    assert all(callable(function_of(act)) for act in ACTS)

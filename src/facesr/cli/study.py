@@ -51,17 +51,12 @@ ACTS: dict[str, str] = {
 PEOPLE = ("url", "invite", "link", "pause", "resume", "replace", "exclude", "undo", "delete-rater")
 
 OTHERS = {
-    **{act: ("study_people", "act_" + act.replace("-", "_")) for act in PEOPLE},
-    **{act: ("study_deploy", act) for act in ("deploy", "backup", "restore")},
-    "payments": ("study_crowd", "payments"),
-    "code": ("study_crowd", "code"),
-    "returned": ("study_crowd", "returned"),
-    "close": ("study_plan", "close"),
-    "power": ("study_plan", "power"),
-    "preregister": ("study_plan", "preregister"),
-    "rescue": ("study_plan", "rescue"),
+    **dict.fromkeys(PEOPLE, "study_people"),
+    **dict.fromkeys(("deploy", "backup", "restore"), "study_deploy"),
+    **dict.fromkeys(("payments", "code", "returned"), "study_crowd"),
+    **dict.fromkeys(("close", "power", "preregister", "rescue"), "study_plan"),
 }
-"""Acts that are not in ``study_acts``: module and function."""
+"""Modules of acts that are not in ``study_acts``."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -275,12 +270,16 @@ def _power(p: argparse.ArgumentParser) -> None:
     p.add_argument("--simulated", action="store_true", help="with --study: from its simulated raters")
 
 
+def function_of(act: str) -> Any:
+    """What carries out an act: ``act_NAME`` of its module, which is imported only now."""
+    module = importlib.import_module(f"facesr.cli.{OTHERS.get(act, 'study_acts')}")
+    return getattr(module, "act_" + act.replace("-", "_"))
+
+
 def main(args: argparse.Namespace) -> int:
     """Run an act; its module is imported only now."""
-    module, function = OTHERS.get(args.act, ("study_acts", ""))
-    made: Any = importlib.import_module(f"facesr.cli.{module}")
     try:
-        return int((getattr(made, function) if function else made.ACTS[args.act])(args))
+        return int(function_of(args.act)(args))
     except Exception as error:  # a database may fail at any statement: one sentence, wherever it was
         from facesr.bench.study.database import trouble
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +149,7 @@ def act_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def act_bring_in(args: argparse.Namespace) -> int:
+def act_import(args: argparse.Namespace) -> int:
     """Import; say what was understood and what is not used."""
     from facesr.bench.study.imports import FILE, into_study
 
@@ -216,15 +215,3 @@ def _study(args: argparse.Namespace) -> Study:
     if study.imported and args.act not in {"export", "check", "analyse"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study
-
-
-ACTS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "create": act_create,
-    "serve": act_serve,
-    "status": act_status,
-    "simulate": act_simulate,
-    "export": act_export,
-    "import": act_bring_in,
-    "check": act_check,
-    "analyse": act_analyse,
-}
