@@ -45,10 +45,3 @@ def matched_rank_biserial(differences: ArrayLike) -> float:
     ranks = rankdata(np.abs(d))
     up, down = ranks[d > 0].sum(), ranks[d < 0].sum()
     return float((up - down) / (up + down))
-
-
-def magnitude(delta: float) -> str:
-    """Word for a Cliff's delta: negligible < .147 <= small < .33 <= medium < .474 <= large. Source: Romano et al. 2006."""
-    if not np.isfinite(delta):
-        return "unknown"
-    return ("negligible", "small", "medium", "large")[int(np.searchsorted([0.147, 0.33, 0.474], abs(delta), side="right"))]

@@ -28,11 +28,6 @@ class Equivalence:
         """The difference is shown to lie within the margin."""
         return bool(self.p < self.alpha)
 
-    @property
-    def noninferior(self) -> bool:
-        """The first is shown not to be worse than the second by the margin."""
-        return bool(self.p_noninferior < self.alpha_noninferior)
-
 
 def margin_of(scale: tuple[float, float] = (1, 5)) -> float:
     """Margin of equivalence where a study declares none: a fortieth of the scale's range, 0.1 of five points."""

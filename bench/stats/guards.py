@@ -161,20 +161,6 @@ def screening_guard(declared: str | None, used: str, *, declared_before_ratings:
     )  # fmt: skip
 
 
-def printed_guard(columns: Iterable[str]) -> Guard | None:
-    """A table that prints p-values without an effect size or an interval, judged by its column names."""
-    names = [c.lower() for c in columns]
-    has_p = [c for c in names if c == "p" or c.startswith(("p_", "p-", "p ", "pval"))]
-    shown = ("a12", "cliff", "delta", "diff", "low", "ci", "interval", "biserial", "effect", "±")
-    if not has_p or any(word in c for c in names for word in shown if c not in has_p):
-        return None
-    return Guard(
-        "p_without_effect",
-        ", ".join(has_p),
-        "p-values are printed without an effect size or interval: add the difference with its interval, or A12.",
-    )
-
-
 def noise_guard(pair: PairComparison, noise: float) -> Guard | None:
     """A difference that is significant but smaller than the disagreement of a rater with themself; ``noise``: sd of one rating."""
     if not (np.isfinite(noise) and pair.different and abs(pair.difference) < noise / 2):

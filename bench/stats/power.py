@@ -171,38 +171,6 @@ def power_grid(
     return [study_power(parts, design, difference, alpha, target, seed=seed) for design in designs]
 
 
-def t_test_power(n: int, effect: float, alpha: float, *, paired: bool = True) -> float:
-    """Power of a two-sided t test with ``n`` subjects (a group, where independent), ``effect`` = difference / sd."""
-    from scipy.special import nctdtr, stdtrit
-
-    df, shift = (n - 1, effect * np.sqrt(n)) if paired else (2 * n - 2, effect * np.sqrt(n / 2))
-    critical = float(stdtrit(df, 1 - alpha / 2))
-    # Far out in the other tail scipy gives NaN for what is below 1e-15.
-    other = float(np.nan_to_num(nctdtr(df, shift, -critical)))
-    return float(1 - nctdtr(df, shift, critical)) + other
-
-
-def subjects_needed(
-    sd: float, difference: float, comparisons: int = 1, power: float = 0.8, alpha: float = 0.05, *, paired: bool = True
-) -> int:
-    """Subjects to find a MOS difference between two stimuli with Bonferroni over ``comparisons``: VQEG's planning table.
-
-    It is about one pair of stimuli, not about methods over faces: for those see ``study_power``.
-    Source: Brunnstrom & Barkowsky 2018, "Statistical quality of experience analysis"; VQEG's number-of-subjects tool.
-    """
-    if not (0 < sd < np.inf and 0 < difference < np.inf and comparisons >= 1):
-        raise FaceSRError(f"sd, difference and comparisons are positive, got {sd:g}, {difference:g} and {comparisons}")
-    check_chances(alpha, power, difference)
-    low, high = 1, 2
-    level = alpha / comparisons
-    while t_test_power(high, difference / sd, level, paired=paired) < power:
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if t_test_power(middle, difference / sd, level, paired=paired) < power else (low, middle)
-    return high
-
-
 def size_sentence(parts: Components, raters: int, faces: int, difference: float, alpha: float, comparisons: int) -> str:
     """What a study of these raters and faces can find of two conditions, and how many faces (or raters) would find ``difference``.
 

@@ -17,7 +17,6 @@ from facesr.bench.stats.guards import (
     noise_guard,
     ordinal_guard,
     precision_guard,
-    printed_guard,
     screening_guard,
 )
 from facesr.bench.stats.mos import condition_mos, difference_scores
@@ -156,9 +155,6 @@ def test_every_guard_speaks() -> None:
     late = screening_guard("bt500", "bt500", declared_before_ratings=False, rejected=3)
     assert late is not None
     assert "3 raters were screened out" in late.sentence
-    assert printed_guard(["pair", "p", "p_holm"]) is not None
-    assert printed_guard(["pair", "difference", "p"]) is None
-    assert printed_guard(["method", "psnr"]) is None
     assert ordinal_guard(["a", "b"], ["a", "b"]) is None
     turned = ordinal_guard(["b", "a"], ["a", "b"])
     assert turned is not None

@@ -17,32 +17,10 @@ from facesr.bench.stats.power import (
     size_sentence,
     standard_error,
     study_power,
-    subjects_needed,
-    t_test_power,
 )
 from facesr.cli import main as facesr
 
 REALISM = Components(0.55, 0.33, 0.24, 0.60, 0.30, 0.86)
-
-
-@pytest.mark.parametrize(("sd", "expected"), [(0.8, [14, 41, 151, 471, 918]), (1.0, [19, 62, 233, 733, 1431])])
-def test_vqeg_table_of_15_comparisons(sd: float, expected: list[int]) -> None:
-    assert [subjects_needed(sd, d, 15) for d in (1.0, 0.5, 0.25, 0.14, 0.1)] == expected
-
-
-def test_vqeg_readme() -> None:
-    """ "18 or 25 test subjects" for 100 comparisons of one MOS level, "81 or 121" for 4,950 of half a level."""
-    assert [subjects_needed(sd, 1.0, 100) for sd in (0.8, 1.0)] == [18, 25]
-    assert [subjects_needed(sd, 0.5, 4950) for sd in (0.8, 1.0)] == [81, 121]
-    with pytest.raises(FaceSRError, match="are positive, got 1, 0 and 15"):
-        subjects_needed(1.0, 0.0, 15)
-
-
-def test_t_test_power_matches_statsmodels() -> None:
-    from statsmodels.stats.power import TTestIndPower, TTestPower
-
-    assert t_test_power(30, 0.5, 0.05) == pytest.approx(TTestPower().power(0.5, 30, 0.05), rel=1e-9)
-    assert t_test_power(30, 0.5, 0.05, paired=False) == pytest.approx(TTestIndPower().power(0.5, 30, 0.05), rel=1e-9)
 
 
 def test_detectable_differences_of_a_40_by_40_study() -> None:
