@@ -28,7 +28,7 @@ def content(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _content(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_content(v) for v in value]
-    path = Path(value).expanduser() if isinstance(value, str | Path) and _is_path(str(value)) else None
+    path = Path(value).expanduser() if isinstance(value, str | Path) and is_path(str(value)) else None
     if path is not None and path.is_file():
         return ("file", file_sha256(path))
     if path is not None and path.is_dir():
@@ -36,7 +36,7 @@ def _content(value: Any) -> Any:
     return value if isinstance(value, int | float | bool | type(None)) else str(value)
 
 
-def _is_path(value: str) -> bool:
+def is_path(value: str) -> bool:
     """Whether a text looks like a path: a plain word (a kernel's name) stays one, whatever lies in the working folder."""
     return bool(value) and len(value) < 4096 and "\0" not in value and (os.sep in value or "/" in value or bool(Path(value).suffix))
 

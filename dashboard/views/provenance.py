@@ -7,12 +7,12 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
 from facesr.bench.results.again import command
+from facesr.bench.verify.files import as_json, verify
 from facesr.dashboard import shell
 from facesr.dashboard.address import check_address, choose_option
 from facesr.dashboard.scene import Scene
 from facesr.dashboard.sources import distinct
 from facesr.reports import facts
-from facesr.reports.verify import as_json, verify
 
 
 def page(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb
 from facesr.bench.imaging.files import decode_rgb
 from facesr.bench.metrics.consistency import Consistency
+from facesr.bench.verify.files import verify
 from facesr.dashboard.images import face_png
 from facesr.dashboard.memo import Memo, memo
 from facesr.dashboard.sources import open_run, open_sources
@@ -21,7 +22,6 @@ from facesr.reports import maps
 from facesr.reports.one_face import face_scores
 from facesr.reports.scores import open_runs
 from facesr.reports.served import attribute_table, duel_by
-from facesr.reports.verify import verify
 
 
 def test_the_residual_map_is_what_consistency_measures(runs: Path) -> None:

@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "table": "print the table of a run: Markdown, LaTeX, CSV or HTML",
     "report": "write the HTML report and the paper folder of a run",
     "export": "write a run as a bundle to publish",
+    "verify": "check somebody's run, and compute a sample of it again",
+    "reproduce": "run a published bundle again and compare every cell",
     "dashboard": "open the result views in a browser",
     "study": "design, serve, watch, export and analyse a MOS study",
     "check-claim": "what p-value published MOS figures can support",
@@ -90,7 +92,7 @@ def whole_parser() -> argparse.ArgumentParser:
     return top
 
 
-NETWORKS = ("run", "score", "merge", "train")
+NETWORKS = ("run", "score", "merge", "train", "verify", "reproduce")
 """Commands that run networks."""
 
 
