@@ -39,7 +39,9 @@ class Rescored:
     problems: tuple[str, ...]
 
 
-def rescore(run: Run, material: Material, faces: Sequence[Face], metrics: Sequence[MetricPlan], out: Path, tick: Tick) -> Rescored:
+def rescore_run(
+    run: Run, material: Material, faces: Sequence[Face], metrics: Sequence[MetricPlan], out: Path, tick: Tick
+) -> Rescored:
     """Score the run's own SR images of ``faces`` again, by ``metrics``, in the folder ``out``; LR is made from HR anew."""
     if not metrics or not faces:
         return Rescored((), ())
@@ -90,7 +92,7 @@ def _taken(run: Run, plan: Plan) -> tuple[list[SrCell], list[str]]:
     return rows, problems
 
 
-def restore(
+def restore_again(
     run: Run, material: Material, faces: Sequence[Face], specs: Sequence[MethodSpec], metrics: Sequence[MetricPlan], out: Path, tick: Tick,
     workers: Workers | None = None, device: str = "cpu",
 ) -> Run:  # fmt: skip
@@ -101,7 +103,7 @@ def restore(
     )
 
 
-def images(run: Run, again: Run) -> Iterator[tuple[str, float, str, Same | str]]:
+def compare_images(run: Run, again: Run) -> Iterator[tuple[str, float, str, Same | str]]:
     """Each image that was made again, beside the one that was claimed: method, scale, face, and how far they agree (or what kept it)."""
     with Cells(run.path) as theirs, Cells(again.path) as ours:
         claimed = {(c.method, c.scale, c.image): c for c in known_cells(run.info, theirs, SrCell)}
@@ -128,7 +130,7 @@ def _compared(run: Run, again: Run, cell: SrCell) -> Same | str:
         return str(error)
 
 
-def low(run: Run, material: Material, faces: Sequence[Face], out: Path) -> list[str]:
+def lr_problems(run: Run, material: Material, faces: Sequence[Face], out: Path) -> list[str]:
     """LR files that are not what the protocol's operator makes of HR (one level apart is another machine's rounding)."""
     if material.protocol.lr is not None:
         return []
@@ -158,6 +160,6 @@ def _alike(mine: Path, theirs: Path) -> bool:
     return apart <= (LEVELS / 2 if a.dtype == np.uint8 else 1e-5)
 
 
-def places(cells: Sequence[ScoreCell]) -> Mapping[tuple[str, float, str, str], ScoreCell]:
+def by_place(cells: Sequence[ScoreCell]) -> Mapping[tuple[str, float, str, str], ScoreCell]:
     """Cells by method, scale, metric and face."""
     return {(c.method, c.scale, c.metric, c.image): c for c in cells}

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.reading import MAX_FILE, MIB, open_zip, read_member
-from facesr.bench.results import Run, load
+from facesr.bench.results import Run, load_run
 
 MAX_MEMBERS = 2_000_000
 MAX_WHOLE = 200_000 * MIB
@@ -18,15 +18,15 @@ MAX_WHOLE = 200_000 * MIB
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Run]:
+def open_bundle(path: Path) -> Iterator[Run]:
     """The run in a folder, or in an archive (``.zip``) that holds one run folder; unpacked files are gone afterwards."""
     if path.is_dir():
-        yield load(path)
+        yield load_run(path)
         return
     if not path.is_file():
         raise FaceSRError(f"no bundle {path}: name the folder or archive that 'facesr export' wrote")
     with tempfile.TemporaryDirectory(prefix="facesr-bundle-") as place:
-        yield load(_unpacked(path, Path(place)))
+        yield load_run(_unpacked(path, Path(place)))
 
 
 def _unpacked(path: Path, place: Path) -> Path:

@@ -19,8 +19,8 @@ from facesr.bench.results.cells import Cells, ScoreCell
 from facesr.bench.results.run import known_cells
 from facesr.bench.results.sums import SUMS
 from facesr.bench.verify import again, sampling, structure
-from facesr.bench.verify.compare import Difference, Same, same_cells, shown
-from facesr.bench.verify.material import Material, gather, methods
+from facesr.bench.verify.compare import Difference, Same, cell_words, same_cells
+from facesr.bench.verify.material import Material, gather_material, runnable_methods
 
 OPEN = (
     "Not to be found by any recomputing: times, which cannot be measured again; whether a method that is not here made the images that it is said to "
@@ -68,7 +68,7 @@ class Record:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
-def verify(
+def verify_run(
     run: Run, sample: str = "", *, data: str | None = None, asked: Sequence[MethodSpec] = (), seed: int | None = None,
     tick: again.Tick = lambda what, done, total: None,
 ) -> Record:  # fmt: skip
@@ -78,26 +78,26 @@ def verify(
     are installed here or named in ``asked``. ``data``: HR, in place of the data set that the protocol names. ``seed``: draws the same faces as an
     earlier check; without it nobody can foresee them.
     """
-    material = gather(run, data)
-    found = [*structure.problems(run, material), *material.findings]
-    said = [*structure.remarks(run, material), *material.remarks]
+    material = gather_material(run, data)
+    found = [*structure.run_problems(run, material), *material.findings]
+    said = [*structure.run_remarks(run, material), *material.remarks]
     record = Record(run.info.title, run.digest, _identity(run), tuple(run.methods), tuple(found), (*said, OPEN))
     if not sample:
         return record
-    number = sampling.count(sample, len(run.faces))
+    number = sampling.sample_size(sample, len(run.faces))
     have = {f.name: f for f in material.faces}
     if not have:
         raise FaceSRError(f"{run.path}: no HR of its faces is here, so no score can be computed again: name the folder with --data")
-    seed, drawn = sampling.draw([f.name for f in run.faces], number, seed)
+    seed, drawn = sampling.draw_faces([f.name for f in run.faces], number, seed)
     faces = [have[name] for name in drawn if name in have]
     with tempfile.TemporaryDirectory(prefix="facesr-verify-") as place:
-        wrong = again.low(run, material, faces, Path(place) / "lr")
+        wrong = again.lr_problems(run, material, faces, Path(place) / "lr")
         found += [f"{len(wrong):,} LR images are not what the protocol makes of HR ({some(wrong, 3)})"] if wrong else []
         scores = _scores(run, material, faces, Path(place), found, tick)
         images = _images(run, material, faces, asked, Path(place) / "images", found, said, tick)
     return Record(
         run.info.title, run.digest, _identity(run), tuple(run.methods), tuple(found), (*said, OPEN), drawn, seed, dict(scores), dict(images),
-        sampling.power(len(run.faces), len(faces)),
+        sampling.sample_power(len(run.faces), len(faces)),
     )  # fmt: skip
 
 
@@ -110,8 +110,8 @@ def _scores(run: Run, material: Material, faces: Sequence[Face], place: Path, fo
     """Scores of the faces drawn, and, since they cannot be sampled, those of the whole set."""
     single = [m for m in material.metrics if not m.of_set]
     sets = [m for m in material.metrics if m.of_set] if len(material.faces) == len(run.faces) and not run.info.shard else []
-    parts = [again.rescore(run, material, faces, single, place / "scores", tick)]
-    parts.append(again.rescore(run, material, material.faces, sets, place / "sets", tick))
+    parts = [again.rescore_run(run, material, faces, single, place / "scores", tick)]
+    parts.append(again.rescore_run(run, material, material.faces, sets, place / "sets", tick))
     cells = [cell for part in parts for cell in part.cells]
     found += dict.fromkeys(problem for part in parts for problem in part.problems)
     counted, wrong = agreement(run, cells)
@@ -123,17 +123,17 @@ def _scores(run: Run, material: Material, faces: Sequence[Face], place: Path, fo
 def agreement(run: Run, cells: Sequence[ScoreCell]) -> tuple[Counter[str], list[Difference]]:
     """Cells computed now beside those that were claimed."""
     with Cells(run.path) as held:
-        claimed = again.places(list(known_cells(run.info, held, ScoreCell)))
+        claimed = again.by_place(list(known_cells(run.info, held, ScoreCell)))
     counted: Counter[str] = Counter()
     wrong = []
-    for place, cell in again.places(cells).items():
+    for place, cell in again.by_place(cells).items():
         before = claimed.get(place)
         same = same_cells(before, cell) if before is not None else Same.OTHER
         counted[str(same)] += 1
         if same is Same.OTHER:
             method, scale, metric, image = place
             where = f"{metric} of {method} ×{scale}, {'the whole set' if image == WHOLE_SET else image}"
-            wrong.append(Difference(where, shown(before) if before else "nothing", shown(cell)))
+            wrong.append(Difference(where, cell_words(before) if before else "nothing", cell_words(cell)))
     return counted, wrong
 
 
@@ -148,15 +148,15 @@ def _images(
     tick: again.Tick,
 ) -> Counter[str]:
     """Images of the methods that can be run here, made again."""
-    specs, why = methods(run, asked)
+    specs, why = runnable_methods(run, asked)
     said += [f"{label}: its images were not made again: {reason}" for label, reason in why.items()]
     counted: Counter[str] = Counter()
     if not specs or not faces:
         return counted
-    made = again.restore(run, material, faces, list(specs.values()), (), out, tick)
+    made = again.restore_again(run, material, faces, list(specs.values()), (), out, tick)
     wrong: dict[str, list[str]] = {}
     lost: dict[str, list[str]] = {}
-    for method, scale, face, same in again.images(run, made):
+    for method, scale, face, same in again.compare_images(run, made):
         if isinstance(same, Same):
             counted[str(same)] += 1
             if same is Same.OTHER:

@@ -44,7 +44,7 @@ class Difference:
         return f"{self.place}: {self.claimed} claimed, {self.found} found"
 
 
-def tolerance(value: float) -> float:
+def score_tolerance(value: float) -> float:
     """By how much a score may differ between machines."""
     return ABSOLUTE + RELATIVE * abs(value)
 
@@ -56,7 +56,7 @@ def same_numbers(claimed: float | None, found: float | None) -> Same:
         return Same.BYTES if a is b else Same.OTHER
     if a == b:
         return Same.BYTES
-    return Same.CLOSE if abs(a - b) <= tolerance(b) else Same.OTHER
+    return Same.CLOSE if abs(a - b) <= score_tolerance(b) else Same.OTHER
 
 
 def same_cells(claimed: ScoreCell, found: ScoreCell) -> Same:
@@ -77,7 +77,7 @@ def same_images(claimed: NDArray[np.uint8], found: NDArray[np.uint8]) -> Same:
     return Same.CLOSE if apart.max() <= LEVELS and apart.mean() <= MEAN else Same.OTHER
 
 
-def shown(cell: ScoreCell) -> str:
+def cell_words(cell: ScoreCell) -> str:
     """A cell's outcome in words."""
     if cell.value is None or math.isnan(cell.value):
         return cell.status

@@ -15,7 +15,7 @@ Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FilesVerdict:
     """``good`` files are as they were; ``changed`` are not; ``missing`` are not there; ``unknown`` have no sha256 to compare with, or are
     weights that this machine does not have."""
 
@@ -41,7 +41,7 @@ class Verdict:
         return "; ".join(parts) + "."
 
 
-def verify(run: Run, tick: Tick = lambda done, total: None) -> Verdict:
+def verify_files(run: Run, tick: Tick = lambda done, total: None) -> FilesVerdict:
     """Hash HR, LR, SR and weight files again. ``tick(done, total)`` is called now and then."""
     due = list(_known(run))
     good, changed, missing, unknown = 0, [], [], []
@@ -57,7 +57,7 @@ def verify(run: Run, tick: Tick = lambda done, total: None) -> Verdict:
         else:
             changed.append(name)
     tick(len(due), len(due))
-    return Verdict(good, tuple(changed), tuple(missing), tuple(unknown))
+    return FilesVerdict(good, tuple(changed), tuple(missing), tuple(unknown))
 
 
 def _known(run: Run) -> Iterator[tuple[str, Path | None, str]]:
@@ -81,7 +81,7 @@ def _weights(name: str, digest: str) -> Path | None:
     return where(entry.name) if entry is not None else None
 
 
-def as_json(verdict: Verdict) -> str:
+def as_json(verdict: FilesVerdict) -> str:
     """The verdict, to keep beside a paper."""
     return json.dumps(
         {"good": verdict.good, "changed": verdict.changed, "missing": verdict.missing, "unknown": verdict.unknown}, indent=1

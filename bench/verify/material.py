@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.config import from_table
-from facesr.bench.data.dataset import Dataset, chosen, file_sha256, find
+from facesr.bench.data.dataset import Dataset, chosen, find_dataset
 from facesr.bench.errors import FaceSRError, some
 from facesr.bench.faces import Face
 from facesr.bench.protocol import NO_HR, Protocol
+from facesr.bench.reading import file_sha256
 from facesr.bench.registry import MethodSpec, installed, parse_value
 from facesr.bench.results import FaceInfo, MethodInfo, Run
 from facesr.bench.run.keys import is_path
@@ -36,7 +37,7 @@ class Material:
     remarks: tuple[str, ...]
 
 
-def gather(run: Run, data: str | None = None) -> Material:
+def gather_material(run: Run, data: str | None = None) -> Material:
     """See the module. ``data``: a folder of HR, or a prepared data set, in place of the one the protocol names."""
     protocol = protocol_of(run)
     findings: list[str] = []
@@ -60,7 +61,7 @@ def _ours(protocol: Protocol, data: str | None) -> Dataset | None:
     if named == NO_HR or named.startswith("folder:") or is_path(named):
         return None
     try:
-        return find(named, protocol.data.split, protocol.data.size)
+        return find_dataset(named, protocol.data.split, protocol.data.size)
     except FaceSRError:
         return None
 
@@ -122,7 +123,7 @@ def _metrics(run: Run, protocol: Protocol, remarks: list[str]) -> tuple[MetricPl
     return tuple(m for m in made if not m.missing and m.name in run.metrics)
 
 
-def methods(run: Run, asked: Sequence[MethodSpec] = ()) -> tuple[dict[str, MethodSpec], dict[str, str]]:
+def runnable_methods(run: Run, asked: Sequence[MethodSpec] = ()) -> tuple[dict[str, MethodSpec], dict[str, str]]:
     """How each method can be run here, by label; and of the others why not. ``asked``: specifications of the caller's, by label."""
     given = {spec.label: spec for spec in asked}
     if unknown := [label for label in given if label not in run.methods]:
@@ -161,7 +162,7 @@ def _params(info: MethodInfo) -> tuple[Mapping[str, Any], str]:
     return made, ""
 
 
-def asked(run: Run, named: Sequence[MethodSpec], settings: Sequence[str]) -> list[MethodSpec]:
+def asked_methods(run: Run, named: Sequence[MethodSpec], settings: Sequence[str]) -> list[MethodSpec]:
     """The caller's methods with the caller's ``label.name=value`` settings; a setting alone is for the installed method of that label."""
     found = {spec.label: spec for spec in named}
     here = set(installed("facesr.methods").values())

@@ -21,10 +21,10 @@ from facesr.bench.run.workers import Workers
 from facesr.bench.verify import again, structure
 from facesr.bench.verify.check import agreement
 from facesr.bench.verify.compare import Same
-from facesr.bench.verify.material import Material, gather, methods
+from facesr.bench.verify.material import Material, gather_material, runnable_methods
 
 
-class Verdict(StrEnum):
+class Reproduced(StrEnum):
     """What came of a method."""
 
     IDENTICAL = "identical"
@@ -40,7 +40,7 @@ class MethodVerdict:
     """``images`` and ``scores``: how many agree, by how far. ``why``: what is different, or what kept it from being run."""
 
     label: str
-    verdict: Verdict
+    verdict: Reproduced
     images: dict[str, int] = field(default_factory=dict)
     scores: dict[str, int] = field(default_factory=dict)
     why: str = ""
@@ -65,25 +65,25 @@ class Reproduction:
     @property
     def reproduced(self) -> bool:
         """Whether every method was run again, came out the same, and nothing else is wrong."""
-        return not self.findings and all(m.verdict in (Verdict.IDENTICAL, Verdict.CLOSE) for m in self.methods)
+        return not self.findings and all(m.verdict in (Reproduced.IDENTICAL, Reproduced.CLOSE) for m in self.methods)
 
     def as_json(self) -> str:
         """For a file."""
         return json.dumps({**asdict(self), "reproduced": self.reproduced}, indent=1, ensure_ascii=False) + "\n"
 
 
-def reproduce(
+def reproduce_run(
     run: Run, out: Path | None, *, data: str | None = None, asked: Sequence[MethodSpec] = (), device: str = "cpu",
     workers: Workers | None = None, tick: again.Tick = lambda what, done, total: None,
 ) -> Reproduction:  # fmt: skip
     """See ``facesr.reproduce``. Raises ``FaceSRError`` where no HR of its faces is here."""
-    material = gather(run, data)
+    material = gather_material(run, data)
     if not material.faces:
         raise FaceSRError(f"{run.path}: no HR of its faces is here, so it cannot be run again: name the folder with --data")
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FaceSRError(f"{out} is there already: name a folder that is not")
-    specs, why = methods(run, asked)
-    found = [*structure.problems(run, material), *material.findings]
+    specs, why = runnable_methods(run, asked)
+    found = [*structure.run_problems(run, material), *material.findings]
     with _place(out) as place:
         verdicts = (
             dict(_again(run, material, list(specs.values()), place / "run" if out is None else place, device, workers, tick))
@@ -91,10 +91,10 @@ def reproduce(
             else {}
         )
         with tempfile.TemporaryDirectory(prefix="facesr-reproduce-") as beside:
-            wrong = again.low(run, material, material.faces, Path(beside) / "lr")
+            wrong = again.lr_problems(run, material, material.faces, Path(beside) / "lr")
             found += [f"{len(wrong):,} LR images are not what the protocol makes of HR ({some(wrong, 3)})"] if wrong else []
             verdicts |= dict(_scored(run, material, why, Path(beside) / "scores", tick))
-    said = (*structure.remarks(run, material), *material.remarks)
+    said = (*structure.run_remarks(run, material), *material.remarks)
     listed = tuple(verdicts[label] for label in run.methods)
     return Reproduction(run.info.title, run.digest, listed, tuple(found), said, str(out) if out is not None else "")
 
@@ -117,10 +117,10 @@ def _again(
     run: Run, material: Material, specs: Sequence[MethodSpec], place: Path, device: str, workers: Workers | None, tick: again.Tick
 ) -> Iterator[tuple[str, MethodVerdict]]:
     """Methods that can be run here: images and scores of the new run beside those of the bundle."""
-    made = again.restore(run, material, material.faces, specs, _metrics(run, material), place, tick, workers, device)
+    made = again.restore_again(run, material, material.faces, specs, _metrics(run, material), place, tick, workers, device)
     with Cells(made.path) as cells:
         scores = list(known_cells(made.info, cells, ScoreCell))
-    pictures = list(again.images(run, made))
+    pictures = list(again.compare_images(run, made))
     for spec in specs:
         counted, wrong = agreement(run, [c for c in scores if c.method == spec.label])
         images: Counter[str] = Counter()
@@ -133,13 +133,13 @@ def _again(
         yield spec.label, MethodVerdict(spec.label, _verdict(images, counted), dict(images), dict(counted), why)
 
 
-def _verdict(images: Counter[str], scores: Counter[str]) -> Verdict:
+def _verdict(images: Counter[str], scores: Counter[str]) -> Reproduced:
     both = images + scores
     if both[str(Same.OTHER)]:
-        return Verdict.OTHER
+        return Reproduced.OTHER
     if not sum(images.values()):
-        return Verdict.NOTHING
-    return Verdict.CLOSE if both[str(Same.CLOSE)] else Verdict.IDENTICAL
+        return Reproduced.NOTHING
+    return Reproduced.CLOSE if both[str(Same.CLOSE)] else Reproduced.IDENTICAL
 
 
 def _scored(
@@ -148,10 +148,10 @@ def _scored(
     """Methods that cannot be run here: their images, scored again."""
     if not why:
         return
-    made = again.rescore(run, material, material.faces, _metrics(run, material), place, tick)
+    made = again.rescore_run(run, material, material.faces, _metrics(run, material), place, tick)
     for label, reason in why.items():
         counted, wrong = agreement(run, [c for c in made.cells if c.method == label])
-        verdict = Verdict.OTHER if wrong else Verdict.SCORES if counted else Verdict.NOTHING
+        verdict = Reproduced.OTHER if wrong else Reproduced.SCORES if counted else Reproduced.NOTHING
         yield (
             label,
             MethodVerdict(

@@ -16,7 +16,7 @@ from facesr.bench.errors import FaceSRError
 SURE = 0.95
 
 
-def chance(faces: int, changed: int, drawn: int) -> float:
+def chance_found(faces: int, changed: int, drawn: int) -> float:
     """The probability that at least one of ``changed`` faces is among ``drawn`` of ``faces``."""
     if drawn + changed > faces:
         return 1.0
@@ -24,17 +24,17 @@ def chance(faces: int, changed: int, drawn: int) -> float:
     return 1 - math.exp(missed)
 
 
-def needed(faces: int, changed: int, sure: float = SURE) -> int:
+def faces_needed(faces: int, changed: int, sure: float = SURE) -> int:
     """How many faces must be drawn to find one of ``changed`` with probability ``sure``."""
-    return next((n for n in range(1, faces + 1) if chance(faces, changed, n) >= sure), faces)
+    return next((n for n in range(1, faces + 1) if chance_found(faces, changed, n) >= sure), faces)
 
 
-def found(faces: int, drawn: int, sure: float = SURE) -> int:
+def changes_found(faces: int, drawn: int, sure: float = SURE) -> int:
     """How many faces must have been changed, at least, to be found with probability ``sure``."""
-    return next((k for k in range(1, faces + 1) if chance(faces, k, drawn) >= sure), faces)
+    return next((k for k in range(1, faces + 1) if chance_found(faces, k, drawn) >= sure), faces)
 
 
-def count(sample: str, faces: int) -> int:
+def sample_size(sample: str, faces: int) -> int:
     """How many faces ``1%``, ``60`` or ``all`` of them are; never fewer than one."""
     text = sample.strip()
     if text == "all":
@@ -50,19 +50,19 @@ def count(sample: str, faces: int) -> int:
     return max(1, min(faces, wanted))
 
 
-def draw(names: Sequence[str], number: int, seed: int | None = None) -> tuple[int, tuple[str, ...]]:
+def draw_faces(names: Sequence[str], number: int, seed: int | None = None) -> tuple[int, tuple[str, ...]]:
     """The seed, and the names it draws, in their order. Without ``seed`` one nobody could have known: who submits must not foresee it."""
     seed = secrets.randbits(48) if seed is None else seed
     drawn = set(random.Random(seed).sample(sorted(names), min(number, len(names))))
     return seed, tuple(n for n in names if n in drawn)
 
 
-def power(faces: int, drawn: int) -> str:
+def sample_power(faces: int, drawn: int) -> str:
     """What a sample finds, and what it leaves open, in one sentence."""
     if drawn >= faces:
         return f"All {faces:,} faces were computed again: nothing is left to chance."
-    least = found(faces, drawn)
-    some = [f"{part:g} % of them: {needed(faces, max(1, round(faces * part / 100))):,} faces" for part in (10, 5, 1)]
+    least = changes_found(faces, drawn)
+    some = [f"{part:g} % of them: {faces_needed(faces, max(1, round(faces * part / 100))):,} faces" for part in (10, 5, 1)]
     return (
         f"{drawn:,} of {faces:,} faces were drawn: who changed {least:,} or more of a method's faces is found with at least 95 % probability; "
         f"changes in fewer may stay unseen, and move a mean by less than {least / faces:.1%} of its metric's range. "

@@ -18,7 +18,7 @@ from facesr.bench.results.cells import Cells, ScoreCell, SrCell
 from facesr.bench.results.run import known_cells
 from facesr.bench.results.sums import sums_problems
 from facesr.bench.run.plan import identity_of, run_digest
-from facesr.bench.verify.files import verify
+from facesr.bench.verify.files import verify_files
 from facesr.bench.verify.material import Material
 
 TABLE = "scores.csv"
@@ -28,10 +28,10 @@ SLACK = 1e-6
 Place = tuple[str, str, float, str]
 
 
-def problems(run: Run, material: Material) -> Iterator[str]:
+def run_problems(run: Run, material: Material) -> Iterator[str]:
     """What is wrong, one sentence each."""
     yield from sums_problems(run.path)
-    verdict = verify(run)
+    verdict = verify_files(run)
     for what, names in (("is not what was measured", verdict.changed), ("is not there", verdict.missing)):
         of = [n for n in names if n.startswith(("LR ", "SR "))]  # HR and weights are this machine's, and looked at elsewhere
         if of:
@@ -46,10 +46,10 @@ def problems(run: Run, material: Material) -> Iterator[str]:
     yield from _tables(run, scores)
 
 
-def remarks(run: Run, material: Material) -> Iterator[str]:
+def run_remarks(run: Run, material: Material) -> Iterator[str]:
     """What is true and should be known, and is nobody's fault."""
     protocol, info = material.protocol, run.info
-    released = protocols.load(protocol.name) if protocol.name in protocols.names() else None
+    released = protocols.load_protocol(protocol.name) if protocol.name in protocols.protocol_names() else None
     if released is None:
         yield f"{protocol.name!r} is no protocol that comes with this suite"
     elif differs := [

@@ -7,7 +7,7 @@ import streamlit as st
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run
 from facesr.bench.results.again import command
-from facesr.bench.verify.files import as_json, verify
+from facesr.bench.verify.files import as_json, verify_files
 from facesr.dashboard import shell
 from facesr.dashboard.address import check_address, choose_option
 from facesr.dashboard.scene import Scene
@@ -59,7 +59,7 @@ def _verify(run: Run) -> None:
         bar.progress(done / max(total, 1), f"Hashing {done:,} of {total:,} files …")
 
     try:
-        verdict = verify(run, tick)
+        verdict = verify_files(run, tick)
     except FaceSRError as error:
         bar.empty()
         st.error(str(error))

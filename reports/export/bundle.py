@@ -26,7 +26,7 @@ from facesr.bench.results.run import known_cells, score_rows
 from facesr.bench.results.sums import SUMS, sums_of
 from facesr.bench.results.table import write_scores
 from facesr.bench.tables import write_csv
-from facesr.reports.export.crate import CRATE, crate
+from facesr.reports.export.crate import CRATE, crate_json
 from facesr.reports.export.shared import shared_results
 from facesr.reports.facts import nameless
 from facesr.reports.scores import from_runs
@@ -99,7 +99,9 @@ def _folder(run: Run, out: Path, wanted: Publication) -> Exported:
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 write_whole(out / name, text)
         if wanted.rocrate:
-            write_whole(out / CRATE, crate(made, licence=wanted.licence, authors=wanted.authors, organization=wanted.organization))
+            write_whole(
+                out / CRATE, crate_json(made, licence=wanted.licence, authors=wanted.authors, organization=wanted.organization)
+            )
             remarks += [] if wanted.licence else ["the crate says that no licence is stated: give one with --license"]
         write_whole(out / SUMS, sums_of(out))
     except BaseException:

@@ -40,7 +40,7 @@ WHAT = {
 Entity = dict[str, Any]
 
 
-def crate(run: Run, *, licence: str = "", authors: Sequence[str] = (), organization: str = "") -> str:
+def crate_json(run: Run, *, licence: str = "", authors: Sequence[str] = (), organization: str = "") -> str:
     """The metadata of the bundle in ``run.path``; what is not known (a licence, authors) is said to be unknown or left out."""
     files = _files(run)
     parts = [*files, *_folders(run)]

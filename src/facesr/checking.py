@@ -25,13 +25,13 @@ def verify(
     ``seed``: draws the same faces again. The record has ``clean``, ``findings``, ``remarks`` and ``as_json()``.
     """
     from facesr.bench.registry import method_specs
-    from facesr.bench.verify.bundle import opened
-    from facesr.bench.verify.check import verify as check
-    from facesr.bench.verify.material import asked
+    from facesr.bench.verify.bundle import open_bundle
+    from facesr.bench.verify.check import verify_run
+    from facesr.bench.verify.material import asked_methods
 
-    with opened(Path(bundle)) as run:
-        specs = asked(run, method_specs(methods), settings)
-        return check(run, sample, data=None if data is None else str(data), asked=specs, seed=seed, tick=progress)
+    with open_bundle(Path(bundle)) as run:
+        specs = asked_methods(run, method_specs(methods), settings)
+        return verify_run(run, sample, data=None if data is None else str(data), asked=specs, seed=seed, tick=progress)
 
 
 def reproduce(
@@ -45,13 +45,13 @@ def reproduce(
     """
     from facesr.bench.registry import method_specs
     from facesr.bench.run.workers import make_workers
-    from facesr.bench.verify.bundle import opened
-    from facesr.bench.verify.material import asked
-    from facesr.bench.verify.reproduce import reproduce as again
+    from facesr.bench.verify.bundle import open_bundle
+    from facesr.bench.verify.material import asked_methods
+    from facesr.bench.verify.reproduce import reproduce_run
 
-    with opened(Path(bundle)) as run:
-        specs = asked(run, method_specs(methods), settings)
-        return again(
+    with open_bundle(Path(bundle)) as run:
+        specs = asked_methods(run, method_specs(methods), settings)
+        return reproduce_run(
             run, None if out is None else Path(out), data=None if data is None else str(data), asked=specs, device=device,
             workers=make_workers(workers, device), tick=progress,
         )  # fmt: skip

@@ -60,9 +60,10 @@ def test_unrounded_lr_reaches_methods_metrics_and_readers(tmp_path: Path) -> Non
     assert (scores.loc["npy"]["status"] == "ok").all()
     assert scores.loc[("png", "001", "psnr"), "reason"].endswith('8-bit PNG cannot hold it: set input = "npy"')
     # pictures for people, verification, and the shards' way
+    from facesr.reports.verify import verify
+
     from facesr.dashboard.images import face_png
     from facesr.reports.page import data_url
-    from facesr.reports.verify import verify
 
     shown = np.asarray(Image.open(__import__("io").BytesIO(face_png(run, "lr", "001", 8, ""))))
     assert np.array_equal(shown, np.floor(kept * 255.0 + 0.5))

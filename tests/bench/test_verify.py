@@ -18,11 +18,11 @@ import scipy.stats
 
 import facesr
 from facesr.bench.config import from_table
-from facesr.bench.data.dataset import file_sha256
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb, write_png
 from facesr.bench.protocol import Protocol
-from facesr.bench.results import load
+from facesr.bench.reading import file_sha256
+from facesr.bench.results import load_run
 from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
 from facesr.bench.results.run import score_rows
 from facesr.bench.results.sums import sums_of
@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _forged(folder: Path) -> None:
     """Tables and sums that follow from the cells and files as they are now."""
-    run = load(folder)
+    run = load_run(folder)
     with Cells(folder, write=True) as cells:
         write_scores(folder, score_rows(run.info, cells))
         cells.settle()
@@ -73,7 +73,7 @@ def _info(folder: Path, change: Callable[[dict[str, Any]], None], digest: bool =
     (folder / "run.json").write_text(json.dumps(plain))
     if digest:
         protocol = from_table(Protocol, plain["protocol"], "forged")
-        plain["digest"] = run_digest(protocol, [identity_of(f) for f in load(folder).faces])
+        plain["digest"] = run_digest(protocol, [identity_of(f) for f in load_run(folder).faces])
         (folder / "run.json").write_text(json.dumps(plain))
 
 
@@ -166,7 +166,7 @@ def _forge_facts(kind: str, folder: Path, names: list[str], one: str, method: st
 
 
 def _forge_tables(kind: str, folder: Path, rng: random.Random) -> None:
-    frame = load(folder).scores()
+    frame = load_run(folder).scores()
     if kind == "table alone":
         frame.loc[rng.randrange(len(frame)), "value"] += 0.01
         frame.to_parquet(folder / "scores.parquet")
@@ -244,7 +244,7 @@ def _honest(world: Path, place: Path, seed: int) -> Path:
     bundle = run.export(place / "bundle").path
     known = json.loads((world / "bundle" / "run.json").read_text())["methods"]
     _info(bundle, lambda p: p.update(methods=known))
-    everyone = [f.name for f in load(bundle).faces]
+    everyone = [f.name for f in load_run(bundle).faces]
     _scores(bundle, everyone, lambda c: c._replace(value=c.value and c.value * (1 + rng.uniform(-2e-4, 2e-4))), metric="psnr")
     _forged(bundle)
     return bundle
@@ -266,19 +266,19 @@ def test_honest_ones_are_not_accused(world: Path, tmp_path: Path) -> None:
 def test_what_a_sample_finds() -> None:
     for total, changed, drawn in ((20, 5, 10), (1000, 30, 95), (2824, 28, 29), (8, 1, 8), (50, 50, 1)):
         exact = 1 - scipy.stats.hypergeom.pmf(0, total, changed, drawn)
-        assert sampling.chance(total, changed, drawn) == pytest.approx(exact, abs=1e-9)
+        assert sampling.chance_found(total, changed, drawn) == pytest.approx(exact, abs=1e-9)
     assert (
-        sampling.needed(100_000, 1000) == 298
+        sampling.faces_needed(100_000, 1000) == 298
     )  # the rule of three: 3 / 1 %, and .95 exactly at log .05 / log .99 = 298.1 with replacement
-    assert sampling.found(20, 10) == 4
-    assert sampling.count("1%", 2824) == 29
-    assert (sampling.count("1%", 20), sampling.count("all", 20), sampling.count("60", 20)) == (1, 20, 20)
+    assert sampling.changes_found(20, 10) == 4
+    assert sampling.sample_size("1%", 2824) == 29
+    assert (sampling.sample_size("1%", 20), sampling.sample_size("all", 20), sampling.sample_size("60", 20)) == (1, 20, 20)
     for wrong in ("0", "0%", "101%", "some", "-3", "1.5"):
         with pytest.raises(FaceSRError, match="--sample"):
-            sampling.count(wrong, 20)
-    seeds = {sampling.draw([str(i) for i in range(50)], 5)[0] for _ in range(20)}
+            sampling.sample_size(wrong, 20)
+    seeds = {sampling.draw_faces([str(i) for i in range(50)], 5)[0] for _ in range(20)}
     assert len(seeds) == 20
-    assert sampling.draw(["a", "b", "c"], 2, 5) == sampling.draw(["c", "b", "a"][::-1], 2, 5)
+    assert sampling.draw_faces(["a", "b", "c"], 2, 5) == sampling.draw_faces(["c", "b", "a"][::-1], 2, 5)
 
 
 def test_a_bundle_is_reproduced_elsewhere(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb
 from facesr.bench.imaging.files import decode_rgb
 from facesr.bench.metrics.consistency import Consistency
-from facesr.bench.verify.files import verify
+from facesr.bench.verify.files import verify_files
 from facesr.dashboard.images import face_png
 from facesr.dashboard.memo import Memo, memo
 from facesr.dashboard.sources import open_run, open_sources
@@ -78,13 +78,13 @@ def test_groups_are_compared_on_their_own_faces(runs: Path) -> None:
 
 
 def test_verify_finds_what_was_touched(runs: Path, copy: Path) -> None:
-    assert verify(open_run(runs / "one")).clean
+    assert verify_files(open_run(runs / "one")).clean
     run = open_run(copy)
     face, other = (f.name for f in run.faces[:2])
     file = run.sr_path("bicubic", face, 8)
     file.write_bytes(file.read_bytes() + b" ")
     run.lr_path(other, 8).unlink()
-    found = verify(run)
+    found = verify_files(run)
     assert found.changed == (f"SR bicubic {face} ×8",)
     assert found.missing == (f"LR {other} ×8",)
     assert found.good == 8 + 7 + 15
