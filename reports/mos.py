@@ -16,6 +16,7 @@ from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.numbers import fixed, p_text, whole
 from facesr.bench.study.analysis import HR, Analysis, analyse_study
 from facesr.reports.cells import Cell, Column, Row, interval, rank_columns, ranked
+from facesr.reports.notes import declared_in
 from facesr.reports.references import printed_condition
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
@@ -51,8 +52,8 @@ def mos_cell(result: MosResult, one: ConditionMos, *, ranks: bool = True) -> Cel
     )  # fmt: skip
 
 
-def mos_notes(result: MosResult) -> list[str]:
-    """Footnotes of every table of a study."""
+def mos_notes(result: MosResult, *, beside_scores: bool = False) -> list[str]:
+    """Footnotes of every table of a study; ``beside_scores``: of one that says of the methods already what they declare."""
     found, study = result.analysis, result.study
     screened = found.screened
     lines = [
@@ -67,7 +68,7 @@ def mos_notes(result: MosResult) -> list[str]:
         without = ", ".join(f"{printed_condition(m.condition)} {m.mean:.2f}" for m in screened.conditions)
         who = ", ".join(screened.rejected) or "nobody"
         lines.append(f"All raters are in the table; the declared screening ({screened.screening.rule}) rejects {who}: {without}.")
-    return [line for line in lines if line]
+    return [line for line in (*lines, *([] if beside_scores else declared_in(study))) if line]
 
 
 def _letters_line(result: MosResult) -> str:
@@ -147,12 +148,13 @@ def with_mos(table: Table, result: MosResult, *, letters: bool = True) -> Table:
                 rows.append(
                     Row(one.condition, "HR", (*(None,) * len(table.columns), cell if letters else replace(cell, letters="")), group)
                 )
+    more = mos_notes(result, beside_scores=True)
     return replace(
         table,
         columns=columns,
         rows=rank_columns(rows, columns),
-        notes=(*table.notes, *mos_notes(result)),
-        brief=(*(table.notes if table.brief is None else table.brief), *mos_notes(result)),
+        notes=(*table.notes, *more),
+        brief=(*(table.notes if table.brief is None else table.brief), *more),
         caption=_said(result, table.caption),
     )
 

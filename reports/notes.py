@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facesr.bench.diagnosis import counted
 from facesr.bench.results import Run
 from facesr.reports.build import kept_means
 from facesr.reports.cells import Cell, number
-from facesr.reports.references import printed
+from facesr.reports.references import printed, printed_condition
 from facesr.reports.scores import Scores
+
+if TYPE_CHECKING:
+    from facesr.bench.study import Study
 
 FULL_SIZE = {("celeba-hq", "train"): 24_183, ("celeba-hq", "val"): 2_993, ("celeba-hq", "test"): 2_824}
 """Faces of CelebA-HQ's parts by CelebA's official partition, to say 'n of 2,824' of an incomplete copy."""
@@ -105,18 +108,35 @@ def kept_line(scores: Scores) -> str:
 
 def declared(scores: Scores) -> list[str]:
     """What the methods in view declare of themselves (``Method.notes``), and which metrics in view their weights were trained on."""
-    said: dict[str, list[str]] = {}
     losses: dict[str, list[str]] = {}
+    said = {printed(name, scores.cite(name)): scores.entry(name).notes for name in scores.methods}
     for name in scores.methods:
         entry = scores.entry(name)
         who = printed(name, scores.cite(name))
-        for note in entry.notes:
-            said.setdefault(note.rstrip("."), []).append(who)
         for metric in scores.metrics:
             if metric.partition("?")[0] in entry.training_losses:
                 losses.setdefault(scores.column(metric).label, []).append(who)
-    lines = [f"{', '.join(who)}: {note}." for note, who in said.items()]
-    return lines + [f"{label} was a training loss of {', '.join(who)}." for label, who in losses.items()]
+    return declared_by(said) + [f"{label} was a training loss of {', '.join(who)}." for label, who in losses.items()]
+
+
+def declared_by(said: Mapping[str, Sequence[str]]) -> list[str]:
+    """What methods (as printed) declare of themselves, a sentence for each remark: those that declare the same are named together."""
+    who: dict[str, list[str]] = {}
+    for name, notes in said.items():
+        for note in notes:
+            who.setdefault(note.rstrip("."), []).append(name)
+    return [f"{', '.join(names)}: {note}." for note, names in who.items()]
+
+
+def declared_in(study: Study) -> list[str]:
+    """What the methods of a study declared when it was made from their run; studies made before that was kept have none."""
+    run = study.info.get("run")
+    said = run.get("notes") if isinstance(run, dict) else None
+    if not isinstance(said, dict):
+        return []
+    return declared_by(
+        {printed_condition(str(name)): [str(note) for note in notes] for name, notes in said.items() if isinstance(notes, list)}
+    )
 
 
 def suspected(scores: Scores) -> list[str]:

@@ -132,7 +132,8 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, float], str
             cells.append(_image(_hr(scores, face), f"{face}, HR", ""))
         lines.append(f'<tr id="{seen[face, gallery.scale]}"><th scope="row">{escape(face)}</th>{"".join(cells)}</tr>')
     column = scores.column(report.metric)
-    note = f"Under each image: {column.label} {column.arrow}."
+    under = notes.declared(scores.only(metrics=[report.metric]))
+    note = " ".join([f"Under each image: {column.label} {column.arrow}.", *under])
     table = "".join(lines) + (f"</tbody></table></div><p class='under'>{escape(note)}</p>" if new else "")
     links = ", ".join(f'<a href="#{seen[face, gallery.scale]}">{escape(face)}</a>' for face in again)
     return table + (f"<p>{'Also' if new else 'Shown'} above: {links}.</p>" if again else "")

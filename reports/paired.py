@@ -9,6 +9,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.correction import letter_display
 from facesr.bench.study.analysis import PairedAnalysis, analyse_study
 from facesr.reports.cells import Cell, Column, Row, rank_columns
+from facesr.reports.notes import declared_in
 from facesr.reports.references import printed_condition
 from facesr.reports.table import Table
 
@@ -55,6 +56,7 @@ def paired_table(result: PairedAnalysis, methods: Sequence[str] | None = None) -
         f"No letters and no intervals: {found.undefined}."
         if found.undefined
         else f"Conditions that share a letter are not distinguishable (t tests of scores, Holm, {f'{result.alpha:g}'.removeprefix('0')}).",
+        *declared_in(result.study),
     )
     said = f"{result.label}. {caption}" if result.label else caption
     return Table("paired", said, columns, rank_columns(rows, columns), notes, corner="Condition", show_n=False)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from facesr.bench.numbers import fixed, whole
 from facesr.bench.stats.clustered import clustered_mean
 from facesr.bench.study.analysis import Analysis
 from facesr.reports.cells import Cell, Column, Row, rank_columns
+from facesr.reports.notes import declared
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
@@ -41,6 +42,8 @@ class People:
     found: Validation
     columns: Mapping[str, Column]
     left_out: Mapping[str, str]
+    declared: tuple[str, ...] = ()
+    """Whose weights were rated, and which of the metrics they were trained on."""
 
     @property
     def agreements(self) -> tuple[MetricAgreement, ...]:
@@ -81,9 +84,11 @@ def against_people(scores: Scores, result: Analysis) -> People | None:
     """The run's metrics against the study's people; None where fewer than ``FEWEST`` images have both."""
     table = stimuli(scores, result)
     try:
-        return people_of(table, {m: scores.column(m) for m in table.columns[4:]}, result)
+        made = people_of(table, {m: scores.column(m) for m in table.columns[4:]}, result)
     except FaceSRError:
         return None
+    rated = scores.only(methods=[m for m in scores.methods if m in set(table["method"])], metrics=list(made.columns))
+    return replace(made, declared=tuple(declared(rated)))
 
 
 def people_of(table: pd.DataFrame, columns: Mapping[str, Column], result: Analysis) -> People:
@@ -157,7 +162,7 @@ def _notes(people: People) -> tuple[str, ...]:
         notes.append(
             f"Weights of the composite, MOS points per standard deviation, fitted to all images: {weights or 'none above 0'}."
         )
-    return tuple(notes)
+    return (*notes, *people.declared)
 
 
 def _number(row: str, key: str, one: Interval, *, ranked: bool = True) -> Cell:

@@ -18,7 +18,7 @@ from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.reports.cells import Cell, Column, Row
 from facesr.reports.mos import MosResult, mos_cell
-from facesr.reports.notes import FULL_SIZE
+from facesr.reports.notes import FULL_SIZE, declared
 from facesr.reports.references import printed
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
@@ -128,6 +128,7 @@ def published_table(scores: Scores, mos: MosResult | None = None) -> Table:
     notes = (
         "Here: mean with its 95 % interval. A verdict is given only where faces, factor, size and weights are those of the paper.",
         *silent,
+        *declared(scores),
     )
     caption = "Published numbers beside those measured here"
     return Table("published", caption, columns, rows, notes, show_n=False, said_marks=False)

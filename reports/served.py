@@ -10,6 +10,7 @@ from facesr.bench.numbers import fixed, p_text
 from facesr.bench.stats.correction import holm
 from facesr.reports.build import attribute_frame, bands, duel
 from facesr.reports.cells import Cell, Column, Row
+from facesr.reports.notes import declared
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
@@ -42,6 +43,7 @@ def attribute_table(scores: Scores, attribute: str, metric: str, scale: float | 
         *worst,
         "± half the 95 % interval (over faces). Differences between groups of few faces may be chance.",
         "An attribute is what the data set says of the picture; it explains nothing by itself.",
+        *declared(scores.only(metrics=[metric])),
     )
     label = f"{column.label} {column.arrow}".strip()
     return Table(f"{attribute}-{metric}", f"{label} by {attribute}", columns, tuple(rows), notes, corner=attribute)
@@ -88,6 +90,7 @@ def duel_by(scores: Scores, a: str, b: str, metric: str, attributes: Sequence[st
         f"{column.label} {column.arrow}; paired over the faces that both methods have; a tie counts half a win. "
         "p: paired Wilcoxon; Holm over the groups shown. "
         "Intervals: over faces; t, wider for few faces and on the side of the longer tail.",
+        *declared(scores.only(methods=[a, b], metrics=[metric])),
     )
     return Table(
         f"{a}-against-{b}-{metric}", f"Where {a} beats {b}, by {column.label}", columns, tuple(rows), notes, corner="", show_n=False

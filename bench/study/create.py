@@ -164,10 +164,8 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     values |= {
         "questionnaire": [asdict(q) for q in questions],
         "name": name, "created": now(), "texts": texts, "past": [asdict(p) for p in past], "analysis": asdict(analysis),
-        "run": {"digest": run.digest, "protocol": run.protocol.get("name", ""), "version": run.protocol.get("version"), "scale": scale_factor},
+        "run": _origin(run, choice, scale_factor),
     }  # fmt: skip
-    if choice.left_out or choice.outside:
-        values["run"] |= {"left_out": choice.left_out, "faces_outside_epsilon": sorted(choice.outside)}
     # Twelve trials between two views of a face, or all that few faces allow; a gap asked for is kept or refused.
     few = len(drawing.face_names) or drawing.images
     per_rater = values.get("faces_per_rater")
@@ -185,6 +183,16 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
         run, drawing.practice_faces, design.practice, [f for f in rest if f not in {*low, *high, *gold}] or rest
     )
     return scale_factor, replace(design, faces=main, low_faces=low, high_faces=high, gold_faces=gold, practice_faces=practised)
+
+
+def _origin(run: Run, choice: Choice, scale: float) -> dict[str, Any]:
+    """Which run the images come from, what its methods say of themselves (``Method.notes``), and what was left out."""
+    found = {"digest": run.digest, "protocol": run.protocol.get("name", ""), "version": run.protocol.get("version"), "scale": scale}
+    if said := {m.label: list(m.notes) for m in run.info.methods if m.notes and m.label in choice.conditions}:
+        found["notes"] = said
+    if choice.left_out or choice.outside:
+        found |= {"left_out": choice.left_out, "faces_outside_epsilon": sorted(choice.outside)}
+    return found
 
 
 def _plan_problems(plan: AnalysisPlan, values: Mapping[str, Any]) -> list[str]:
