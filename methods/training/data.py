@@ -73,7 +73,7 @@ def _rows(source: dict[str, Any], folder: Path) -> list[Item]:
     return [Item(row[column], folder / row[column]) for row in rows if all(row[k] == v for k, v in where.items())]
 
 
-def images(source: dict[str, Any], size: int = 128, read: bool = True) -> list[Item]:
+def training_images(source: dict[str, Any], size: int = 128, read: bool = True) -> list[Item]:
     """The images one ``[[data.train]]`` table names; ``first:last`` of them. Those in an archive are held as bytes, if ``read``.
 
     ``folder``: all images in a folder, a .zip or a .parquet file, or with ``csv`` the rows whose columns match ``where``. ``dataset``
@@ -108,7 +108,7 @@ def load_faces(sources: Sequence[dict[str, Any]], size: int) -> Faces:
     index: list[int] = []
     for source in sources:
         first = len(pixels)
-        for item in images(source, size):
+        for item in training_images(source, size):
             file = str(item.file or item.name)
             names.append(item.stem)
             pixels.append(_fitted(decode_rgb(item.read(), file), size, file))

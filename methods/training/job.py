@@ -110,7 +110,7 @@ def with_faces(recipe: Recipe, data: str) -> Recipe:
     place = Path(data).expanduser()
     if place.is_dir() or (place.is_file() and place.suffix.lower() in (".zip", ".parquet")):
         folder = str(place.resolve())
-        found = len(faces.images({"folder": folder}, size, read=False))
+        found = len(faces.training_images({"folder": folder}, size, read=False))
         if found < 2:
             raise FaceSRError(f"{data} has {found} face: training needs at least one, and one to validate on")
         kept = min(64, max(1, found // 20))

@@ -13,7 +13,7 @@ from torch import Tensor
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize8, to_tensor, write_png
 from facesr.methods.training import FaceBatches, degrade_batch, load_faces
-from facesr.methods.training.data import Augment, images
+from facesr.methods.training.data import Augment, training_images
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_repeats_enlarge_the_epoch_and_csv_rows_are_chosen(folder: Path, tmp_pat
     table = tmp_path / "faces.csv"
     table.write_text("file,strict\n00.png,1\n01.png,0\n02.png,1\n", encoding="utf-8")
     chosen = {"folder": str(folder), "csv": str(table), "where": {"strict": 1}}
-    assert [item.name for item in images(chosen)] == ["00.png", "02.png"]
+    assert [item.name for item in training_images(chosen)] == ["00.png", "02.png"]
     faces = load_faces([{**chosen, "repeat": 3}, {"folder": str(folder), "first": 5}], 32)
     assert len(faces) == 2 * 3 + 5
     assert len(faces.names) == 7
@@ -121,7 +121,7 @@ def test_wrong_data_tables_get_one_sentence(table: dict[str, Any], words: str) -
 def test_a_list_that_is_no_csv_gets_one_sentence(data: bytes, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(FaceSRError, match=r"list\.csv: not CSV"):
-        images({"folder": str(folder), "csv": str(tmp_path / "list.csv")})
+        training_images({"folder": str(folder), "csv": str(tmp_path / "list.csv")})
 
 
 def test_other_sizes_get_one_sentence(folder: Path) -> None:
@@ -150,7 +150,7 @@ def test_faces_come_packed_in_a_zip_too(folder: Path, tmp_path: Path) -> None:
     assert made.bytes == made.path.stat().st_size < 3000
     packed, plain = (load_faces([{"folder": str(tmp_path / f), "last": 1}], 32) for f in ("a.zip", "mine/more"))
     assert float(np.abs(packed.pixels.astype(int) - plain.pixels).mean()) < 4
-    assert [item.name for item in images({"folder": str(made.path), "first": 1}, 32, read=False)] == ["more/a.webp"]
+    assert [item.name for item in training_images({"folder": str(made.path), "first": 1}, 32, read=False)] == ["more/a.webp"]
     for source, out, words in (
         (folder, "a.zip", "is there already"),
         (folder, "a.tar", "name a .zip"),
