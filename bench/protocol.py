@@ -228,7 +228,7 @@ def load_protocol(name: str, metrics: Iterable[str] | None = None) -> Protocol:
     elif name not in protocol_names():
         raise FaceSRError(f"no protocol {name!r}: {suggest(name, protocol_names())}")
     found = parse_protocol(read_text(file, MAX_TOML), str(file.name), metrics)
-    if found.lr is None:
+    if found.lr is None or file.parent == FOLDER:  # one that comes along names a folder where the user is
         return found
     beside = {key: str(file.parent / value) if value else "" for key, value in asdict(found.lr).items()}
     return replace(found, lr=OwnLr(**beside))

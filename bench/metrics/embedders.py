@@ -204,7 +204,8 @@ class ArcFace(OnnxEmbedder):
 class IRSE50(Embedder):
     """The IR-SE50 of pSp's identity loss. Trained on BGR by InsightFace_Pytorch, fed RGB by pSp: so here."""
 
-    name, label, fit, input = "irse50", "IR-SE50", "treb1en", "RGB, [-1, 1], as pSp feeds it"
+    name, label, input = "irse50", "IR-SE50", "RGB, [-1, 1], as pSp feeds it"
+    fit: Fit = "treb1en"
     terms, source = "trained on MS1M: research", "pSp criteria/id_loss.py (equal within 1e-4)"
     weight = "ir-se50"
 
@@ -235,6 +236,17 @@ class CurricularFace(IRSE50):
     input, source = "RGB, [-1, 1]", "pSp scripts/calc_id_loss_parallel.py (its network; alignment is named apart)"
 
 
+class AdaFace(IRSE50):
+    """AdaFace's IR-50 (Kim et al. 2022), the judge of identity in the NTIRE challenges of real-world face restoration."""
+
+    name, label, input, weight = "adaface", "AdaFace IR-50", "BGR, [-1, 1]", "adaface-ir50"
+    fit: Fit = "insightface"
+    terms, source = "MIT code; trained on MS1MV2: research", "mk-minchul/AdaFace, inference.py (to_input, build_model)"
+
+    def run(self, crops: Pixels) -> F32:
+        return super().run(crops[..., ::-1])
+
+
 @cache
 def _ir(file: Path) -> Any:
     from facesr.bench.networks.irse import Backbone
@@ -263,6 +275,7 @@ EMBEDDERS: dict[str, Callable[..., Embedder]] = {
     "arcface": ArcFace,
     "irse50": IRSE50,
     "curricularface": CurricularFace,
+    "adaface": AdaFace,
 }
 
 

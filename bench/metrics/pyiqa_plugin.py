@@ -143,12 +143,22 @@ def _version() -> str:
         return "unknown version"
 
 
-@cache
 def _made(metric: str) -> Any:
+    """pyiqa's metric. Raises ``WeightsMissing`` where it cannot be made here; that is tried once per process, since pyiqa waits for a network."""
+    found = _tried(metric)
+    if isinstance(found, str):
+        raise WeightsMissing(found)
+    return found
+
+
+@cache
+def _tried(metric: str) -> Any:
     import pyiqa
 
     try:
         return pyiqa.create_metric(metric, device=device())
+    except ImportError as error:
+        return f"pyiqa's {metric} needs another package ({error}): install it beside pyiqa"
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsMissing(f"pyiqa cannot make {metric} here ({first}): its weights must be where it looks for them") from None
+        return f"pyiqa cannot make {metric} here ({first}): its weights must be where it looks for them"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.networks.checkpoints import find_state, load_strictly, reading_sizes
 
-Mode = Literal["ir", "ir_se"]
+Mode = Literal["ir", "ir_se", "ir_bn"]
+"""IR's block, with squeeze and excitation, or with a second batch norm inside (TFace's, AdaFace's)."""
 CHANNELS = (64, 128, 256, 512)
 DEPTHS: dict[int, tuple[int, int, int, int]] = {50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
 
@@ -51,6 +52,7 @@ class Bottleneck(nn.Module):
         layers: list[nn.Module] = [
             nn.BatchNorm2d(in_channels),
             nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False),
+            *([nn.BatchNorm2d(channels)] if mode == "ir_bn" else []),
             nn.PReLU(channels),
             nn.Conv2d(channels, channels, 3, stride, 1, bias=False),
             nn.BatchNorm2d(channels),
@@ -89,8 +91,8 @@ class Backbone(nn.Module):
         super().__init__()
         if layers not in DEPTHS:
             raise FaceSRError(f"An IR network has 50, 100 or 152 layers, not {layers}.")
-        if mode not in ("ir", "ir_se"):
-            raise FaceSRError(f"Unknown IR mode {mode!r}; {suggest(mode, ('ir', 'ir_se'))}")
+        if mode not in get_args(Mode):
+            raise FaceSRError(f"Unknown IR mode {mode!r}; {suggest(mode, get_args(Mode))}")
         self.size = size
         self.input_layer = stem(CHANNELS[0])
         self.output_layer = nn.Sequential(
@@ -130,7 +132,8 @@ class Backbone(nn.Module):
             )
         with reading_sizes("IR face network"):
             size = 16 * round((state["output_layer.3.weight"].shape[1] / 512) ** 0.5)
-        mode: Mode = "ir_se" if "body.0.res_layer.5.fc1.weight" in state else "ir"
+        first = "body.0.res_layer.5."
+        mode: Mode = "ir_se" if f"{first}fc1.weight" in state else "ir_bn" if f"{first}running_mean" in state else "ir"
         if not 16 <= size <= 512:
             raise FaceSRError(f"These weights are not an IR or IR-SE face network: they are for images of {size} pixels.")
         net = cls(depth, mode, affine="output_layer.4.weight" in state, size=size)

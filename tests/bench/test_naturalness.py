@@ -260,7 +260,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
     monkeypatch.setitem(sys.modules, "pyiqa", package)
     monkeypatch.setitem(sys.modules, "pyiqa.default_model_configs", configurations)
-    for cached in (pyiqa_plugin._configurations, pyiqa_plugin._made):
+    for cached in (pyiqa_plugin._configurations, pyiqa_plugin._tried):
         cached.cache_clear()
 
 
