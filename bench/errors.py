@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class FaceSRError(Exception):
@@ -21,6 +24,26 @@ class WeightsMissing(FaceSRError):
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
         self.name = name
+
+
+class Problems:
+    """Collects what is wrong with a request, so that all of it is reported together."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, None] = {}
+
+    def step(self, act: Callable[[], T]) -> T | None:
+        """What ``act`` gives; None where it raised a ``FaceSRError``, which is kept."""
+        try:
+            return act()
+        except FaceSRError as error:
+            self.found[str(error)] = None
+            return None
+
+    def report(self) -> None:
+        """Raise one ``FaceSRError`` with all of them, if there are any."""
+        if self.found:
+            raise FaceSRError("; ".join(self.found))
 
 
 def same_name(name: str, choices: Iterable[str]) -> str | None:

@@ -88,6 +88,10 @@ class Method:
         """
         return ()
 
+    def missing(self) -> str:
+        """Why ``load`` would raise ``WeightsMissing`` (which costs this method its cells, not the run), or ''. Asked before any work."""
+        return ""
+
     def inputs(self, name: str) -> Sequence[Path]:
         """Files beside LR that this face's answer depends on (a finished image, say); part of the cache key. Called before ``load``."""
         return ()

@@ -62,6 +62,12 @@ def read_bytes(path: Path | str, limit: int = MAX_FILE) -> bytes:
     return data
 
 
+def leads_out(path: Path, home: Path) -> bool:
+    """Whether ``path``, which should lie in the folder ``home``, leads out of it through a link (of its own or of a folder on the way)."""
+    real, inside = os.path.realpath(path), os.path.realpath(home)
+    return real != inside and not real.startswith(inside.rstrip(os.sep) + os.sep)
+
+
 def check_regular(path: Path | str) -> None:
     """Refuse what is not a regular file before another library opens it: it would hang on a pipe."""
     try:

@@ -204,6 +204,7 @@ def _load_file(path: Path) -> ModuleType:
     before = set(sys.modules)
     sys.modules[name] = module
     sys.path.insert(0, folder)
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing is written beside a user's file
     try:
         importlib.invalidate_caches()
         spec.loader.exec_module(module)
@@ -211,6 +212,7 @@ def _load_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     finally:
+        sys.dont_write_bytecode = kept
         sys.path.remove(folder)
         for other in set(sys.modules) - before - {name}:
             if str(getattr(sys.modules[other], "__file__", None) or "").startswith(folder + os.sep):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -125,11 +127,17 @@ def face_png(run: Run, kind: str, face: str, scale: float, method: str) -> bytes
         raise FaceSRError(f"no {kind} image of {face!r} by {method!r} at factor {scale}")
     if kind in ("sr", "difference", "residual") and not method:
         raise FaceSRError(f"a {kind} image is a method's: name it")
-    lr, sr, hr = run.lr_path(face, scale), run.sr_path(method, face, scale), run.hr_path(face)
+    places: dict[str, Callable[[], Path]] = {
+        "lr": lambda: run.as_measured(run.lr_path(face, scale)),
+        "sr": lambda: run.as_measured(run.sr_path(method, face, scale)),
+        "hr": lambda: run.hr_path(face),
+    }
     if kind == "difference":
-        return encode_png(maps.difference_map(read_rgb(sr), read_rgb(hr)))
+        return encode_png(maps.difference_map(read_rgb(places["sr"]()), read_rgb(places["hr"]())))
     if kind == "residual":
-        return encode_png(maps.residual_map(read_rgb(sr), read_lr(lr), str(run.protocol["degradation"]["kernel"])))
-    file = {"lr": lr, "sr": sr, "hr": hr}[kind]
+        return encode_png(
+            maps.residual_map(read_rgb(places["sr"]()), read_lr(places["lr"]()), str(run.protocol["degradation"]["kernel"]))
+        )
+    file = places[kind]()
     content = file.read_bytes()
     return content if content.startswith(PNG) else encode_png(rounded(read_lr(file)))

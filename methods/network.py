@@ -95,6 +95,14 @@ class NetworkMethod(Method, Generic[Net]):
         except WeightsMissing:
             return {}
 
+    def missing(self) -> str:
+        """Which weight file is not here; one that can be fetched is fetched when the method is loaded."""
+        try:
+            self.files()
+        except WeightsMissing as error:
+            return str(error)
+        return ""
+
     @abstractmethod
     def open(self) -> Net:
         """Build the network that ``file`` describes, filled, on the CPU."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports import build, notes
+from facesr.reports.costs import with_costs
 from facesr.reports.figures import Drawing, MethodStyle, grid
 from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
@@ -90,12 +91,13 @@ def gather(
     metric: str | None = None,
     zooms: Sequence[grid.Zoom] = (),
     paired: PairedAnalysis | None = None,
+    cost: Sequence[str] = (),
 ) -> Report:
     """Make every table and figure of a run, of a study of it, or of both. ``faces``: shown besides those chosen by rule."""
     by = metric or headline(scores)
     scores.only(metrics=[by])
     look = MethodStyle([*scores.methods, *([m.condition for m in mos.conditions] if mos else [])])
-    table = score_table(scores, full=True, mos=mos)
+    table = with_costs(score_table(scores, full=True, mos=mos), scores, cost)
     sections = [
         Section("results", "Results", tables=(table,), drawings=tuple(_result_drawings(scores, look, by))),
         Section(

@@ -80,7 +80,7 @@ def neighbours(scores: Scores, face: str, scale: float, gallery: F32, count: int
         run, label = scores.owner[method]
         if not run.sr_path(label, face, scale).is_file():
             continue
-        vector = network.sr(read_rgb(run.sr_path(label, face, scale))[None], batch, points)[0]
+        vector = network.sr(read_rgb(run.as_measured(run.sr_path(label, face, scale)))[None], batch, points)[0]
         if not isinstance(vector, np.ndarray) or not np.isfinite(vector).all():
             made.append(Neighbours(method, (), (), 0, int(known.sum())))
             continue

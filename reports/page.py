@@ -14,6 +14,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_lr, rounded
 from facesr.bench.imaging.lowres import NPY
 from facesr.bench.numbers import fixed
+from facesr.bench.results import Run
 from facesr.bench.results.again import command
 from facesr.reports import facts, notes
 from facesr.reports.figures import Drawing
@@ -121,15 +122,16 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, float], str
         lines = lines[:1]
     for face in new:
         seen[face, gallery.scale] = f"face-{len(seen) + 1}"
-        cells = [_image(scores.runs[0].lr_path(face, gallery.scale), f"{face}, LR", "")]
+        cells = [_image(scores.runs[0], scores.runs[0].lr_path(face, gallery.scale), f"{face}, LR", "")]
         for method in scores.methods:
             run, label = scores.owner[method]
             number, status = float(values[face][method]), str(statuses.at[face, method])
             shown = fixed(number, scores.digits(report.metric)) if np.isfinite(number) else ""
             words = shown if status == "ok" else f"{shown} {status.replace('_', ' ')}".strip()
-            cells.append(_image(run.sr_path(label, face, gallery.scale), f"{face}, {method}", words, status != "ok"))
+            cells.append(_image(run, run.sr_path(label, face, gallery.scale), f"{face}, {method}", words, status != "ok"))
         if has_hr:
-            cells.append(_image(_hr(scores, face), f"{face}, HR", ""))
+            owner = next(r for r in scores.runs if any(f.name == face for f in r.faces))
+            cells.append(_image(owner, None, f"{face}, HR", "", face=face))
         lines.append(f'<tr id="{seen[face, gallery.scale]}"><th scope="row">{escape(face)}</th>{"".join(cells)}</tr>')
     column = scores.column(report.metric)
     under = notes.declared(scores.only(metrics=[report.metric]))
@@ -139,12 +141,12 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, float], str
     return table + (f"<p>{'Also' if new else 'Shown'} above: {links}.</p>" if again else "")
 
 
-def _hr(scores: Scores, face: str) -> Path:
-    run = next(r for r in scores.runs if any(f.name == face for f in r.faces))
-    return run.hr_path(face)
-
-
-def _image(file: Path, alt: str, words: str, bad: bool = False) -> str:
+def _image(run: Run, file: Path | None, alt: str, words: str, bad: bool = False, face: str = "") -> str:
+    """A cell with the LR or SR image in ``file``, or else with HR of ``face``; one that is not as measured is not shown, with the reason."""
+    try:
+        file = run.hr_path(face) if file is None else run.as_measured(file)
+    except FaceSRError as error:
+        return f'<td><div class="none">{escape(str(error))}</div></td>'
     value = f'<span class="value{" bad" if bad else ""}">{escape(words)}</span>' if words else ""
     if url := data_url(file):
         return f'<td><img src="{url}" alt="{escape(alt, quote=True)}">{value}</td>'

@@ -98,6 +98,21 @@ def score_table(scores: Scores, *, full: bool = False, mos: MosResult | None = N
     return with_mos(table, mos, letters=full)
 
 
+def _check_layout(preset: str | None, cost: Sequence[str], *, runs: bool, study: bool) -> None:
+    """Raise ``FaceSRError`` for a layout or costs that what is named cannot have."""
+    problems = []
+    if cost and (preset is not None or not runs):
+        problems.append("--cost is for the plain table of a run")
+    if preset is not None and preset not in PRESETS:
+        problems.append(f"no preset {preset!r}: {suggest(preset, PRESETS)}")
+    elif preset == "published" and not runs:
+        problems.append("--preset published needs a run: 'facesr table RUN --study STUDY --preset published'")
+    elif preset == "seed-table1" and (study or runs):
+        problems.append(f"--preset {preset} lays out a study alone: 'facesr table STUDY --preset {preset}'")
+    if problems:
+        raise FaceSRError("; ".join(problems))
+
+
 def table_of(
     paths: Sequence[Path],
     *,
@@ -110,17 +125,13 @@ def table_of(
     peek: bool = False,
     simulated: bool = False,
     preset: str | None = None,
+    cost: Sequence[str] = (),
 ) -> Table:
-    """The table that ``facesr table`` prints: of runs, of runs with a study, or of a study alone (``preset``: in a layout by name)."""
-    problems = []
-    if preset is not None and preset not in PRESETS:
-        problems.append(f"no preset {preset!r}: {suggest(preset, PRESETS)}")
-    elif preset == "published" and all(is_study(p) for p in paths):
-        problems.append("--preset published needs a run: 'facesr table RUN --study STUDY --preset published'")
-    elif preset == "seed-table1" and (study or not all(is_study(p) for p in paths)):
-        problems.append(f"--preset {preset} lays out a study alone: 'facesr table STUDY --preset {preset}'")
-    if problems:
-        raise FaceSRError("; ".join(problems))
+    """The table that ``facesr table`` prints: of runs, of runs with a study, or of a study alone (``preset``: in a layout by name).
+
+    ``cost``: ``time`` and ``memory`` as columns.
+    """
+    _check_layout(preset, cost, runs=not all(is_study(p) for p in paths), study=study is not None)
     studies = [p for p in paths if is_study(p)]
     runs = [p for p in paths if p not in studies]
     if len(studies) + (study is not None) > 1:
@@ -151,4 +162,8 @@ def table_of(
         from facesr.reports.published import published_table
 
         return published_table(narrowed(open_runs(runs), methods, metrics, scales, attributes), mos)
-    return score_table(narrowed(open_runs(runs), methods, metrics, scales, attributes), full=full, mos=mos)
+    from facesr.reports.costs import check_costs, with_costs
+
+    check_costs(cost)
+    chosen = narrowed(open_runs(runs), methods, metrics, scales, attributes)
+    return with_costs(score_table(chosen, full=full, mos=mos), chosen, cost)

@@ -31,13 +31,14 @@ def write_report(
     runs: Sequence[Path], out: Path, *, study: Path | None = None, methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None, scales: Sequence[float] | None = None, where: Sequence[str] = (), faces: Sequence[str] = (),
     count: int = 4, seed: int = 0, metric: str | None = None, zooms: Sequence[tuple[int, int, int]] = (),
-    peek: bool = False, simulated: bool = False,
+    peek: bool = False, simulated: bool = False, cost: Sequence[str] = (),
 ) -> Written:  # fmt: skip
     """Write the report of ``runs`` (of one digest) into ``out``.
 
     ``methods``, ``metrics``, ``scales``, ``where``: only these. ``faces``: to show besides those chosen by rule, ``count`` of each choice.
     ``seed``: of the random choice. ``metric``: chooses faces and compares attributes. ``zooms``: squares (left, top, side) of HR to enlarge.
     ``peek``: show a study's means before its stopping rule is met, which is logged. ``simulated``: of a study's simulated raters.
+    ``cost``: ``time`` and ``memory`` as columns of the results.
     """
     if count < 1:
         raise FaceSRError(f"--count {count}: show at least one face")
@@ -48,7 +49,7 @@ def write_report(
         paired = open_paired(study, peek=peek, simulated=simulated)
     elif study is not None:
         mos = open_study(study, peek=peek, simulated=simulated)
-    report = gather(scores, mos, faces=faces, count=count, seed=seed, metric=metric, zooms=zooms, paired=paired)
+    report = gather(scores, mos, faces=faces, count=count, seed=seed, metric=metric, zooms=zooms, paired=paired, cost=cost)
     out.mkdir(parents=True, exist_ok=True)
     make_folder(out, out / "paper")
     write_whole(out / "report.html", html_page(report))

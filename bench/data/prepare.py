@@ -90,12 +90,19 @@ class Request:
             problems.append(f"--landmarks: the faces of {self.dataset} are placed already")
         if placed and self.align:
             problems.append("--align: the London set is aligned by its own landmarks")
+        if self.column and not self._has_parquet():
+            problems.append(f"--column names the image column of parquet shards, and {self.source} holds none")
         images = self.folder / "images"
         ours = any((self.folder / name).exists() for name in (MANIFEST, BEGUN))
         if not ours and images.is_dir() and any(images.iterdir()):
             problems.append(f"{images} holds files and {self.folder} no manifest: they could be overwritten; choose another --out")
         if problems:
             raise FaceSRError("; ".join(problems))
+
+
+    def _has_parquet(self) -> bool:
+        """Whether the source is a parquet shard, or a folder that holds some."""
+        return self.source.suffix.lower() == ".parquet" or (self.source.is_dir() and any(self.source.rglob("*.[pP][aA][rR]*")))
 
 
 @dataclass(frozen=True)

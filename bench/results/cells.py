@@ -10,7 +10,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -62,6 +62,17 @@ class ScoreCell(NamedTuple):
     n: int
 
 
+class CostCell(NamedTuple):
+    """What restoring a face took besides ``SrCell.seconds``: whether it was in its worker's first batch (which warms up), and the most
+    bytes that were held, None where unknown."""
+
+    method: str
+    scale: float
+    image: str
+    first: int
+    memory: int | None
+
+
 class MethodMemo(NamedTuple):
     """What a method said of itself when ``stamp`` (files and parameters on this machine) was the same: saves loading it again."""
 
@@ -70,14 +81,26 @@ class MethodMemo(NamedTuple):
     facts: str
 
 
-Row = TypeVar("Row", LrCell, SrCell, ScoreCell, MethodMemo)
+Row = TypeVar("Row", LrCell, SrCell, ScoreCell, CostCell, MethodMemo)
 TABLES: dict[type, tuple[str, str]] = {
     LrCell: ("degraded", "scale, image"),
     SrCell: ("restored", "method, scale, image"),
     ScoreCell: ("score", "metric, method, scale, image"),
+    CostCell: ("cost", "method, scale, image"),
     MethodMemo: ("method", "label"),
 }
-KINDS = {"scale": "NUMERIC", "n": "INTEGER", "value": "REAL", "low": "REAL", "high": "REAL", "seconds": "REAL"}
+LATER = (CostCell,)
+"""What a file written by an earlier version lacks; it is added when a run is called again."""
+KINDS = {
+    "scale": "NUMERIC",
+    "n": "INTEGER",
+    "first": "INTEGER",
+    "memory": "INTEGER",
+    "value": "REAL",
+    "low": "REAL",
+    "high": "REAL",
+    "seconds": "REAL",
+}
 
 
 def _schema() -> str:
@@ -112,7 +135,21 @@ class Cells:
                 self.db.execute("PRAGMA synchronous = NORMAL")
                 self.db.executescript(_schema())
             else:
-                self.db = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=2, isolation_level=None)
+                self.db = sqlite3.connect(_to_read(self.path), uri=True, timeout=2, isolation_level=None)
+
+    @classmethod
+    def copied(cls, folder: Path) -> Cells:
+        """A copy in memory, of what there is: written to, nothing on disk changes."""
+        made = cls.__new__(cls)
+        made.path, made.write = folder / FILE, True
+        made.db = sqlite3.connect(":memory:", isolation_level=None)
+        with made._reported():
+            if made.path.is_file() and not made.path.is_symlink():
+                with closing(sqlite3.connect(_to_read(made.path), uri=True, timeout=2)) as held:
+                    if int(held.execute("PRAGMA user_version").fetchone()[0]) == VERSION:
+                        held.backup(made.db)
+            made.db.executescript(_schema())
+        return made
 
     def __enter__(self) -> Cells:
         return self
@@ -137,11 +174,13 @@ class Cells:
         test = " AND ".join(f"{column} = ?" for column in where)
         query = f"SELECT * FROM {table}" + (f" WHERE {test}" if where else "")
         with self._reported():
+            if kind in LATER and not self.db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                return
             for *values, mark in self.db.execute(query, tuple(where.values())):
                 if checksum(tuple(values)) == mark:
                     yield kind(*values)
 
-    def put(self, rows: Iterable[LrCell | SrCell | ScoreCell | MethodMemo]) -> None:
+    def put(self, rows: Iterable[LrCell | SrCell | ScoreCell | CostCell | MethodMemo]) -> None:
         """Insert or replace rows, all or none."""
         rows = [row._replace(**_plain(row)) for row in rows]
         with self._reported():
@@ -167,6 +206,13 @@ class Cells:
         """How many rows of a kind there are, without reading them."""
         with self._reported():
             return int(self.db.execute(f"SELECT count(*) FROM {TABLES[kind][0]}").fetchone()[0])
+
+
+def _to_read(path: Path) -> str:
+    """The address that opens a file for reading. Where nobody is writing (no log lies beside it) nothing is put beside it either: a run
+    may lie on a medium that cannot be written."""
+    still = not path.with_name(f"{path.name}-wal").exists()
+    return f"{path.resolve().as_uri()}?mode=ro" + ("&immutable=1" if still else "")
 
 
 def _plain(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging.lowres import lr_suffix
 from facesr.bench.numbers import whole
 from facesr.bench.protocol import NO_HR
-from facesr.bench.reading import file_sha256
+from facesr.bench.reading import file_sha256, leads_out
 from facesr.bench.results.cells import FILE as CELLS
-from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
+from facesr.bench.results.cells import Cells, CostCell, LrCell, ScoreCell, SrCell
 from facesr.bench.results.info import FaceInfo, MetricInfo, RunInfo, read_info
 from facesr.bench.results.names import WHOLE_SET
 from facesr.bench.results.status import SERVED, Status
@@ -77,13 +77,25 @@ class Run:
             frame = pd.DataFrame(score_rows(self.info, cells), columns=list(COLUMNS))
         return frame.astype({"value": float, "low": float, "high": float, "reason": str})
 
-    def times(self) -> pd.DataFrame:
-        """Seconds per face: columns method, scale, image, status, seconds (the batch's time shared evenly; NaN where unknown)."""
+    def costs(self) -> pd.DataFrame:
+        """What each restored face took on this run's machine: method, scale, image, seconds, first, memory.
+
+        ``seconds``: wall time of its batch, shared evenly, the GPU waited for. ``first``: in the first batch of its worker, which warms up.
+        ``memory``: most bytes that were held until then (NaN where unknown; see ``facesr.bench.run.peak``). Faces that were taken over
+        from a shared store, or read as finished images, have no row.
+        """
         import pandas as pd
 
-        with Cells(self.path) as cells:
-            rows = [(c.method, c.scale, c.image, c.status, c.seconds) for c in known_cells(self.info, cells, SrCell)]
-        return pd.DataFrame(rows, columns=["method", "scale", "image", "status", "seconds"]).astype({"seconds": float})
+        rows: list[tuple[Any, ...]] = []
+        if (self.path / CELLS).is_file():
+            with Cells(self.path) as cells:
+                known = {(c.method, c.scale, c.image): c for c in known_cells(self.info, cells, CostCell)}
+                for c in known_cells(self.info, cells, SrCell):
+                    if c.seconds is not None and c.status in SERVED:
+                        cost = known.get((c.method, c.scale, c.image))
+                        rows.append((c.method, c.scale, c.image, c.seconds, bool(cost and cost.first), cost and cost.memory))
+        frame = pd.DataFrame(rows, columns=["method", "scale", "image", "seconds", "first", "memory"])
+        return frame.astype({"seconds": float, "first": bool, "memory": float})
 
     def failures(self) -> list[str]:
         """What did not end well: a line for each cause, with the methods and metrics it struck."""
@@ -130,6 +142,20 @@ class Run:
         """The SR image of a face by a method."""
         return self.path / "sr" / method / self._scale(scale) / f"{face}.png"
 
+    def as_measured(self, path: Path) -> Path:
+        """``path``, an LR or SR image of this run, to be shown or used. Raises ``FaceSRError`` for a link that leads out of the run folder (it
+        may be a stranger's), and for an image that changed since it was measured."""
+        if leads_out(path, self.path):
+            raise FaceSRError(f"{path} is a link that leads out of the run, which is not followed: put the image itself there")
+        known = self._sums.get(path)
+        if known and path.is_file() and file_sha256(path) != known:
+            raise FaceSRError(f"{path} is not the image that was measured (its sha256 is another): call the run again")
+        return path
+
+    @cached_property
+    def _sums(self) -> dict[Path, str]:
+        return {path: known for _, path, known in self.hashes()}
+
     def _scale(self, scale: float) -> str:
         return f"x{scale}" if len(self.scales) > 1 else ""
 
@@ -138,14 +164,24 @@ class Run:
         """Whether there is HR: a run of LR images of one's own may have none."""
         return dict(self.protocol.get("data") or {}).get("dataset") != NO_HR
 
-    def hr_path(self, face: str) -> Path:
-        """The HR image of a face, as measured (the prepared file): the place noted, else found again by its sha256 in the data set."""
+    def hr_path(self, face: str, *, checked: bool = True) -> Path:
+        """The HR image of a face (without HR: the photo of the person), as measured: the place noted, else found again by its sha256 in the
+        data set. Where there are only other files of its name: ``FaceSRError``, or the first of them where not ``checked``. A path where
+        nothing is, where there is none at all."""
         known = self._by_name.get(face)
         if known is None:
             raise FaceSRError(f"{self.path} has no face {face!r}")
         places = list(self._hr_places(known))
         there = [p for p in places if p.is_file()]
-        return next((p for p in there if file_sha256(p) == known.sha256), (there or places)[0])
+        for place in there:
+            if not known.sha256 or file_sha256(place) == known.sha256:
+                return place
+        if there and checked:
+            raise FaceSRError(
+                f"{'HR' if self.has_hr else 'the photo'} of {face} is not the file that was measured: {there[0]} has another sha256; bring "
+                "the old file back, or call the run again"
+            )
+        return (there or places)[0]
 
     @cached_property
     def _by_name(self) -> dict[str, FaceInfo]:

@@ -7,10 +7,11 @@ due and what is written (``lr``, ``restorer``, ``scorer``) computes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, Problems
 from facesr.bench.imaging.files import make_folder
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import FORMAT, DataInfo, FaceInfo, MethodInfo, Run, RunInfo, Status, load_run
@@ -35,37 +36,42 @@ __all__ = ["Plan", "Progress", "make_plan", "start"]
 def start(
     plan: Plan,
     progress: Progress = lambda what, done, total: None,
-    workers: Workers | None = None,
+    workers: Workers | Callable[[], Workers] | None = None,
     store: SharedStore | None = None,
 ) -> Run:
     """Do what is due in the run folder and return the finished run.
 
     Methods of earlier calls stay in it. Those that are installed are brought up to date too; of others (a user's file, a folder, a
-    program) the images that are there are kept and scored, but nothing is imported or run unless this call names it. ``store``: where
-    answers are looked up before they are computed, and left for others.
+    program) the images that are there are kept and scored, but nothing is imported or run unless this call names it. ``workers``:
+    who computes, or what makes them; a device that is not there is then reported with what is wrong with methods. ``store``: where answers are
+    looked up before they are computed, and left for others. A folder that a refused call made is gone again.
     """
-    workers = workers or Here()
     with locked(plan.out):
-        previous = _previous(plan)
-        plan = _with_earlier_methods(plan, previous)
+        previous = previous_run(plan)
+        plan = with_earlier_methods(plan, previous)
         started = utc_now()
-        _move_scales(plan, previous)
         with Cells(plan.out, write=True) as cells:
-            restorers = _restorers(plan, cells, store)
+            problems = Problems()
+            team = problems.step(workers) if callable(workers) else workers or Here()
+            restorers = problems.step(lambda: restorers_of(plan, cells, store))
+            problems.report()
+            assert team is not None
+            assert restorers is not None
+            _move_scales(plan, previous)
             _forget_changed(plan, cells, previous)
             info = as_before(_info(plan, restorers), previous)
             write_info(plan.out, replace(info, state="running"), previous, started)
-            notes = Notes(plan.out, workers.doing, lambda: workers.deaths)
+            notes = Notes(plan.out, team.doing, lambda: team.deaths)
 
             def told(stage: str, done: int, total: int) -> None:
                 progress(stage, done, total)
                 notes(stage, done, total)
 
             try:
-                decoded = _restore_and_score(plan, cells, restorers, workers, told, store)
+                decoded = _restore_and_score(plan, cells, restorers, team, told, store)
                 info = with_findings(info, plan, cells, restorers, previous, decoded)
             finally:
-                workers.close()
+                team.close()
                 notes.remove()
             finish(plan.out, info, cells)
         write_info(plan.out, info, previous, started)
@@ -112,21 +118,16 @@ def _restore_and_score(
     return lr.notes | scorer.notes
 
 
-def _restorers(plan: Plan, cells: Cells, store: SharedStore | None) -> list[Restorer]:
+def restorers_of(plan: Plan, cells: Cells, store: SharedStore | None) -> list[Restorer]:
     """One for each method and scale; what refuses the run is reported of all methods together."""
-    made, problems = [], dict[str, None]()
-    for spec in plan.methods:
-        for scale in plan.scales:
-            try:
-                made.append(Restorer(plan, cells, spec, scale, store))
-            except FaceSRError as error:
-                problems[str(error)] = None
-    if problems:
-        raise FaceSRError("; ".join(problems))
-    return made
+    problems = Problems()
+    made = [problems.step(partial(Restorer, plan, cells, spec, scale, store)) for spec in plan.methods for scale in plan.scales]
+    problems.report()
+    return [restorer for restorer in made if restorer]
 
 
-def _previous(plan: Plan) -> Run | None:
+def previous_run(plan: Plan) -> Run | None:
+    """What an earlier call left in the run folder; raises ``FaceSRError`` where that is another shard."""
     if not (plan.out / "run.json").is_file():
         return None
     try:
@@ -139,7 +140,7 @@ def _previous(plan: Plan) -> Run | None:
     return run
 
 
-def _with_earlier_methods(plan: Plan, previous: Run | None) -> Plan:
+def with_earlier_methods(plan: Plan, previous: Run | None) -> Plan:
     """Methods of earlier calls, in their order; one that is asked for again may have new parameters. See ``start``."""
     if previous is None or not _same_pictures(plan, previous):
         return plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -26,13 +27,19 @@ def locked(folder: Path) -> Iterator[None]:
 
     A folder that is no run's and has images where a run keeps its own is refused: they would be overwritten.
     """
+    ours = not folder.exists()
     try:
         _refuse_foreign(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / ".lock").is_symlink():
             raise FaceSRError(f"{folder / '.lock'} is a link: remove it")
         with FileLock(folder / ".lock", timeout=0):
-            yield
+            try:
+                yield
+            except FaceSRError:
+                if ours and not (folder / "run.json").exists():  # refused before any work: nothing stays of it
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
     except Timeout:
         raise Busy(f"{folder} is in use by another facesr run: wait for it, or choose another --out") from None
     except (PermissionError, FileExistsError, NotADirectoryError) as error:

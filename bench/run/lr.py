@@ -65,8 +65,8 @@ class LrImages:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
-    """Write the LR images that are due; a face whose HR cannot be read costs its own cells only."""
+def known_lr(plan: Plan, cells: Cells) -> tuple[LrImages, list[Face]]:
+    """The LR images that are there and current, and the faces of which some are not."""
     have = {(c.scale, c.image): c for c in cells.rows(LrCell)}
     found = LrImages()
     due: list[Face] = []
@@ -78,6 +78,12 @@ def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
                 found.pixels[scale, face.name] = known.pixels
             elif not due or due[-1] is not face:
                 due.append(face)
+    return found, due
+
+
+def make_lr(plan: Plan, cells: Cells, progress: Progress) -> LrImages:
+    """Write the LR images that are due; a face whose HR cannot be read costs its own cells only."""
+    found, due = known_lr(plan, cells)
     for scale in plan.scales:
         make_folder(plan.out, plan.folder("lr", scale))
     done = 0

@@ -19,7 +19,7 @@ from facesr.bench.reading import file_sha256
 from facesr.bench.registry import installed
 from facesr.bench.results import SERVED, WHOLE_SET, FaceInfo, Run, RunInfo, load_run
 from facesr.bench.results.again import command
-from facesr.bench.results.cells import Cells, LrCell, ScoreCell, SrCell
+from facesr.bench.results.cells import Cells, CostCell, LrCell, ScoreCell, SrCell
 from facesr.bench.run.folder import finish, locked, seen_from, write_info
 from facesr.bench.run.lr import Progress
 from facesr.bench.run.plan import Plan, identity_of, make_metrics, run_digest
@@ -109,7 +109,9 @@ def _protocol(info: RunInfo) -> Protocol:
 
 
 def _face(run: Run, face: FaceInfo) -> Face:
-    return Face(face.name, run.hr_path(face.name), face.sha256, face.attributes, face.landmarks, lr_sha256=face.lr_sha256)
+    return Face(
+        face.name, run.hr_path(face.name, checked=False), face.sha256, face.attributes, face.landmarks, lr_sha256=face.lr_sha256
+    )
 
 
 def _plan(out: Path, info: RunInfo, faces: tuple[Face, ...]) -> Plan:
@@ -127,6 +129,7 @@ def _take(run: Run, plan: Plan, cells: Cells, progress: Progress) -> None:
     with Cells(run.path) as theirs:
         lr = [c for c in theirs.rows(LrCell) if c.image in names]
         sr = [c for c in theirs.rows(SrCell) if c.image in names and c.method in plan.labels]
+        costs = [c for c in theirs.rows(CostCell) if c.image in names and c.method in plan.labels]
         scores = [c for c in theirs.rows(ScoreCell) if c.image in names and c.image != WHOLE_SET and c.method in plan.labels]
     files = [(run.lr_path(c.image, c.scale), plan.folder("lr", c.scale), c.sha256) for c in lr]
     served = [c for c in sr if c.status in SERVED]
@@ -134,10 +137,10 @@ def _take(run: Run, plan: Plan, cells: Cells, progress: Progress) -> None:
     for folder in dict.fromkeys(folder for _, folder, _ in files):
         make_folder(plan.out, folder)
     for done, (file, folder, known) in enumerate(files, start=1):
-        _copy(file, folder / file.name, known)
+        _copy(run.as_measured(file), folder / file.name, known)
         if done % 100 == 0 or done == len(files):
             progress(f"shard {run.info.shard}", done, len(files))
-    cells.put([*lr, *sr, *scores])
+    cells.put([*lr, *sr, *scores, *costs])
 
 
 def _copy(file: Path, to: Path, known: str) -> None:

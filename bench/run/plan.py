@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from facesr.bench.code import code_digest
 from facesr.bench.data.attributes import with_attributes
 from facesr.bench.data.dataset import Dataset, chosen, find_dataset
 from facesr.bench.data.own import kernel_problem, own_faces, scale_of, side_of
-from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.errors import FaceSRError, Problems, WeightsMissing
 from facesr.bench.faces import Face
 from facesr.bench.imaging.lowres import NPY, lr_suffix
 from facesr.bench.metrics.base import Metric, SetMetric
 from facesr.bench.protocol import MetricSpec, Protocol
 from facesr.bench.registry import MethodSpec, build_metric, metric_target, parse_metric
 from facesr.bench.results import FaceInfo, MethodInfo, MetricInfo
+from facesr.bench.run.device import gpus
 from facesr.bench.run.keys import content, contents, digest
+from facesr.bench.run.place import check_place, checked_method
 from facesr.bench.weights import with_fetch
 
 
@@ -141,29 +144,56 @@ def make_plan(
     device: str = "cpu",
     shard: str = "",
     attributes: str | None = None,
+    elsewhere: bool = False,
 ) -> Plan:
-    """Check a request as a whole before any work starts.
+    """Check a request as a whole before any work starts: faces, metrics, device, the run folder and the disk it lies on, in one sentence.
 
     ``data``: a folder, or the name of a prepared data set, in place of the protocol's. ``metrics``: names in place of the protocol's.
     ``limit``: the first faces only.
     ``shard``: ``3/16`` takes the third of sixteen parts of the faces; ``facesr.bench.run.merge`` puts the parts together.
     ``attributes``: a CSV of the faces' attributes, see ``facesr.bench.data.attributes``.
+    ``elsewhere``: a cluster computes, so that this machine need not have ``device``.
     """
-    protocol, found = _faces(protocol, data)
-    if attributes is not None:
-        found = with_attributes(found, Path(attributes))
-    if limit is not None:
-        if limit < 1:
-            raise FaceSRError(f"--limit {limit}: give at least one face")
-        found = found.only(found.faces[:limit])
-    if not methods:
-        raise FaceSRError("no methods: name some with --methods, as in --methods bicubic,nearest")
+    problems = Problems()
+    found = problems.step(lambda: _asked_faces(protocol, data, attributes, limit))
+    protocol = found[0] if found else protocol
     specs = tuple(protocol.metrics) if not metrics else tuple(_metric_spec(text, protocol) for text in metrics)
     if metrics:
         protocol = replace(protocol, metrics=specs)
-    labels = tuple(m.label for m in methods)
-    plan = Plan(protocol, found, tuple(methods), make_metrics(protocol, specs), Path(out), seed, device, labels=labels)
+    made = problems.step(lambda: make_metrics(protocol, specs))
+    problems.step(lambda: check_place(Path(out), protocol.data.size, len(found[1].faces) * len(methods) if found else 0))
+    problems.step(lambda: _some_methods(methods))
+    if problems.found:
+        if not elsewhere:
+            problems.step(lambda: gpus(device))
+        _check_methods(problems, methods, protocol, found[1] if found else None, seed, device)
+    problems.report()
+    assert found is not None
+    assert made is not None
+    plan = Plan(protocol, found[1], tuple(methods), made, Path(out), seed, device, labels=tuple(m.label for m in methods))
     return _part(plan, shard) if shard else plan
+
+
+def _check_methods(
+    problems: Problems, methods: Sequence[MethodSpec], protocol: Protocol, data: Dataset | None, seed: int, device: str
+) -> None:
+    """What is wrong with methods; where nothing else is, ``start`` reports it, and the device."""
+    for spec in methods:
+        problems.step(partial(checked_method, spec, protocol, data, seed, device))
+
+
+def _some_methods(methods: Sequence[MethodSpec]) -> None:
+    if not methods:
+        raise FaceSRError("no methods: name some with --methods, as in --methods bicubic,nearest")
+
+
+def _asked_faces(protocol: Protocol, data: str | None, attributes: str | None, limit: int | None) -> tuple[Protocol, Dataset]:
+    if limit is not None and limit < 1:
+        raise FaceSRError(f"--limit {limit}: give at least one face")
+    protocol, found = _faces(protocol, data)
+    if attributes is not None:
+        found = with_attributes(found, Path(attributes))
+    return protocol, found if limit is None else found.only(found.faces[:limit])
 
 
 def _faces(protocol: Protocol, data: str | None) -> tuple[Protocol, Dataset]:

@@ -21,7 +21,7 @@ from facesr.bench.method import Method, Outcome
 from facesr.bench.reading import file_sha256
 from facesr.bench.registry import MethodSpec, installed
 from facesr.bench.results import RETRIED, SERVED, MethodInfo, Status
-from facesr.bench.results.cells import Cells, MethodMemo, SrCell
+from facesr.bench.results.cells import Cells, CostCell, MethodMemo, SrCell
 from facesr.bench.run.keys import content, contents, digest
 from facesr.bench.run.lr import LrImages, chunks
 from facesr.bench.run.plan import Plan
@@ -44,6 +44,7 @@ class Facts:
     inputs: bool = False
     notes: Sequence[str] = ()
     training_losses: Sequence[str] = ()
+    missing: str = ""
 
 
 class Restorer:
@@ -92,10 +93,10 @@ class Restorer:
         for part in chunks(due, max(1, self.facts.batch_size)):
             yield RestoreTask(setting, self.spec, self.scale, tuple(f.name for f in part), self._lr(part))
 
-    @property
-    def due(self) -> int:
-        """How many faces are due; to be asked after ``tasks``."""
-        return len(self._due())
+    def due(self, lr: LrImages) -> set[str]:
+        """Names of the faces that ``tasks`` would give out."""
+        self.keys = {f.name: self._key(f, lr.pixels) for f in self.plan.data.faces}
+        return {f.name for f in self._due()}
 
     def write(self, answers: Sequence[Restoration]) -> None:
         """Images and rows of answers; the rows last, so that a row always has its image."""
@@ -114,6 +115,9 @@ class Restorer:
                 SrCell(self.spec.label, self.scale, answer.name, self.keys[answer.name], o.status, o.reason, answer.seconds, known)
             )
         self.cells.put(rows)
+        self.cells.put(
+            CostCell(self.spec.label, self.scale, a.name, int(a.first), a.memory) for a in answers if a.seconds is not None
+        )
 
     def accept(self, result: RestoreResult) -> None:
         """Write a task's result, and share what may serve others."""
@@ -215,7 +219,8 @@ class Restorer:
             return self._failed(error)
         own_inputs = type(method).inputs is not Method.inputs
         said = (list(method.notes), list(method.training_losses))
-        facts = Facts(weights, method.terms, method.cite, int(method.batch_size), method.needs_lr, own_inputs, *said)
+        missing = method.skip() is None and method.missing()
+        facts = Facts(weights, method.terms, method.cite, int(method.batch_size), method.needs_lr, own_inputs, *said, missing or "")
         self.cells.put([MethodMemo(label, stamp, json.dumps(asdict(facts)))])
         return facts
 
@@ -237,12 +242,12 @@ class Restorer:
 
 
 def _said(answer: Restoration) -> dict[str, object]:
-    return {"status": answer.outcome.status, "reason": answer.outcome.reason, "seconds": answer.seconds}
+    return {"status": answer.outcome.status, "reason": answer.outcome.reason}
 
 
 def _answer(name: str, held: Held) -> Restoration:
     outcome = Outcome(str(held.facts["status"]), str(held.facts["reason"]))
-    return Restoration(name, outcome, held.data, held.facts["seconds"])
+    return Restoration(name, outcome, held.data)  # how long another machine took says nothing of this one
 
 
 def _content_of(path: Path) -> str:

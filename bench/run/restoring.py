@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from facesr.bench.imaging.lowres import LR
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.registry import MethodSpec
 from facesr.bench.results import SERVED, Status
+from facesr.bench.run.peak import peak_memory, restart_peak
 from facesr.bench.weights import with_fetch
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class Restoration:
     png: bytes | None = None
     seconds: float | None = None
     samples: tuple[bytes, ...] = ()
+    first: bool = False
+    """In the first batch after the method was loaded, which warms up."""
+    memory: int | None = None
+    """Most bytes that were held since the method was loaded; see ``facesr.bench.run.peak``."""
 
 
 @dataclass
@@ -80,12 +85,16 @@ class Loaded:
     _key: Any = None
     _method: Method | None = None
     _trouble: Exception | None = None
+    warm: bool = False
+    """Whether the method has restored a batch."""
 
     def get(self, spec: MethodSpec, scale: float, setting: Setting) -> Method:
         """The loaded method. What its constructor or ``load`` raised is raised again for every task."""
         key = (spec.label, spec.target, repr(sorted(spec.params.items(), key=str)), scale, setting)
         if self._key != key:
             self._key = self._method = self._trouble = None
+            self.warm = False
+            restart_peak(setting.device)
             try:
                 method = spec.build(size=setting.size, scale=scale, seed=setting.seed, device=setting.device)
                 if method.skip() is None:
@@ -117,6 +126,9 @@ def restore_task(task: RestoreTask, loaded: Loaded) -> RestoreResult:
         return RestoreResult([Restoration(n, outcome) for n in task.names], trace(error, f"{task.title} cannot be loaded"))
     result = RestoreResult([])
     _some(method, task, slice(0, task.faces), result)
+    memory = peak_memory(task.setting.device)
+    result.faces = [replace(f, first=not loaded.warm, memory=memory) for f in result.faces]
+    loaded.warm = loaded.warm or any(f.png is not None for f in result.faces)
     return result
 
 
@@ -146,7 +158,8 @@ def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: LR) -> l
         torch.manual_seed(task.setting.seed)
         answer = method.restore(to_tensor(given).to(task.setting.device), all_names)
     _finished(task.setting.device)
-    seconds = (time.perf_counter() - start) / len(names)
+    taken = (time.perf_counter() - start) / len(names)
+    seconds = taken if method.needs_lr else None  # reading finished images says nothing of the method
     restored = answer if isinstance(answer, Restored) else Restored(answer)
     wrong = [_range_problem(image) for image in restored.images] if isinstance(restored.images, torch.Tensor) else []
     images = _fit(task, restored.images, len(all_names))[: len(names)]

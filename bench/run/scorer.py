@@ -12,7 +12,7 @@ from typing import Any
 from facesr.bench.errors import FaceSRError, sentence, trace
 from facesr.bench.faces import Face
 from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
-from facesr.bench.reading import read_bytes
+from facesr.bench.reading import leads_out, read_bytes
 from facesr.bench.results import RETRIED, SERVED, WHOLE_SET, Status
 from facesr.bench.results.cells import Cells, ScoreCell, SrCell
 from facesr.bench.run.keys import digest
@@ -33,9 +33,11 @@ class Scorer:
     def __init__(self, plan: Plan, cells: Cells, lr: Mapping[tuple[float, str], str], store: SharedStore | None = None) -> None:
         self.plan, self.cells, self.lr, self.store = plan, cells, lr, store
         self.columns: list[Column] = [(label, s) for label in plan.labels for s in plan.scales]
+        self._outside: dict[Path, bool] = {}
+        """Folders of images, and whether they lead out of the run."""
         self.sr: dict[Column, dict[str, SrCell]] = defaultdict(dict)
         for cell in cells.rows(SrCell):
-            self.sr[cell.method, cell.scale][cell.image] = cell
+            self.sr[cell.method, cell.scale][cell.image] = self._inside(cell)
         self.traces: list[str] = []
         self.notes: dict[str, str] = {}
         """What decoding HR took, by face."""
@@ -194,6 +196,18 @@ class Scorer:
     def _set_good(self, plan: MetricPlan, column: Column, known: Mapping[Any, tuple[str, str]]) -> bool:
         key, status = known.get((plan.name, *column, WHOLE_SET), ("", ""))
         return status not in RETRIED and key == self._set_key(plan, column)
+
+    def _inside(self, cell: SrCell) -> SrCell:
+        """The row; as failed where its image is a link that leads out of the run folder."""
+        if cell.method not in self.plan.labels or cell.status not in SERVED or cell.scale not in self.plan.scales:
+            return cell
+        folder = self.plan.folder(f"sr/{cell.method}", cell.scale)
+        file = folder / f"{cell.image}.png"
+        if folder not in self._outside:
+            self._outside[folder] = leads_out(folder, self.plan.out)
+        if not self._outside[folder] and not (file.is_symlink() and leads_out(file, self.plan.out)):
+            return cell
+        return cell._replace(status=Status.FAILED, reason=f"{file} is a link that leads out of the run, which is not followed")
 
     def _served(self, column: Column, name: str) -> bool:
         sr = self.sr[column].get(name)

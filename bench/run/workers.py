@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError
 from facesr.bench.memory import keep_memory
 from facesr.bench.method import Outcome
 from facesr.bench.metrics.base import NoScore
 from facesr.bench.results import Status
+from facesr.bench.run.device import gpus
 from facesr.bench.run.restoring import Loaded, Restoration, RestoreResult, RestoreTask, restore_task
 from facesr.bench.run.scoring import HR, ScoreResult, ScoreTask, score_task
 
@@ -309,24 +310,6 @@ def _memory() -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not known on this system
         return 8 << 30
-
-
-def gpus(device: str) -> list[int] | None:
-    """Numbers of the GPUs that ``cuda`` (all of them), ``cuda:1`` or ``cuda:0,1`` names; None for the processor or another device."""
-    kind, colon, numbers = device.partition(":")
-    if kind != "cuda":
-        if device not in ("cpu", "mps"):
-            raise FaceSRError(f"--device {device}: {suggest(device, ('cpu', 'cuda', 'cuda:0', 'mps'))}")
-        return None
-    import torch
-
-    there = torch.cuda.device_count()
-    named = numbers.split(",") if colon else [str(n) for n in range(there)]
-    if not named or not all(n.isdigit() and int(n) < there for n in named):
-        raise FaceSRError(
-            f"--device {device}: this machine has {there} CUDA devices; write it as cuda, cuda:0 or cuda:0,1, or use cpu"
-        )
-    return [int(n) for n in named]
 
 
 def make_workers(count: int | None, device: str = "cpu") -> Workers:

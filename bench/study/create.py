@@ -279,7 +279,8 @@ def _practice_faces(run: Run, wanted: list[str], practice: int, rest: list[str])
 
 
 def _source(run: Run, condition: str, face: str, scale: float) -> Path:
-    return run.hr_path(face) if condition == "hr" else run.sr_path(condition, face, scale)
+    """The image as it was measured: what people rate is what has the scores."""
+    return run.hr_path(face) if condition == "hr" else run.as_measured(run.sr_path(condition, face, scale))
 
 
 def _stimuli(run: Run, design: Design, folder: Path, scale: float) -> list[Stimulus]:
@@ -288,7 +289,7 @@ def _stimuli(run: Run, design: Design, folder: Path, scale: float) -> list[Stimu
     measured = _measured(run, scale)
     found = []
     for face, condition in design.needed():
-        lr = read_lr(run.lr_path(face, scale))
+        lr = read_lr(run.as_measured(run.lr_path(face, scale)))
         side = round(lr.shape[0] * scale)
         made = condition == "nearest" and (condition not in run.methods or not run.sr_path(condition, face, scale).is_file())
         image = resize8(rounded(lr), side, "nearest") if made else read_rgb(_source(run, condition, face, scale))
@@ -327,7 +328,7 @@ def _errors(run: Run, scale: float) -> Callable[[str, str], float | None]:
         if not file.is_file():
             return None
         known = measured.get((face, condition))
-        return known if known is not None else consistency(read_rgb(file), read_lr(run.lr_path(face, scale)), run)
+        return known if known is not None else consistency(read_rgb(file), read_lr(run.as_measured(run.lr_path(face, scale))), run)
 
     return error
 

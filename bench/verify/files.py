@@ -64,7 +64,7 @@ def _known(run: Run) -> Iterator[tuple[str, Path | None, str]]:
     """What it is, where it lies, its sha256 when it was measured."""
     for face in run.faces:
         if face.sha256 or run.has_hr:
-            yield f"{'HR' if run.has_hr else 'photo'} {face.name}", run.hr_path(face.name), face.sha256
+            yield f"{'HR' if run.has_hr else 'photo'} {face.name}", run.hr_path(face.name, checked=False), face.sha256
     yield from run.hashes()
     owners = [(m.label, m.weights) for m in run.info.methods] + [(name, fact.weights) for name, fact in run.metrics.items()]
     for owner, files in owners:

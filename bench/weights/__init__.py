@@ -5,7 +5,16 @@ from __future__ import annotations
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.weights.entries import Weight, catalogue, named
 from facesr.bench.weights.files import WeightsBroken, weight_sha256
-from facesr.bench.weights.places import fetch, find_weight, load_tensors, user_places, verify_weight, where, with_fetch
+from facesr.bench.weights.places import (
+    fetch,
+    find_weight,
+    load_tensors,
+    user_places,
+    verify_weight,
+    where,
+    with_fetch,
+    without_fetch,
+)
 from facesr.bench.weights.tensors import metadata, read_tensors, tensors_in
 
 __all__ = [
@@ -25,4 +34,5 @@ __all__ = [
     "weight_sha256",
     "where",
     "with_fetch",
+    "without_fetch",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,10 +74,23 @@ def with_fetch(get: Callable[[], T]) -> T:
         try:
             return get()
         except WeightsMissing as error:
-            if not error.name or error.name in tried:
+            if not error.name or error.name in tried or _held_back.get():
                 raise
             tried.add(error.name)
             fetch(error.name)
+
+
+_held_back = ContextVar("held_back", default=False)
+
+
+@contextmanager
+def without_fetch() -> Iterator[None]:
+    """Within it ``with_fetch`` downloads nothing: what is only asked about is not brought here."""
+    token = _held_back.set(True)
+    try:
+        yield
+    finally:
+        _held_back.reset(token)
 
 
 def _is_named(name: str) -> bool:

@@ -121,7 +121,7 @@ def _contents(run: Run, images: Mapping[str, str]) -> Iterator[tuple[str, bytes]
     wrong = []
     for name, known in images.items():
         try:
-            data = read_bytes(run.path / name)
+            data = read_bytes(run.as_measured(run.path / name))
         except FaceSRError:
             wrong.append(name)
             continue

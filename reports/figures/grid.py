@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_lr, rounded
 from facesr.bench.numbers import fixed
+from facesr.bench.results import Run
 from facesr.reports.build import face_table
 from facesr.reports.figures.style import ALARM, FAINT, INK, Drawing, quiet
 from facesr.reports.scores import Scores
@@ -69,19 +72,24 @@ def repeat_pixels(image: U8, side: int) -> U8:
 
 def _tiles(scores: Scores, face: str, scale: float, metric: str | None) -> list[_Tile]:
     run = scores.runs[0]
-    made = [_read(run.lr_path(face, scale), "LR not there")]
+    made = [_read(lambda: run.as_measured(run.lr_path(face, scale)), "LR not there")]
     column = scores.column(metric) if metric else None
     value = scores.values(metric, scale, kept=True).loc[face].to_dict() if metric else None
     status = scores.statuses(metric, scale).loc[face] if metric else None
     for method in scores.methods:
         owner, label = scores.owner[method]
         how = str(status[method]) if status is not None else "ok"
-        tile = _read(owner.sr_path(label, face, scale), how.replace("_", " ") if how not in ("ok", "not_converged") else "no image")
+        otherwise = how.replace("_", " ") if how not in ("ok", "not_converged") else "no image"
+        tile = _read(partial(_sr, owner, label, face, scale), otherwise)
         made.append(
             tile if value is None or column is None or tile.image is None else _scored(tile, value[method], how, column.key, scores)
         )
     owners = [r for r in scores.runs if any(f.name == face for f in r.faces)]
-    return [*made, *([_read(owners[0].hr_path(face), "HR not there")] if run.has_hr else [])]
+    return [*made, *([_read(lambda: owners[0].hr_path(face), "HR not there")] if run.has_hr else [])]
+
+
+def _sr(run: Run, label: str, face: str, scale: float) -> Path:
+    return run.as_measured(run.sr_path(label, face, scale))
 
 
 def _scored(tile: _Tile, value: float, how: str, metric: str, scores: Scores) -> _Tile:
@@ -89,9 +97,13 @@ def _scored(tile: _Tile, value: float, how: str, metric: str, scores: Scores) ->
     return _Tile(tile.image, number + ("*" if how == "not_converged" else ""), how != "ok")
 
 
-def _read(path: object, otherwise: str) -> _Tile:
+def _read(place: Callable[[], Path], otherwise: str) -> _Tile:
     try:
-        return _Tile(rounded(read_lr(str(path))))
+        path = place()
+    except FaceSRError:
+        return _Tile(None, "not as measured", True)
+    try:
+        return _Tile(rounded(read_lr(path)))
     except FaceSRError:
         return _Tile(None, otherwise, True)
 

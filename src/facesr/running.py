@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facesr.bench.protocol import Protocol
+    from facesr.bench.run import Plan
+    from facesr.bench.run.forecast import Forecast
     from facesr.reports.export import Exported
     from facesr.reports.table import Table
     from facesr.reports.writing import Written
@@ -53,15 +55,16 @@ class Run:
 
     def table(
         self, *, methods: Sequence[str] | None = None, metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None,
-        where: Sequence[str] = (), study: Path | str | None = None, full: bool = False,
+        where: Sequence[str] = (), study: Path | str | None = None, full: bool = False, cost: Sequence[str] = (),
     ) -> Table:  # fmt: skip
         """Means with 95 % intervals over faces, n, and failures: methods x metrics.
 
         ``methods``, ``metrics``, ``scales``: only these, in this order. ``where``: only faces with these attributes (``gender=female``).
         ``study``: a MOS study of these methods; adds MOS. ``full``: with letters of methods that cannot be told apart.
+        ``cost``: ``time`` (seconds per face) and ``memory`` (peak) as columns.
         The table has ``.latex()``, ``.markdown()``, ``.csv()``, ``.html()`` and ``.frame()``, and shows itself in a notebook.
         """
-        return table(self.path, study=study, full=full, methods=methods, metrics=metrics, scales=scales, where=where)
+        return table(self.path, study=study, full=full, methods=methods, metrics=metrics, scales=scales, where=where, cost=cost)
 
     def report(self, out: Path | str | None = None, *, study: Path | str | None = None, **options: Any) -> Path:
         """Write ``report.html``, one self-contained page, and ``paper/``, LaTeX tables and PDF figures, into ``out`` (the run folder).
@@ -96,7 +99,7 @@ Paths = Path | str | Sequence[Path | str]
 def table(
     of: Paths, *, study: Path | str | None = None, full: bool = False, methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None, where: Sequence[str] = (),
-    peek: bool = False, simulated: bool = False, preset: str | None = None,
+    peek: bool = False, simulated: bool = False, preset: str | None = None, cost: Sequence[str] = (),
 ) -> Table:  # fmt: skip
     """The table of a run, of several runs of one protocol digest, or of a study.
 
@@ -107,7 +110,7 @@ def table(
 
     return table_of(
         _paths(of), study=None if study is None else Path(study), full=full, methods=methods, metrics=metrics, scales=scales,
-        attributes=where, peek=peek, simulated=simulated, preset=preset,
+        attributes=where, peek=peek, simulated=simulated, preset=preset, cost=cost,
     )  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def report(of: Paths, out: Path | str | None = None, *, study: Path | str | None
     """Write the report of a run, or of several of one protocol digest: ``report.html`` and ``paper/`` in ``out`` (the first run's folder).
 
     ``options``: those of ``facesr.reports.writing.write_report`` (methods, metrics, scales, where, faces, count, seed, metric, zooms, peek,
-    simulated). Returns what was written: ``page``, ``paper`` and the number of ``files`` in it.
+    simulated, cost). Returns what was written: ``page``, ``paper`` and the number of ``files`` in it.
     """
     from facesr.reports.writing import write_report
 
@@ -145,18 +148,72 @@ def run(
     shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a
     request that cannot be met, with all its problems, before any work starts.
     """
-    from facesr.bench import protocol as protocols
-    from facesr.bench import registry
-    from facesr.bench.run import make_plan, start
+    from facesr.bench.run import start
     from facesr.bench.run.shared import SharedStore
     from facesr.bench.run.workers import make_workers
+
+    plan = _plan(
+        protocol,
+        methods,
+        out,
+        data=data,
+        lr=lr,
+        references=references,
+        size=size,
+        metrics=metrics,
+        limit=limit,
+        seed=seed,
+        device=device,
+    )
+    return Run(start(plan, progress, lambda: make_workers(workers, device), SharedStore(cache) if cache else None))
+
+
+def forecast(
+    protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | ReadyMethod] = COMPARED, out: Path | str = "runs/run", *,
+    data: Path | str | None = None, lr: Path | str | None = None, references: Path | str | None = None, size: int | None = None,
+    metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu", workers: int | None = 1,
+) -> Forecast:  # fmt: skip
+    """What ``run`` would do with the same arguments, without doing it: nothing is computed, downloaded or written.
+
+    ``images`` and ``scores`` say for each method (and metric) how many cells are due and how many are there already; ``seconds`` the time to
+    restore, None where a method was never timed on this machine; ``needed`` and ``free`` the bytes; ``notes`` what is missing (weights) and
+    which terms there are. ``lines`` is all of it for a terminal. Raises ``FaceSRError`` as ``run`` does.
+    """
+    from facesr.bench.run.forecast import look_ahead
+    from facesr.bench.run.workers import make_workers
+    from facesr.bench.weights import without_fetch
+
+    with without_fetch():
+        plan = _plan(
+            protocol,
+            methods,
+            out,
+            data=data,
+            lr=lr,
+            references=references,
+            size=size,
+            metrics=metrics,
+            limit=limit,
+            seed=seed,
+            device=device,
+        )
+        return look_ahead(plan, make_workers(workers, device).count)
+
+
+def _plan(
+    protocol: str | PathLike[str] | Protocol | None, methods: Sequence[str | ReadyMethod], out: Path | str, *, data: Path | str | None,
+    lr: Path | str | None, references: Path | str | None, size: int | None, metrics: Sequence[str], limit: int | None, seed: int, device: str,
+) -> Plan:  # fmt: skip
+    from facesr.bench import protocol as protocols
+    from facesr.bench import registry
+    from facesr.bench.run import make_plan
     from facesr.owning import with_own_lr
 
     if isinstance(protocol, str | PathLike):
         protocol = protocols.load_protocol(str(protocol), registry.installed("facesr.metrics"))
     named = {"lr": None if lr is None else str(lr), "references": None if references is None else str(references)}
     protocol = with_own_lr(protocol, hr=data is not None, size=size, **named)
-    plan = make_plan(
+    return make_plan(
         protocol,
         specs(methods),
         out,
@@ -166,7 +223,6 @@ def run(
         seed=seed,
         device=device,
     )
-    return Run(start(plan, progress, make_workers(workers, device), SharedStore(cache) if cache else None))
 
 
 def specs(methods: Sequence[str | ReadyMethod]) -> list[Any]:

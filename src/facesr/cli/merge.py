@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from facesr.bench.errors import shown
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -28,6 +30,7 @@ def main(args: argparse.Namespace) -> int:
     with Bar() as bar:
         run = merge(args.out, args.shards, bar, make_workers(args.workers))
     print(f"{run.info.title}: {len(run.faces)} faces of {len(args.shards)} shards, {len(run.methods)} methods -> {run.path}")
-    for line in run.failures():
-        print(f"  {line}")
-    return 0
+    failures = run.failures()
+    for line in failures:
+        print(f"  {shown(line)}")
+    return 1 if failures else 0

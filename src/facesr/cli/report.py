@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--zoom", action="append", default=[], metavar="LEFT,TOP,SIDE", help="show this square of HR enlarged, in HR pixels"
     )
+    parser.add_argument("--cost", metavar="A,B", help="time, memory: seconds per face and peak memory as columns of the results")
     parser.add_argument("--pdf", action="store_true", help="compile paper/paper.tex with pdflatex")
     parser.add_argument("--peek", action="store_true", help="show a study's means before its stopping rule is met; this is logged")
     parser.add_argument("--simulated", action="store_true", help="of a study's simulated raters, for rehearsal; the report says so")
@@ -47,6 +48,7 @@ def main(args: argparse.Namespace) -> int:
         args.runs, args.out or args.runs[0], study=args.study, methods=names(args.methods), metrics=names(args.metrics), scales=args.scale,
         where=args.where, faces=names(args.faces) or (), count=args.count, seed=args.seed, metric=args.metric,
         zooms=[_zoom(text) for text in args.zoom], peek=args.peek, simulated=args.simulated,
+        cost=names(args.cost) or (),
     )  # fmt: skip
     print(made.page)
     print(f"{made.paper} ({made.files} files)")

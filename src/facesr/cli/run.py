@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="METHOD.NAME=VALUE", help="set a parameter of a method; may be repeated"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of methods that draw; default: %(default)s")
     common(parser)
 
 
@@ -60,7 +62,6 @@ def common(parser: argparse.ArgumentParser) -> None:
         "--attributes", metavar="CSV", help="attributes of the faces: the first column names them, as in image,gender,person"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, cuda (every GPU), cuda:1, cuda:0,1; default: %(default)s")
     parser.add_argument(
         "--workers",
@@ -88,6 +89,11 @@ def common(parser: argparse.ArgumentParser) -> None:
         "--shard", default="", metavar="I/N", help="only this part of the faces, as in 3/16; 'facesr merge' puts them together"
     )
     parser.add_argument("--out", required=True, metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only say what would be done: cells due and reused, time and disk; nothing is computed, downloaded or written",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -127,34 +133,53 @@ def workers_for(args: argparse.Namespace, out: Path) -> Workers:
 def run_and_print(
     args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str] | None = None
 ) -> int:
-    """Plan, run, and print one line per method. ``params``: further parameters of every method, taken as they are."""
-    from facesr.bench import registry
-    from facesr.bench.run import make_plan, start
+    """Plan, run, and print what came of it. ``params``: further parameters of every method, taken as they are."""
+    from facesr.bench.run import start
     from facesr.bench.run.shared import SharedStore
+    from facesr.bench.weights import without_fetch
     from facesr.cli import tone
     from facesr.cli.progress import Bar
 
-    request = make_plan(
-        _protocol(args),
-        [replace(spec, params={**spec.params, **(params or {})}) for spec in registry.method_specs(methods, settings)],
-        args.out,
-        data=args.data,
-        metrics=names(args.metrics) or (),
-        limit=args.limit,
-        seed=args.seed,
-        device=args.device,
-        shard=args.shard,
-        attributes=args.attributes,
-    )
+    with without_fetch() if args.dry_run else nullcontext():
+        request = _request(args, methods, settings, params or {})
+        if args.dry_run:
+            return _forecast(args, request)
     store = SharedStore(args.cache) if args.cache else None
     with Bar() as bar:
-        run = start(request, bar, workers_for(args, request.out), store)
+        run = start(request, bar, lambda: workers_for(args, request.out), store)
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
     failures = run.failures()
     for line in [*notes_of(request), *run.remarks(), *(store.sentences if store else []), *failures]:
         print(f"  {shown(line)}")
     tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 1 if failures else 0
+
+
+def _forecast(args: argparse.Namespace, request: Plan) -> int:
+    from facesr.bench.run.forecast import look_ahead
+
+    for line in look_ahead(request, workers_for(args, request.out).count).lines:
+        print(shown(line))
+    return 0
+
+
+def _request(args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str]) -> Plan:
+    from facesr.bench import registry
+    from facesr.bench.run import make_plan
+
+    return make_plan(
+        _protocol(args),
+        [replace(spec, params={**spec.params, **params}) for spec in registry.method_specs(methods, settings)],
+        args.out,
+        data=args.data,
+        metrics=names(args.metrics) or (),
+        limit=args.limit,
+        seed=getattr(args, "seed", 0),
+        device=args.device,
+        shard=args.shard,
+        attributes=args.attributes,
+        elsewhere=args.on is not None,
+    )
 
 
 def _protocol(args: argparse.Namespace) -> Protocol:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OF_A_RUN: dict[str, object] = {
     "attributes": None,
-    "data": None, "limit": None, "seed": 0, "device": "cpu", "label": None, "workers": None, "shard": "", "on": None, "slurm": [], "cache": "",
+    "data": None, "limit": None, "dry_run": False, "device": "cpu", "label": None, "workers": None, "shard": "", "on": None, "slurm": [], "cache": "",
 }  # fmt: skip
 """Options that mean nothing without a protocol, with their defaults."""
 

@@ -6,6 +6,7 @@ facesr table STUDY                     one MOS per method, and HR
 facesr table RUN --format latex --columns 2 --caption "Results" --label tab:main --out results.tex --macros numbers.tex --bib references.bib
 facesr table STUDY --preset seed-table1 --format latex
 facesr table RUN --preset published    numbers that papers print beside these, and whether they may be compared
+facesr table RUN --cost time,memory    what each method took per face
 facesr table RUN --format csv          tidy: method, metric, n, failed, mean, low, high
 
 On a terminal the form is aligned text; in a pipe or a file it is Markdown, or what the ending of --out says.
@@ -49,6 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--where", action="append", default=[], metavar="NAME=VALUE", help="only faces with this attribute")
     parser.add_argument("--peek", action="store_true", help="show a study's means before its stopping rule is met; this is logged")
     parser.add_argument("--simulated", action="store_true", help="of a study's simulated raters, for rehearsal; the table says so")
+    parser.add_argument("--cost", metavar="A,B", help="time, memory: seconds per face and peak memory of each method as columns")
     look = parser.add_argument_group("how it looks")
     look.add_argument(
         "--intervals", choices=("pm", "bracket", "none"), default="pm", help="22.91 ± 0.12, 22.91 [22.80, 23.03] or none"
@@ -86,6 +88,7 @@ def main(args: argparse.Namespace) -> int:
         peek=args.peek,
         simulated=args.simulated,
         preset=args.preset,
+        cost=names(args.cost) or (),
     )
     table = table.titled(args.caption).with_digits(digits)
     shown = _printed(table, form, args)
