@@ -99,7 +99,6 @@ class Request:
         if problems:
             raise FaceSRError("; ".join(problems))
 
-
     def _has_parquet(self) -> bool:
         """Whether the source is a parquet shard, or a folder that holds some."""
         return self.source.suffix.lower() == ".parquet" or (self.source.is_dir() and any(self.source.rglob("*.[pP][aA][rR]*")))

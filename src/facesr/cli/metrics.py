@@ -43,7 +43,11 @@ def main(args: argparse.Namespace) -> int:
         from facesr.cli.validate import main as validate
 
         return validate(args)
-    only = [f"--{k.replace('_', '-')}" for k, v in vars(args).items() if k not in LISTING and not (v is None or v is False or v in ([], ()))]
+    only = [
+        f"--{k.replace('_', '-')}"
+        for k, v in vars(args).items()
+        if k not in LISTING and not (v is None or v is False or v in ([], ()))
+    ]
     if args.files or only:
         raise FaceSRError(f"{', '.join(only) or args.files[0]} belongs to 'facesr metrics validate RATINGS SCORES'")
     from facesr.bench import registry
