@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PREFIX = "img"
 PNG = b"\x89PNG\r\n\x1a\n"
-KINDS = ("lr", "sr", "hr", "difference", "residual")
+KINDS = ("lr", "sr", "hr", "difference", "residual", "nullspace")
 HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 _figures: OrderedDict[str, bytes] = OrderedDict()
 _lock = threading.Lock()
@@ -120,7 +120,7 @@ def face_png(run: Run, kind: str, face: str, scale: float, method: str) -> bytes
     """PNG bytes of one picture; names must be the run's own, so that no other file can be asked for.
 
     ``lr``, ``sr`` and ``hr`` are the files as they are on disk (other formats than PNG: their pixels); ``difference`` is |SR − HR|,
-    ``residual`` D(SR) − LR (``facesr.reports.maps``).
+    ``residual`` D(SR) − LR, ``nullspace`` what of SR (without a method: of HR) LR cannot say (``facesr.reports.maps``).
     """
     files = memo.get(("files", run.path, stamp(run.path)[:1]), lambda: {f.name for f in run.faces})
     if face not in files or scale not in run.scales or kind not in KINDS or (method and method not in run.methods):
@@ -138,6 +138,9 @@ def face_png(run: Run, kind: str, face: str, scale: float, method: str) -> bytes
         return encode_png(
             maps.residual_map(read_rgb(places["sr"]()), read_lr(places["lr"]()), str(run.protocol["degradation"]["kernel"]))
         )
+    if kind == "nullspace":
+        image, side = read_rgb(places["sr" if method else "hr"]()), read_lr(places["lr"]()).shape[0]
+        return encode_png(maps.null_space_map(image, side, str(run.protocol["degradation"]["kernel"])))
     file = places[kind]()
     content = file.read_bytes()
     return content if content.startswith(PNG) else encode_png(rounded(read_lr(file)))

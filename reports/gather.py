@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from facesr.reports.figures import mos as mos_figures
 from facesr.reports.figures import scores as score_figures
 from facesr.reports.figures.plane import plane
 from facesr.reports.figures.style import slug
+from facesr.reports.groups import bias_table
 from facesr.reports.mos import MosResult, mos_table, pairs_table, table_one
 from facesr.reports.paired import paired_table
 from facesr.reports.people import against_people, agreement_table
@@ -216,7 +217,16 @@ def _attribute_section(scores: Scores, metric: str, look: MethodStyle) -> list[S
         frames = {a: build.attribute_frame(scores, a, one) for a in shown}
         drawings.append(score_figures.attributes(frames, scores.column(one), look))
     words = ("Numbers with many values, such as ages, are grouped in thirds of the faces; n counts faces.", *refused)
-    return [Section("attributes", "Who is served worse", words, drawings=tuple(drawings))]
+    return [Section("attributes", "Who is served worse", words, tables=tuple(_bias(scores, shown)), drawings=tuple(drawings))]
+
+
+def _bias(scores: Scores, attributes: Sequence[str]) -> Iterator[Table]:
+    """Worst group and gap by each attribute that has two groups."""
+    for attribute in attributes:
+        try:
+            yield bias_table(scores, attribute)
+        except FaceSRError:
+            continue
 
 
 def _published_section(scores: Scores, mos: MosResult | None) -> list[Section]:

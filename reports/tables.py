@@ -167,3 +167,31 @@ def table_of(
     check_costs(cost)
     chosen = narrowed(open_runs(runs), methods, metrics, scales, attributes)
     return with_costs(score_table(chosen, full=full, mos=mos), chosen, cost)
+
+
+def special_table(
+    paths: Sequence[Path],
+    *,
+    by: str = "",
+    samples: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    scales: Sequence[float] | None = None,
+    attributes: Sequence[str] = (),
+    beside: Sequence[str] = (),
+) -> Table:
+    """A table of its own, of runs: the group that is served worst beside every mean (``by`` an attribute), or several answers to one LR.
+
+    ``samples``: labels of one method run with several seeds, or none for the samples that methods stored. ``beside``: options that were given
+    and do nothing here, which is refused.
+    """
+    from facesr.reports.groups import bias_table
+    from facesr.reports.samples import samples_table
+
+    given = [*(["--by"] if by else []), *(["--samples"] if samples is not None else [])]
+    unused = [*given[1:], *beside, *(["--metrics"] if metrics and not by else []), *(["--methods"] if methods and samples else [])]
+    unused += [f"the study {p}" for p in paths if is_study(p)]
+    if unused:
+        raise FaceSRError(f"{given[0]} prints a table of its own, of runs: leave out {', '.join(unused)}")
+    shown = narrowed(open_runs(paths), methods, metrics, scales, attributes)
+    return bias_table(shown, by) if by else samples_table(shown, samples or ())

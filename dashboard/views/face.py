@@ -96,12 +96,13 @@ def _strip(pictures: Sequence[ShownPicture], label: str) -> str:
 
 
 def _maps(scores: Scores, face: str, scale: float) -> None:
-    rows: dict[str, list[ShownPicture]] = {"difference": [], "residual": []}
+    rows: dict[str, list[ShownPicture]] = {"difference": [], "residual": [], "nullspace": []}
+    kinds = (("difference", "difference from HR"), ("residual", "D(SR) minus LR"), ("nullspace", "what LR cannot say"))
     for method in scores.methods:
         run, label = scores.owner[method]
         if not run.sr_path(label, face, scale).is_file():
             continue
-        for kind, words in (("difference", "difference from HR"), ("residual", "D(SR) minus LR")):
+        for kind, words in kinds:
             url = face_url(run, kind, face, scale, label)
             rows[kind].append(ShownPicture(method, url, f"{face}, {method}: {words}"))
     if not rows["difference"]:
@@ -116,6 +117,21 @@ def _maps(scores: Scores, face: str, scale: float) -> None:
     st.html(_strip(rows["residual"], "D(SR) minus LR"))
     kernel = escape(str(scores.runs[0].protocol.get("degradation", {}).get("kernel", "?")))
     said = f"D = {kernel}. Grey: equal; differences enlarged {maps.GAIN:g} times. Its mean square is ε."
+    st.html(f'<p class="facesr-words">{said}</p>')
+    _null_space(scores, face, scale, rows["nullspace"])
+
+
+def _null_space(scores: Scores, face: str, scale: float, found: list[ShownPicture]) -> None:
+    """What in each answer does not come from LR: invented, or known from elsewhere; HR's own beside it."""
+    st.subheader("Not in LR")
+    run = run_of(scores, face)
+    if run.has_hr:
+        found = [*found, ShownPicture("HR", face_url(run, "nullspace", face, scale), f"{face}, HR: what LR cannot say")]
+    st.html(_strip(found, "Null-space part: what LR cannot say"))
+    said = (
+        f"The null-space part SR − D⁺D(SR), enlarged {maps.NULL_GAIN:g} times around grey: D maps it to nothing, so LR neither asks for it nor "
+        "forbids it. Grey follows from LR; HR's own shows what there was to find."
+    )
     st.html(f'<p class="facesr-words">{said}</p>')
 
 

@@ -110,8 +110,11 @@ class Spandrel(NetworkMethod["nn.Module"]):
 
     @property
     def notes(self) -> Sequence[str]:
-        """The declared steps in one sentence, once the network is loaded."""
-        if self._descriptor is None:
+        """The declared steps in one sentence; none where the network cannot be had (its cells then say why)."""
+        try:
+            self.load()
+            self.side(round(self.size / self.scale))
+        except FaceSRError:
             return ()
         lr = round(self.size / self.scale)
         side = self.side(lr)

@@ -99,15 +99,24 @@ Paths = Path | str | Sequence[Path | str]
 def table(
     of: Paths, *, study: Path | str | None = None, full: bool = False, methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None, where: Sequence[str] = (),
-    peek: bool = False, simulated: bool = False, preset: str | None = None, cost: Sequence[str] = (),
+    peek: bool = False, simulated: bool = False, preset: str | None = None, cost: Sequence[str] = (), by: str = "",
+    samples: Sequence[str] | None = None,
 ) -> Table:  # fmt: skip
     """The table of a run, of several runs of one protocol digest, or of a study.
 
     As ``Run.table``; besides: ``peek``: show a study's means before its stopping rule is met, which is logged. ``simulated``: of a study's
-    simulated raters; the table says so. ``preset``: a layout by name, such as ``seed-table1``.
+    simulated raters; the table says so. ``preset``: a layout by name, such as ``seed-table1``. ``by``: an attribute (``gender``): beside every
+    mean the group that is served worst and its gap to the best, with intervals. ``samples``: how far apart several answers to one LR are: labels of
+    one method run with several seeds, or [] for the samples that methods stored.
     """
-    from facesr.reports.tables import table_of
+    from facesr.reports.tables import special_table, table_of
 
+    if by or samples is not None:
+        beside = {"--study": study, "--full": full, "--preset": preset, "--peek": peek, "--simulated": simulated, "--cost": cost}
+        return special_table(
+            _paths(of), by=by, samples=samples, methods=methods, metrics=metrics, scales=scales, attributes=where,
+            beside=[name for name, given in beside.items() if given],
+        )  # fmt: skip
     return table_of(
         _paths(of), study=None if study is None else Path(study), full=full, methods=methods, metrics=metrics, scales=scales,
         attributes=where, peek=peek, simulated=simulated, preset=preset, cost=cost,

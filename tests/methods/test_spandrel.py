@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import facesr
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize
 from facesr.bench.registry import method_specs
@@ -107,6 +108,17 @@ def test_other_networks_get_one_sentence(tmp_path: Path) -> None:
     torch.save(_weights("ESRGAN", {"in_nc": 1, "out_nc": 1, "num_filters": 8, "num_blocks": 1}), tmp_path / "grey.pth")
     with pytest.raises(FaceSRError, match="1 to 1 channels"):
         Spandrel.from_checkpoint(tmp_path / "grey.pth")
+
+
+def test_the_steps_are_in_the_runs_table(tmp_path: Path) -> None:
+    """A run reads ``notes`` before anything is loaded."""
+    torch.save(_weights("ESRGAN", X4["ESRGAN"]), tmp_path / "net.pth")
+    run = facesr.run(
+        "demo-x8-128", [f"esr=spandrel:{tmp_path / 'net.pth'}"], tmp_path / "run", metrics=["psnr"], limit=1, workers=1
+    )
+    assert "esr: ESRGAN (x4, by spandrel): LR enlarged from 16 to 32 pixels (bicubic-matlab)." in run.table().markdown()
+    assert Spandrel(path=str(tmp_path / "absent.pth")).notes == ()
+    assert Spandrel(path=str(tmp_path / "net.pth"), input_size=16).notes == ()
 
 
 def test_it_is_a_kind_of_method_by_name(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ facesr table RUN --format latex --columns 2 --caption "Results" --label tab:main
 facesr table STUDY --preset seed-table1 --format latex
 facesr table RUN --preset published    numbers that papers print beside these, and whether they may be compared
 facesr table RUN --cost time,memory    what each method took per face
+facesr table RUN --by gender           beside every mean the group that is served worst, and its gap to the best
+facesr table RUN --samples             several answers to one LR: diversity, spread, range of identity
 facesr table RUN --format csv          tidy: method, metric, n, failed, mean, low, high
 
 On a terminal the form is aligned text; in a pipe or a file it is Markdown, or what the ending of --out says.
@@ -48,6 +50,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", help="only these, comma-separated, in this order")
     parser.add_argument("--scale", type=factor, action="append", help="only this downscaling factor; may be repeated")
     parser.add_argument("--where", action="append", default=[], metavar="NAME=VALUE", help="only faces with this attribute")
+    parser.add_argument(
+        "--by", default="", metavar="NAME", help="an attribute: worst group and gap, with intervals, beside every mean"
+    )
+    parser.add_argument(
+        "--samples",
+        nargs="?",
+        const="",
+        metavar="LABELS",
+        help="the table of several answers to one LR: of stored samples, or of one method run with several seeds (p0,p1,p2)",
+    )
     parser.add_argument("--peek", action="store_true", help="show a study's means before its stopping rule is met; this is logged")
     parser.add_argument("--simulated", action="store_true", help="of a study's simulated raters, for rehearsal; the table says so")
     parser.add_argument("--cost", metavar="A,B", help="time, memory: seconds per face and peak memory of each method as columns")
@@ -89,6 +101,8 @@ def main(args: argparse.Namespace) -> int:
         simulated=args.simulated,
         preset=args.preset,
         cost=names(args.cost) or (),
+        by=args.by,
+        samples=None if args.samples is None else names(args.samples) or (),
     )
     table = table.titled(args.caption).with_digits(digits)
     shown = _printed(table, form, args)
