@@ -268,8 +268,8 @@ def open_runs(paths: Iterable[Path | str]) -> Scores:
     return from_runs(runs)
 
 
-def from_runs(runs: Sequence[Run]) -> Scores:
-    """As ``open_runs``, for runs that are open already."""
+def from_runs(runs: Sequence[Run], names: Sequence[str] = ()) -> Scores:
+    """As ``open_runs``, for runs that are open already; ``names``: in place of their folders' names."""
     import pandas as pd
 
     if len({run.digest for run in runs}) > 1:
@@ -285,14 +285,15 @@ def from_runs(runs: Sequence[Run]) -> Scores:
     owner: dict[str, tuple[Run, str]] = {}
     identities: dict[str, str] = {}
     parts = []
-    for run in runs:
+    for run, said in zip(runs, names or [run.path.name for run in runs], strict=True):
         frame = run.scores()
         taken = {}
         for method in run.info.methods:
             label, identity = method.label, repr(method)
             if identities.get(label) == identity:
                 continue
-            name = label if label not in owner else f"{label} ({run.path.name})"
+            name = label if label not in owner else f"{label} ({said})"
+            name = next(n for n in (name, *(f"{name} {i}" for i in range(2, len(runs) + 2))) if n not in owner)
             taken[label], owner[name], identities[name] = name, (run, label), identity
         part = frame[frame["method"].isin(list(taken))]
         parts.append(part.assign(method=part["method"].map(taken)) if any(k != v for k, v in taken.items()) else part)

@@ -32,6 +32,25 @@ def serious(page: Any) -> list[str]:
     return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
 
 
+def found_by_axe(site: Path, pages: tuple[str, ...]) -> list[str]:
+    """What axe-core finds serious, and what scrolls sideways, wide and light, narrow and dark."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the site is not tried in a browser")
+    found = []
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width, scheme in ((1400, "light"), (390, "dark")):
+            view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            for name in pages:
+                view.goto((site / name).as_uri())
+                view.wait_for_timeout(300)
+                found += [f"{name} at {width}: {line}" for line in serious(view)]
+                found += (
+                    [f"{name} is wider than {width}"] if view.evaluate("document.documentElement.scrollWidth > innerWidth") else []
+                )
+        browser.close()
+    return found
+
+
 class Browser:
     """Chromium as its own process with its own profile, so that it can be killed like a crash and started again."""
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser import CHROMIUM, serious
+from browser import CHROMIUM, found_by_axe
 from facesr.bench.imaging import write_png
 from facesr.bench.registry import installed
 from facesr.cli import COMMANDS, main
@@ -161,25 +161,6 @@ def test_the_site_builds_without_a_warning(site: Path) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")
 def test_axe_finds_nothing_serious_in_the_site(site: Path) -> None:
     assert found_by_axe(site, ("index.html", "plugins.html", "reference/metrics.html", "statistics.html")) == []
-
-
-def found_by_axe(site: Path, pages: tuple[str, ...]) -> list[str]:
-    """What axe-core finds serious, and what scrolls sideways, wide and light, narrow and dark."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the site is not tried in a browser")
-    found = []
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width, scheme in ((1400, "light"), (390, "dark")):
-            view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            for name in pages:
-                view.goto((site / name).as_uri())
-                view.wait_for_timeout(300)
-                found += [f"{name} at {width}: {line}" for line in serious(view)]
-                found += (
-                    [f"{name} is wider than {width}"] if view.evaluate("document.documentElement.scrollWidth > innerWidth") else []
-                )
-        browser.close()
-    return found
 
 
 def test_reference_values_of_the_pages_are_what_the_metrics_give() -> None:

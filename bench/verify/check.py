@@ -18,6 +18,7 @@ from facesr.bench.results import WHOLE_SET, Run
 from facesr.bench.results.cells import Cells, ScoreCell
 from facesr.bench.results.run import known_cells
 from facesr.bench.results.sums import SUMS
+from facesr.bench.run.plan import MetricPlan
 from facesr.bench.verify import again, sampling, structure
 from facesr.bench.verify.compare import Difference, Same, cell_words, same_cells
 from facesr.bench.verify.material import Material, gather_material, runnable_methods
@@ -81,7 +82,7 @@ def verify_run(
     material = gather_material(run, data)
     found = [*structure.run_problems(run, material), *material.findings]
     said = [*structure.run_remarks(run, material), *material.remarks]
-    record = Record(run.info.title, run.digest, _identity(run), tuple(run.methods), tuple(found), (*said, OPEN))
+    record = Record(run.info.title, run.digest, bundle_identity(run), tuple(run.methods), tuple(found), (*said, OPEN))
     if not sample:
         return record
     number = sampling.sample_size(sample, len(run.faces))
@@ -96,12 +97,13 @@ def verify_run(
         scores = _scores(run, material, faces, Path(place), found, tick)
         images = _images(run, material, faces, asked, Path(place) / "images", found, said, tick)
     return Record(
-        run.info.title, run.digest, _identity(run), tuple(run.methods), tuple(found), (*said, OPEN), drawn, seed, dict(scores), dict(images),
+        run.info.title, run.digest, bundle_identity(run), tuple(run.methods), tuple(found), (*said, OPEN), drawn, seed, dict(scores), dict(images),
         sampling.sample_power(len(run.faces), len(faces)),
     )  # fmt: skip
 
 
-def _identity(run: Run) -> str:
+def bundle_identity(run: Run) -> str:
+    """sha256 of ``SHA256SUMS``, or of ``run.json`` where a run has none: which files a record is of."""
     file = run.path / SUMS
     return hashlib.sha256(read_bytes(file if file.is_file() else run.path / "run.json")).hexdigest()
 
@@ -114,21 +116,22 @@ def _scores(run: Run, material: Material, faces: Sequence[Face], place: Path, fo
     parts.append(again.rescore_run(run, material, material.faces, sets, place / "sets", tick))
     cells = [cell for part in parts for cell in part.cells]
     found += dict.fromkeys(problem for part in parts for problem in part.problems)
-    counted, wrong = agreement(run, cells)
+    counted, wrong = agreement(run, cells, material.metrics)
     if wrong:
         found.append(f"{len(wrong):,} scores are not what their images give ({some([str(w) for w in wrong], 3)})")
     return counted
 
 
-def agreement(run: Run, cells: Sequence[ScoreCell]) -> tuple[Counter[str], list[Difference]]:
+def agreement(run: Run, cells: Sequence[ScoreCell], metrics: Sequence[MetricPlan]) -> tuple[Counter[str], list[Difference]]:
     """Cells computed now beside those that were claimed."""
     with Cells(run.path) as held:
         claimed = again.by_place(list(known_cells(run.info, held, ScoreCell)))
+    digits = {m.name: m.info.digits for m in metrics}
     counted: Counter[str] = Counter()
     wrong = []
     for place, cell in again.by_place(cells).items():
         before = claimed.get(place)
-        same = same_cells(before, cell) if before is not None else Same.OTHER
+        same = same_cells(before, cell, digits[cell.metric]) if before is not None else Same.OTHER
         counted[str(same)] += 1
         if same is Same.OTHER:
             method, scale, metric, image = place

@@ -1,7 +1,7 @@
 """When are two values, or two images, the same? First bytes, then a tolerance for machines that round differently.
 
-The tolerances are five times the largest difference that was measured between this suite on one processor with all its vector instructions and
-with none (docs/tutorials/travel.md has the table). They bound what a forger can gain unseen: a mean moves by no more than its tolerance.
+The tolerances are some five times the largest difference that was measured between a processor with all its vector instructions and the same
+with none of them (docs/tutorials/travel.md has the table). They bound what a forger can gain unseen: a mean moves by no more than its tolerance.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from facesr.bench.results.cells import ScoreCell
 
-RELATIVE = 2e-3
-ABSOLUTE = 2e-4
-"""A score may differ by ``ABSOLUTE + RELATIVE * |score|``, and by no more."""
+RELATIVE = 1e-3
+LAST_DIGIT = 0.2
+"""A score may differ by this share of itself, and by this much of the last decimal that its metric is printed with."""
 LEVELS = 2
 """8-bit levels by which single values of an image may differ ..."""
 MEAN = 0.05
@@ -44,26 +44,26 @@ class Difference:
         return f"{self.place}: {self.claimed} claimed, {self.found} found"
 
 
-def score_tolerance(value: float) -> float:
-    """By how much a score may differ between machines."""
-    return ABSOLUTE + RELATIVE * abs(value)
+def score_tolerance(value: float, digits: int) -> float:
+    """By how much a score may differ between machines; ``digits``: decimals that its metric is printed with."""
+    return float(LAST_DIGIT * 10.0**-digits + RELATIVE * abs(value))
 
 
-def same_numbers(claimed: float | None, found: float | None) -> Same:
+def same_numbers(claimed: float | None, found: float | None, digits: int) -> Same:
     """Of two scores; None and NaN are "no value"."""
     a, b = (None if v is None or math.isnan(v) else v for v in (claimed, found))
     if a is None or b is None:
         return Same.BYTES if a is b else Same.OTHER
     if a == b:
         return Same.BYTES
-    return Same.CLOSE if abs(a - b) <= score_tolerance(b) else Same.OTHER
+    return Same.CLOSE if abs(a - b) <= score_tolerance(b, digits) else Same.OTHER
 
 
-def same_cells(claimed: ScoreCell, found: ScoreCell) -> Same:
+def same_cells(claimed: ScoreCell, found: ScoreCell, digits: int) -> Same:
     """Of two cells at one place: status, value, interval and n. Reasons are words, and may differ."""
     if claimed.status != found.status or claimed.n != found.n:
         return Same.OTHER
-    each = [same_numbers(getattr(claimed, key), getattr(found, key)) for key in ("value", "low", "high")]
+    each = [same_numbers(getattr(claimed, key), getattr(found, key), digits) for key in ("value", "low", "high")]
     return max(each, key=list(Same).index)
 
 

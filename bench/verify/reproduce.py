@@ -122,7 +122,7 @@ def _again(
         scores = list(known_cells(made.info, cells, ScoreCell))
     pictures = list(again.compare_images(run, made))
     for spec in specs:
-        counted, wrong = agreement(run, [c for c in scores if c.method == spec.label])
+        counted, wrong = agreement(run, [c for c in scores if c.method == spec.label], material.metrics)
         images: Counter[str] = Counter()
         troubles = []
         for method, scale, face, same in pictures:
@@ -150,7 +150,7 @@ def _scored(
         return
     made = again.rescore_run(run, material, material.faces, _metrics(run, material), place, tick)
     for label, reason in why.items():
-        counted, wrong = agreement(run, [c for c in made.cells if c.method == label])
+        counted, wrong = agreement(run, [c for c in made.cells if c.method == label], material.metrics)
         verdict = Reproduced.OTHER if wrong else Reproduced.SCORES if counted else Reproduced.NOTHING
         yield (
             label,

@@ -72,6 +72,7 @@ def export_run(run: Run, out: Path, wanted: Publication = Publication()) -> Expo
         return _folder(run, out, wanted)
     with tempfile.TemporaryDirectory(prefix="facesr-export-") as place:
         made = _folder(run, Path(place) / out.stem, wanted)
+        out.parent.mkdir(parents=True, exist_ok=True)
         _zip(made.path, out)
     return replace(made, path=out)
 

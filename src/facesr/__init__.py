@@ -5,7 +5,7 @@ The public API; everything below is documented where it is defined, and stable f
 - ``score``, ``metric``: finished images against HR
 - ``method``: one method on images
 - ``run``, ``load``: a comparison under a protocol; ``forecast``: what it would do
-- ``table``, ``report``: its tables and report, and those of several runs or of a study
+- ``table``, ``report``, ``site``: tables, report and leaderboard of one run or several, or of a study
 - ``verify``, ``reproduce``: whether a published run (``Run.export``) is what it says it is
 - ``Study``, ``stats``: a MOS study with people, and the statistics of ratings
 - ``Method``, ``Metric``, ``SetMetric``, ``resize``: to write a method or a metric of one's own
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
     from facesr.checking import reproduce, verify
     from facesr.restoring import method
-    from facesr.running import Run, forecast, load, report, run, table
+    from facesr.running import Run, forecast, load, report, run, site, table
     from facesr.scoring import metric, score
     from facesr.studies import Study
 
 __all__ = [
     "Batch", "Face", "FaceSRError", "Method", "Metric", "NoScore", "Outcome", "Restored", "Run", "SetMetric", "SetScore", "Study",
-    "WeightsMissing", "forecast", "load", "method", "metric", "report", "reproduce", "resize", "run", "score", "stats", "table", "verify",
+    "WeightsMissing", "forecast", "load", "method", "metric", "report", "reproduce", "resize", "run", "score", "site", "stats", "table",
+    "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -43,7 +44,8 @@ _HOMES = {
     "Method": "bench.method", "Outcome": "bench.method", "Restored": "bench.method",
     "Metric": "bench.metrics.base", "NoScore": "bench.metrics.base", "SetMetric": "bench.metrics.base", "SetScore": "bench.metrics.base",
     "resize": "bench.imaging", "method": "restoring", "metric": "scoring", "score": "scoring",
-    "Run": "running", "load": "running", "run": "running", "forecast": "running", "table": "running", "report": "running", "Study": "studies",
+    "Run": "running", "load": "running", "run": "running", "forecast": "running", "table": "running", "report": "running", "site": "running",
+    "Study": "studies",
     "reproduce": "checking", "verify": "checking",
 }  # fmt: skip
 

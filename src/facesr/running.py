@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facesr.bench.run import Plan
     from facesr.bench.run.forecast import Forecast
     from facesr.reports.export import Exported
+    from facesr.reports.site import Site
     from facesr.reports.table import Table
     from facesr.reports.writing import Written
 
@@ -133,6 +134,16 @@ def report(of: Paths, out: Path | str | None = None, *, study: Path | str | None
 
     paths = _paths(of)
     return write_report(paths, Path(out or paths[0]), study=None if study is None else Path(study), **options)
+
+
+def site(of: Paths, out: Path | str, *, title: str = "Face super-resolution leaderboard") -> Site:
+    """Write a static leaderboard of many runs, bundles or submissions: a table per digest, a ranking per metric; no script, no outside link.
+
+    A submission is a folder with ``bundle`` (or ``bundle.zip``), and with ``verification.json`` where it was checked (``facesr.verify``).
+    """
+    from facesr.reports.site import write_site
+
+    return write_site(_paths(of), Path(out), title)
 
 
 def _paths(of: Paths) -> list[Path]:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "export": "write a run as a bundle to publish",
     "verify": "check somebody's run, and compute a sample of it again",
     "reproduce": "run a published bundle again and compare every cell",
+    "site": "write a static leaderboard of many runs",
     "dashboard": "open the result views in a browser",
     "study": "design, serve, watch, export and analyse a MOS study",
     "check-claim": "what p-value published MOS figures can support",
