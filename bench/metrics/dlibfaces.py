@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def points(shape: Any) -> F64:
 
 
 class _Dlib(Metric):
-    higher_is_better = False
+    higher_is_better: ClassVar[bool] = False
     needed: tuple[str, ...] = ()
 
     @property
@@ -125,6 +125,28 @@ def _error(own: Any, hr: Any) -> float | NoScore:
     if eyes < 1e-6:
         return NoScore("no_face", "HR's eyes lie in one place")
     return float(np.hypot(*(ours - theirs).T).mean() / eyes * 100.0)
+
+
+class FaceFoundDlib(_Dlib):
+    """1 where dlib's detector finds a face in SR, 0 where it does not; a judge of ``face-found`` that shares nothing with YuNet."""
+
+    name, label, digits, range = "face-found-dlib", "Face found (dlib)", 3, (0.0, 1.0)
+    share, compares_with, higher_is_better = True, "nothing", True
+    conventions = (
+        "dlib's HOG detector on SR alone, enlarged to 256 pixels or more; the mean is a share of all faces whose HR it finds (where there is HR); "
+        "one not found in HR is no_face"
+    )
+    source = "dlib get_frontal_face_detector (King 2009)"
+    needed = (LANDMARKS,)
+
+    def reference(self, batch: Batch) -> list[Any]:
+        return shapes(batch.hr, "HR") if batch.hr.size else [None] * len(batch)
+
+    def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
+        found = shapes(sr, "SR")
+        return [
+            hr if isinstance(hr, NoScore) else float(not isinstance(own, NoScore)) for own, hr in zip(found, reference, strict=True)
+        ]
 
 
 class IdentityDlib(_Dlib):

@@ -100,6 +100,11 @@ def retrieval(probes: F32, gallery: F32, persons: Sequence[str], among: Bool | N
     good = good if among is None else good[among]
     if len(good) == 0:
         raise FaceSRError("retrieval needs at least one face")
+    return share_of(good)
+
+
+def share_of(good: Bool) -> Rate:
+    """The share of faces that are good, with Wilson's interval."""
     return Rate(float(good.mean()), *_wilson(int(good.sum()), len(good)), len(good))
 
 
