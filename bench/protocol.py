@@ -69,6 +69,8 @@ class OwnLr:
 
     folder: Text
     references: str = ""
+    names: str = ""
+    """How the LR files are named, where not as HR: a suffix (``x8`` for ``0801x8.png``), a pattern with ``{name}``, a CSV of face and file."""
 
 
 MAX_SCALE = 64
@@ -230,5 +232,6 @@ def load_protocol(name: str, metrics: Iterable[str] | None = None) -> Protocol:
     found = parse_protocol(read_text(file, MAX_TOML), str(file.name), metrics)
     if found.lr is None or file.parent == FOLDER:  # one that comes along names a folder where the user is
         return found
-    beside = {key: str(file.parent / value) if value else "" for key, value in asdict(found.lr).items()}
+    places = {"folder", "references"} | ({"names"} if found.lr.names.lower().endswith(".csv") else set())
+    beside = {key: str(file.parent / value) if value and key in places else value for key, value in asdict(found.lr).items()}
     return replace(found, lr=OwnLr(**beside))

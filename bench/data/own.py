@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from facesr.bench.data.dataset import UNREADABLE, Dataset, image_files
+from facesr.bench.data.dataset import UNREADABLE, Dataset, listing
+from facesr.bench.data.pairing import Partners, Rule
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
 from facesr.bench.imaging.files import image_size
@@ -16,43 +16,33 @@ from facesr.bench.imaging.resample import KERNELS
 from facesr.bench.reading import file_sha256
 
 
-def own_faces(folder: Path, hr: Dataset | None, references: Path | None) -> Dataset:
-    """The faces of an LR folder by name. With ``hr`` those that have HR; else each with its photo in ``references``, where it has one.
+def own_faces(folder: Path, hr: Dataset | None, references: Path | None, rule: Rule | None = None) -> Dataset:
+    """The faces of an LR folder by name (``rule``: how its files are named). With ``hr`` those that have HR; else each with its photo in
+    ``references``, where it has one.
 
     What has no partner is listed in ``unused``. Raises ``FaceSRError`` where nothing pairs.
     """
-    files, other = image_files(folder, (NPY,))
-    if not files:
+    files, name = Partners(folder, rule, (NPY,), "--lr-names"), folder.resolve().name
+    if not files.images:
         raise FaceSRError(f"{folder} holds no images")
-    lr = {unicodedata.normalize("NFC", name): file for name, file in files.items()}
-    if 0 < (unrounded := sum(file.suffix == NPY for file in lr.values())) < len(lr):
+    pairs = files.match([f.name for f in hr.faces] if hr is not None else files.names())
+    if 0 < (unrounded := sum(file.suffix == NPY for file in pairs.files.values())) < len(pairs.files):
         raise FaceSRError(
-            f"{folder} holds {unrounded} unrounded LR images (.npy) beside {len(lr) - unrounded} others: use a folder for each"
+            f"{folder} holds {unrounded} unrounded LR images (.npy) beside {len(pairs.files) - unrounded} others: use a folder for each"
         )
-    name = folder.resolve().name
-    unused = [*other]
+    other = [*listing(folder, (NPY,))[1], *(f"LR {file}" for file in pairs.unused)]
     if hr is not None:
-        partners = {unicodedata.normalize("NFC", f.name): f for f in hr.faces}
-        faces = [replace(f, lr=lr[key], lr_sha256=_hash(lr[key])) for key, f in partners.items() if key in lr]
-        unused += [f"LR {n}" for n in lr if n not in partners] + [f"HR {n}" for n in partners if n not in lr] + list(hr.unused)
-        if not faces:
-            raise FaceSRError(
-                f"no LR image of {folder} has the name of an HR image of {hr.name} (such as {min(lr)} and {min(partners)}): "
-                "they are paired by file name"
-            )
+        faces = tuple(replace(f, lr=lr, lr_sha256=_hash(lr)) for f in hr.faces if (lr := pairs.files.get(f.name)))
+        unused = [*other, *(f"HR {n}" for n in pairs.without), *hr.unused]
         note = f"{hr.note or hr.name}; LR of the folder {name}"
         return Dataset(hr.name, tuple(sorted(faces, key=lambda f: f.name)), hr.total, note, tuple(unused))
-    photos = {unicodedata.normalize("NFC", n): f for n, f in image_files(references)[0].items()} if references else {}
-    if references and not set(photos) & set(lr):
-        raise FaceSRError(
-            f"no photo of {references} has the name of an LR image of {folder} (such as {min(lr)}): they are paired by file name"
-        )
-    unused += [f"photo {n}" for n in photos if n not in lr]
+    photos = Partners(references).match(list(pairs.files)) if references else None
     found = []
-    for key in sorted(lr):
-        photo = photos.get(key)
+    for face, lr in sorted(pairs.files.items()):
+        photo = photos.files.get(face) if photos else None
         place, known = (photo.resolve(), _hash(photo)) if photo else (Path(), "")
-        found.append(Face(key, place, known, lr=lr[key].absolute(), lr_sha256=_hash(lr[key])))
+        found.append(Face(face, place, known, lr=lr.absolute(), lr_sha256=_hash(lr)))
+    unused = [*other, *(f"photo {n}" for n in (photos.unused if photos else ()))]
     return Dataset(name, tuple(found), len(found), f"LR of the folder {name}, without HR", tuple(unused))
 
 

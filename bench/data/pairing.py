@@ -6,6 +6,7 @@ Names agree whatever their Unicode form and capitals (``names.same``). A file th
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -54,7 +55,14 @@ class Rule:
     @property
     def whole(self) -> bool:
         """Whether the pattern is of the whole file name, ending included."""
-        return self.form.lower().endswith(SUFFIXES)
+        return self.form.lower().endswith((*SUFFIXES, ".npy"))
+
+
+def rule_of(text: str) -> Rule:
+    """A rule as people write it in one word: a pattern with ``{name}``, a ``.csv`` of pairs, else a suffix; '' for none."""
+    if NAME in text:
+        return Rule(pattern=text)
+    return Rule(pairs=text) if text.lower().endswith(".csv") else Rule(suffix=text)
 
 
 @dataclass(frozen=True)
@@ -67,10 +75,12 @@ class Pairs:
 
 
 class Partners:
-    """The files of a folder, to be found by the names of faces."""
+    """The files of a folder, to be found by the names of faces. ``also``: endings of files that are no images (``.npy``). ``option``: the one
+    that says how they are named, where it is no method's."""
 
-    def __init__(self, folder: Path, rule: Rule | None = None) -> None:
-        self.folder, self.rule = folder, rule or Rule()
+    def __init__(self, folder: Path, rule: Rule | None = None, also: tuple[str, ...] = (), option: str = "") -> None:
+        self.folder, self.rule, self.also, self.option = folder, rule or Rule(), also, option
+        self._written: dict[str, str] = {}
 
     @cached_property
     def images(self) -> list[Path]:
@@ -79,7 +89,9 @@ class Partners:
         folders = [self.folder]
         for _ in range(depth):
             folders = sorted(inner for outer in folders for inner in outer.glob("*/"))
-        return [file for folder in folders for file in listing(folder)[0]] if depth else listing(self.folder)[0]
+        return (
+            [file for folder in folders for file in listing(folder, self.also)[0]] if depth else listing(self.folder, self.also)[0]
+        )
 
     def find(self, name: str) -> Path | None:
         """The face's file, or None. Raises ``FaceSRError`` where several could be."""
@@ -124,6 +136,25 @@ class Partners:
         unused = tuple(self._shown(file) for file in self.images if file not in used)
         return Pairs(found, tuple(n for n in names if n not in found), unused)
 
+    def names(self) -> list[str]:
+        """The faces that the folder itself names, where nothing else does: the part of each file's name that the rule says, or the CSV's
+        first column. Raises ``FaceSRError`` for two files of one face."""
+        if self.rule.pairs:
+            return sorted(self._written[name] for name in self._listed)
+        before, _, after = self.rule.form.partition(NAME)
+        form = re.compile(
+            "[^/]*".join(map(re.escape, before.split("*"))) + "([^/]+)" + "[^/]*".join(map(re.escape, after.split("*")))
+        )
+        texts = (
+            text if self.rule.whole else text.removesuffix(file.suffix) for file in self.images for text in [self._shown(file)]
+        )
+        found = [unicodedata.normalize("NFC", match[1]) for text in texts if (match := form.fullmatch(text))]
+        if twice := [name for name, n in Counter(map(same, found)).items() if n > 1]:
+            raise FaceSRError(f"{self.folder} has several images named {twice[0]!r}: faces are distinguished by name")
+        if not found:
+            raise FaceSRError(self._nothing([]))
+        return sorted(found)
+
     def unused(self, names: Sequence[str]) -> tuple[str, ...]:
         """Stems of images that none of ``names`` is paired with; nothing is refused."""
         known = {same(name) for name in names}
@@ -159,6 +190,7 @@ class Partners:
             elif name in found:
                 problems.append(f"line {number}: {cells[0]!r} has a file already")
             found[name] = file
+            self._written[name] = unicodedata.normalize("NFC", _unended(cells[0]))
         if twice := [file for file, n in Counter(found.values()).items() if n > 1]:
             problems.append(f"{self._shown(twice[0])} is given to several faces")
         if problems or not found:
@@ -171,11 +203,14 @@ class Partners:
         if not self.images:
             return f"{self.folder} holds no images ({', '.join(SUFFIXES)})"
         files = [self._shown(file) for file in self.images]
-        said = f"no image of {self.folder} is named as a face is (images such as {', '.join(files[:2])}; faces such as {', '.join(names[:2])})"
+        faces = f"; faces such as {', '.join(names[:2])}" if names else ""
+        said = f"no image of {self.folder} is named as a face is (images such as {', '.join(files[:2])}{faces})"
         if self.rule.pairs:
             return f"{said}: {self.rule.pairs} names other faces"
         if not (rule := likely(names, [file.stem for file in self.images])):
             return f"{said}: images are paired by file name; a CSV of two columns, face and file, can say which is which (pairs)"
+        if self.option:
+            return f"{said}: probably {self.option} '{rule.suffix or rule.pattern}'"
         what, value = ("suffix", rule.suffix) if rule.suffix else ("pattern", rule.pattern)
         return f"{said}: probably {what} '{value}' (facesr score --{what} '{value}', facesr run --set 'METHOD.{what}={value}')"
 
@@ -204,4 +239,8 @@ def _pieces(before: str, name: str, after: str) -> list[str]:
 
 def _bare(name: str) -> str:
     """A face's name as people write it in lists: with or without an image's ending."""
-    return same(name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name)
+    return same(_unended(name))
+
+
+def _unended(name: str) -> str:
+    return name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name

@@ -29,6 +29,7 @@ def command(info: RunInfo, out: str = "") -> str:
     if own := dict(info.protocol.get("lr") or {}):
         words += ["--lr", str(own.get("folder", ""))]
         words += ["--references", str(own["references"])] if own.get("references") else []
+        words += ["--lr-names", str(own["names"])] if own.get("names") else []
     if info.shard:
         words += ["--shard", info.shard]
     elif info.data.total and len(info.faces) < info.data.total:

@@ -15,6 +15,7 @@ from facesr.bench.code import code_digest
 from facesr.bench.data.attributes import with_attributes
 from facesr.bench.data.dataset import Dataset, chosen, find_dataset
 from facesr.bench.data.own import kernel_problem, own_faces, scale_of, side_of
+from facesr.bench.data.pairing import rule_of
 from facesr.bench.errors import FaceSRError, Problems, WeightsMissing
 from facesr.bench.faces import Face
 from facesr.bench.imaging.lowres import NPY, lr_suffix
@@ -207,7 +208,8 @@ def _faces(protocol: Protocol, data: str | None) -> tuple[Protocol, Dataset]:
     if protocol.lr is None:
         assert hr is not None
         return protocol, hr
-    found = own_faces(Path(protocol.lr.folder), hr, Path(protocol.lr.references) if protocol.lr.references else None)
+    photos = Path(protocol.lr.references) if protocol.lr.references else None
+    found = own_faces(Path(protocol.lr.folder), hr, photos, rule_of(protocol.lr.names))
     side = side_of(found.faces)
     scale = scale_of(protocol.data.size, side)
     if problem := kernel_problem(protocol.degradation.kernel, protocol.data.size, side):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from facesr.bench.imaging.lowres import LR
+
     AnyImage = str | PathLike[str] | Image | NDArray[Any] | Tensor
     """A file, a PIL image, an array (H, W, 3) or (N, H, W, 3), or a tensor (3, H, W) or (N, 3, H, W); uint8, or float in [0, 1]."""
     AnyImages = AnyImage | Sequence[AnyImage]
@@ -81,6 +83,26 @@ def pixels(images: AnyImages, what: str) -> Pixels:
     form: Form = "tensor" if tensor else "uint8" if array.dtype == np.uint8 else "float"
     values = np.ascontiguousarray(_levels(array, what))
     return Pixels(values if values.ndim == 4 else values[None], values.ndim == 3, form)
+
+
+def lr_pixels(images: AnyImages) -> LR:
+    """LR images (N, h, w, 3): 8-bit as they are; floats as float32 in [0, 1], not rounded, since LR need not be (``quantize = false``)."""
+    if isinstance(images, list | tuple) and images:
+        parts = [lr_pixels(image) for image in images]
+        if len({(p.shape[1:], p.dtype) for p in parts}) > 1:
+            raise FaceSRError("lr: images of one batch must be of one size, all of them 8-bit or none")
+        return np.concatenate(parts)
+    if isinstance(images, str | PathLike):
+        from facesr.bench.imaging import read_lr
+
+        return read_lr(Path(images))[None]
+    eight = pixels(images, "lr")
+    if not (hasattr(images, "dtype") and "float" in str(images.dtype)):
+        return eight.values
+    tensor = hasattr(images, "detach")
+    array: Any = images.detach().cpu().float().numpy() if tensor else images  # type: ignore[union-attr]
+    array = np.moveaxis(array, -3, -1) if tensor else array
+    return np.ascontiguousarray(np.clip(array, 0, 1), np.float32).reshape(eight.values.shape)
 
 
 def _from_pil(image: Any, what: str) -> U8:

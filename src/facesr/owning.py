@@ -17,11 +17,18 @@ PERSON = "identity-sface-detected"
 
 
 def with_own_lr(
-    protocol: Protocol | None, lr: str | None, *, hr: bool, references: str | None = None, size: int | None = None
+    protocol: Protocol | None,
+    lr: str | None,
+    *,
+    hr: bool,
+    references: str | None = None,
+    size: int | None = None,
+    names: str | None = None,
 ) -> Protocol:
     """``protocol`` on LR images of one's own (``lr``, a folder); without a protocol one is made: target side ``size`` (128), bicubic for ε.
 
-    ``hr``: whether a folder of HR is given. ``references``: photos of the people, where there is no HR.
+    ``names``: how its files are named, see ``facesr.bench.protocol.OwnLr``. ``hr``: whether a folder of HR is given.
+    ``references``: photos of the people, where there is no HR.
     """
     from facesr.bench import protocol as protocols
     from facesr.bench.registry import parse_metric
@@ -33,6 +40,8 @@ def with_own_lr(
         problems.append("--references is for LR without HR: give --lr")
     if references and (hr or (protocol and protocol.against == "hr")):
         problems.append("--references is for LR without HR, and there is HR: leave one of them out")
+    if names and not lr and not (protocol and protocol.lr):
+        problems.append("--lr-names is for LR images of one's own: give --lr")
     if size is not None and (not lr or protocol is not None):
         problems.append("--size goes with --lr and no protocol, which has a size of its own")
     if size is not None and not 8 <= size <= 4096:
@@ -41,16 +50,20 @@ def with_own_lr(
         raise FaceSRError("; ".join(problems))
     if protocol is None:
         assert lr is not None
-        names = WITH_HR if hr else (*WITHOUT, *([PERSON] if references else []))
+        chosen = WITH_HR if hr else (*WITHOUT, *([PERSON] if references else []))
         protocol = protocols.Protocol(
             "own-lr", 1, "LR images of one's own", protocols.Data("none", "all", size or 128), protocols.Degradation("bicubic-matlab"),
-            tuple(protocols.MetricSpec(*parse_metric(name)) for name in names), lr=protocols.OwnLr(lr, references or ""),
+            tuple(protocols.MetricSpec(*parse_metric(name)) for name in chosen), lr=protocols.OwnLr(lr, references or "", names or ""),
         )  # fmt: skip
-    elif lr or references:
+    elif lr or references or names:
         own = protocol.lr
         folder = lr or (own.folder if own else "")
         plain = replace(protocol.degradation, scale=(), quantize=True)
         protocol = replace(
-            protocol, degradation=plain, lr=protocols.OwnLr(folder, references or (own.references if own and not hr else ""))
+            protocol,
+            degradation=plain,
+            lr=protocols.OwnLr(
+                folder, references or (own.references if own and not hr else ""), names or (own.names if own and not lr else "")
+            ),
         )
     return protocol

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.registry import MethodSpec
-from facesr.images import pixels
+from facesr.images import lr_pixels, pixels
 
 if TYPE_CHECKING:
     from facesr.bench.method import Method
@@ -24,7 +24,8 @@ class ReadyMethod:
     device: str
 
     def __call__(self, lr: AnyImages, *, names: list[str] | None = None) -> Any:
-        """Super-resolve ``lr``: one image or a batch, as files, PIL images, arrays or tensors (uint8, or float in [0, 1]).
+        """Super-resolve ``lr``: one image or a batch, as files, PIL images, arrays or tensors (uint8, or float in [0, 1], which
+        is not rounded).
 
         Returns what came in: PIL for PIL and files, uint8 or float arrays (N, H, W, 3), float tensors (N, 3, H, W), 8-bit values in each
         case; ``scale`` times larger. ``names``: faces' names, which seed methods that draw random numbers. A face that the method gives
@@ -35,7 +36,7 @@ class ReadyMethod:
         from facesr.bench.imaging import to_tensor, to_uint8
         from facesr.bench.method import Restored
 
-        given = pixels(lr, "lr")
+        given, exact = pixels(lr, "lr"), lr_pixels(lr)
         count, height, width, _ = given.values.shape
         if height != width:
             raise FaceSRError(f"lr: {width} x {height} pixels is not square")
@@ -48,7 +49,7 @@ class ReadyMethod:
             for start in range(0, count, method.batch_size):
                 part = slice(start, start + method.batch_size)
                 torch.manual_seed(self.seed)
-                result = method.restore(to_tensor(given.values[part]).to(self.device), labels[part])
+                result = method.restore(to_tensor(exact[part]).to(self.device), labels[part])
                 restored = result if isinstance(result, Restored) else Restored(result)
                 lost = [o for o in restored.outcomes or () if o.status not in ("ok", "not_converged")]
                 if lost:

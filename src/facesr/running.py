@@ -153,6 +153,7 @@ def _paths(of: Paths) -> list[Path]:
 def run(
     protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | ReadyMethod] = COMPARED, out: Path | str = "runs/run", *,
     data: Path | str | None = None, lr: Path | str | None = None, references: Path | str | None = None, size: int | None = None,
+    lr_names: str = "",
     metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
     workers: int | None = 1, cache: str | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
@@ -162,7 +163,8 @@ def run(
     ``protocol``: a name (``facesr protocols`` lists them), a TOML file, or a ``Protocol``. ``methods``: names and specifications as
     ``facesr run --methods`` takes them, or what ``facesr.method`` made. ``data``: a folder of aligned HR faces in place of the protocol's.
     ``lr``: a folder of LR images of one's own in place of degraded HR (then a protocol may be left out: side ``size``, metrics by what there
-    is); without HR, ``references`` are photos of the people. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
+    is; ``lr_names``: how its files are named, where not as HR is: ``x8``, ``{name}x8.png``, a CSV); without HR, ``references`` are photos of
+    the people. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
     ``workers``: processes (None: as many as the machine
     carries; any number gives the same bytes; a script asks for several under ``if __name__ == "__main__":``). ``cache``: a store of answers
     shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a
@@ -180,6 +182,7 @@ def run(
         lr=lr,
         references=references,
         size=size,
+        lr_names=lr_names,
         metrics=metrics,
         limit=limit,
         seed=seed,
@@ -191,6 +194,7 @@ def run(
 def forecast(
     protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | ReadyMethod] = COMPARED, out: Path | str = "runs/run", *,
     data: Path | str | None = None, lr: Path | str | None = None, references: Path | str | None = None, size: int | None = None,
+    lr_names: str = "",
     metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu", workers: int | None = 1,
 ) -> Forecast:  # fmt: skip
     """What ``run`` would do with the same arguments, without doing it: nothing is computed, downloaded or written.
@@ -212,6 +216,7 @@ def forecast(
             lr=lr,
             references=references,
             size=size,
+            lr_names=lr_names,
             metrics=metrics,
             limit=limit,
             seed=seed,
@@ -222,7 +227,8 @@ def forecast(
 
 def _plan(
     protocol: str | PathLike[str] | Protocol | None, methods: Sequence[str | ReadyMethod], out: Path | str, *, data: Path | str | None,
-    lr: Path | str | None, references: Path | str | None, size: int | None, metrics: Sequence[str], limit: int | None, seed: int, device: str,
+    lr: Path | str | None, references: Path | str | None, size: int | None, lr_names: str, metrics: Sequence[str], limit: int | None,
+    seed: int, device: str,
 ) -> Plan:  # fmt: skip
     from facesr.bench import protocol as protocols
     from facesr.bench import registry
@@ -232,7 +238,7 @@ def _plan(
     if isinstance(protocol, str | PathLike):
         protocol = protocols.load_protocol(str(protocol), registry.installed("facesr.metrics"))
     named = {"lr": None if lr is None else str(lr), "references": None if references is None else str(references)}
-    protocol = with_own_lr(protocol, hr=data is not None, size=size, **named)
+    protocol = with_own_lr(protocol, hr=data is not None, size=size, names=lr_names, **named)
     return make_plan(
         protocol,
         specs(methods),

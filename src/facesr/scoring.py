@@ -16,12 +16,13 @@ from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
 from facesr.bench.metrics.measure import measure
 from facesr.bench.results.status import Status
-from facesr.images import pixels
+from facesr.images import lr_pixels, pixels
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from facesr.bench.data.pairing import Rule
+    from facesr.bench.imaging.lowres import LR
     from facesr.images import AnyImages
 
 DEFAULT = ("psnr", "psnr-y", "ssim", "st-lpips-alex", "identity-sface")
@@ -48,7 +49,7 @@ class ReadyMetric:
             raise FaceSRError(
                 f"{self.metric.name}: sr is {got.values.shape[:3]} and hr {want.values.shape[:3]} (images, rows, columns): they must agree"
             )
-        values = score_images(self.metric, got.values, want.values, None if lr is None else pixels(lr, "lr").values)
+        values = score_images(self.metric, got.values, want.values, None if lr is None else lr_pixels(lr))
         if isinstance(values, SetScore):
             return values.value
         if got.single and isinstance(values[0], NoScore):
@@ -70,7 +71,7 @@ def metric(name: str, **conventions: Any) -> ReadyMetric:
     return ReadyMetric(made)
 
 
-def score_images(metric: Metric, sr: U8, hr: U8, lr: U8 | None = None) -> Sequence[float | NoScore] | SetScore:
+def score_images(metric: Metric, sr: U8, hr: U8, lr: LR | None = None) -> Sequence[float | NoScore] | SetScore:
     """Values of ``sr`` (N, H, W, 3) uint8 against ``hr`` of the same shape; ``lr`` (N, h, w, 3) where the metric needs it."""
     if metric.needs_lr and lr is None:
         raise FaceSRError(f"{metric.name} compares with LR: give lr as well")
@@ -125,15 +126,16 @@ class FolderScores:
 
 
 def score(
-    sr: AnyImages, hr: AnyImages, metrics: Sequence[str] = DEFAULT, *, lr: AnyImages | None = None, suffix: str = "", pattern: str = "",
-    pairs: str | PathLike[str] = "", progress: Callable[[int, int], None] = lambda done, total: None,
+    sr: AnyImages, hr: AnyImages, metrics: Sequence[str] = DEFAULT, *, lr: AnyImages | None = None, lr_names: str = "", suffix: str = "",
+    pattern: str = "", pairs: str | PathLike[str] = "", progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FolderScores:  # fmt: skip
     """Score finished images against HR: two folders (paired by file name), or two batches of images of any square size.
 
     ``sr`` and ``hr`` are folders, or images as ``facesr.metric`` takes them. ``metrics``: names, with conventions as in
     ``psnr?border=4``. ``lr``: LR images, for metrics that ask for them. Raises ``FaceSRError`` where nothing can be scored; what one
     image costs is a row with its reason; an HR image without its SR is ``missing``. ``suffix``, ``pattern``, ``pairs``: how SR files are
-    named, where not as HR's are (``suffix="_sr"``, ``pattern="{name}_*.png"``, a CSV of HR name and SR file).
+    named, where not as HR's are (``suffix="_sr"``, ``pattern="{name}_*.png"``, a CSV of HR name and SR file);
+    ``lr_names``: the same of LR in one word (``"x8"``, ``"{name}x8.png"``, ``"pairs.csv"``). LR may be unrounded (``.npy``, float arrays).
     """
     import pandas as pd
 
@@ -148,7 +150,9 @@ def score(
     rule = Rule(suffix, pattern, str(pairs))
     if rule != Rule() and not _is_folder(sr):
         raise FaceSRError("suffix, pattern and pairs are for folders: images in memory are paired by their order")
-    source = _Folders(sr, hr, lr, rule) if _is_folder(sr) else _Arrays(sr, hr, lr)
+    if lr_names and not (lr is not None and _is_folder(lr)):
+        raise FaceSRError("lr_names is for a folder of LR images: give lr")
+    source = _Folders(sr, hr, lr, rule, lr_names) if _is_folder(sr) else _Arrays(sr, hr, lr)
     rows: dict[str, list[tuple[str, str, float, str, str]]] = {name: [] for name in made}
     kept: dict[str, list[tuple[Any, Any, Face]]] = {name: [] for name, m in made.items() if isinstance(m, SetMetric)}
     done, look = 0, _Look(source)
@@ -240,7 +244,7 @@ class _Arrays:
 
     def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None) -> None:
         self.sr, self.hr = pixels(sr, "sr").values, pixels(hr, "hr").values
-        self.lr = None if lr is None else pixels(lr, "lr").values
+        self.lr = None if lr is None else lr_pixels(lr)
         self.total = len(self.sr)
         self.names = [str(i) for i in range(self.total)]
         counts = [len(x) for x in (self.sr, self.hr, self.lr) if x is not None]
@@ -261,9 +265,10 @@ def _said(images: AnyImages) -> str:
 class _Folders:
     """HR images of a folder, their SR images in another, and LR images in a third where metrics ask for them; decoded a few at a time."""
 
-    def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None, rule: Rule) -> None:
+    def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None, rule: Rule, lr_names: str) -> None:
         from facesr.bench.data.dataset import from_folder
-        from facesr.bench.data.pairing import Partners
+        from facesr.bench.data.pairing import Partners, rule_of
+        from facesr.bench.imaging.lowres import NPY
 
         for what, folder in (("sr", sr), ("hr", hr), *([("lr", lr)] if lr is not None else [])):
             if not _is_folder(folder):
@@ -271,7 +276,9 @@ class _Folders:
         data = from_folder(Path(str(hr)))
         self.faces = {f.name: f for f in data.faces}
         names = sorted(self.faces)
-        sides = {"sr": Partners(Path(str(sr)), rule)} | ({} if lr is None else {"lr": Partners(Path(str(lr)))})
+        sides = {"sr": Partners(Path(str(sr)), rule)}
+        if lr is not None:
+            sides["lr"] = Partners(Path(str(lr)), rule_of(lr_names), (NPY,), "--lr-names")
         self.found = {what: partners.match(names) for what, partners in sides.items()}
         self.notes: dict[str, dict[str, tuple[str, ...]]] = {what: {} for what in ("hr", *self.found)}
         self.names, self.total = names, len(names)
@@ -284,7 +291,7 @@ class _Folders:
     def chunks(self) -> Iterator[Chunk]:
         for start in range(0, self.total, CHUNK):
             broken: dict[str, NoScore] = {}
-            groups: dict[tuple[tuple[int, ...], ...], list[tuple[Face, list[U8]]]] = {}
+            groups: dict[tuple[tuple[Any, ...], ...], list[tuple[Face, list[Any]]]] = {}
             for name in self.names[start : start + CHUNK]:
                 if absent := [what for what, pairs in self.found.items() if name not in pairs.files]:
                     broken[name] = NoScore(Status.MISSING, f"no {' and no '.join(absent)} image of this face")
@@ -294,20 +301,24 @@ class _Folders:
                 except FaceSRError as error:
                     broken[name] = NoScore(Status.FAILED, str(error))
                 else:
-                    groups.setdefault(tuple(i.shape for i in images), []).append((self.faces[name], images))
+                    groups.setdefault(tuple((*i.shape, str(i.dtype)) for i in images), []).append((self.faces[name], images))
             for group in groups.values():
                 sr, hr, *lr = (np.stack(side) for side in zip(*(images for _, images in group), strict=True))
                 yield Batch(tuple(face for face, _ in group), hr, lr[0] if lr else None), sr, {}
             yield Batch((), np.zeros((0, 1, 1, 3), np.uint8)), np.zeros((0, 1, 1, 3), np.uint8), broken
 
-    def _read(self, name: str) -> list[U8]:
+    def _read(self, name: str) -> list[Any]:
         """SR, HR and, where there is one, LR."""
         from facesr.bench.imaging.files import read_picture
+        from facesr.bench.imaging.lowres import NPY, read_lr
 
         places = {"sr": self.found["sr"].files[name], "hr": self.faces[name].path}
         places |= {"lr": self.found["lr"].files[name]} if "lr" in self.found else {}
         images = []
         for what, path in places.items():
+            if path.suffix == NPY:
+                images.append(read_lr(path))
+                continue
             picture = read_picture(path)
             self.notes[what][name] = picture.notes
             images.append(picture.pixels)

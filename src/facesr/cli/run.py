@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 from facesr.running import COMPARED
 
+LR_NAMES = (
+    "how the LR files are named, where not as HR: a suffix (x8 for 0801x8.png), a pattern with {name}, a CSV of face and file"
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -35,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "LR images of your own, in place of degraded HR (without a protocol: bicubic for ε, metrics by what there is)"
     )
     own.add_argument("--lr", metavar="FOLDER", help="square LR faces of one size; HR has the same file names, where there is HR")
+    own.add_argument("--lr-names", default="", metavar="RULE", help=LR_NAMES)
     own.add_argument("--hr", metavar="FOLDER", help="HR images of the same names, aligned as LR is (another name for --data)")
     own.add_argument("--references", metavar="FOLDER", help="without HR: photos of the same people, for identity-…-detected")
     own.add_argument("--size", type=int, metavar="N", help="side of the answers without a protocol; default: 128")
@@ -189,7 +194,9 @@ def _protocol(args: argparse.Namespace) -> Protocol:
 
     named = protocol.load_protocol(args.protocol, registry.installed("facesr.metrics")) if args.protocol else None
     hr, references, size = (getattr(args, name, None) for name in ("hr", "references", "size"))
-    return with_own_lr(named, args.lr, hr=args.data is not None or hr is not None, references=references, size=size)
+    return with_own_lr(
+        named, args.lr, hr=args.data is not None or hr is not None, references=references, size=size, names=args.lr_names
+    )
 
 
 def notes_of(request: Plan) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, shown, some
 from facesr.cli.options import names
-from facesr.cli.run import common, run_and_print
+from facesr.cli.run import LR_NAMES, common, run_and_print
 
 if TYPE_CHECKING:
     from facesr.scoring import FolderScores
@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     against.add_argument("--hr", metavar="FOLDER", help="HR images of the same names and sizes")
     against.add_argument("--protocol", help="name of a protocol, or a TOML file")
     parser.add_argument("--lr", metavar="FOLDER", help="LR images of the same names, for metrics that need them; with --hr only")
+    parser.add_argument("--lr-names", default="", metavar="RULE", help=LR_NAMES)
     parser.add_argument("--suffix", default="", help="what the images' names have after the face's: _sr for 000123_sr.png")
     parser.add_argument(
         "--pattern", default="", help="how the images are named, with {name} for the face and * for what varies: {name}_*.png"
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
         raise FaceSRError("--out is missing: name the run folder")
     if args.json:
         raise FaceSRError("--json goes with --hr: with a protocol, 'facesr table RUN --json' prints the run's table")
-    if args.lr:
+    if args.lr or args.lr_names:
         raise FaceSRError("--lr goes with --hr: a protocol makes its own LR images")
     label = f"{args.label}=" if args.label else ""
     return run_and_print(args, [f"{label}folder:{args.folder}"], [], rule)
@@ -77,6 +78,7 @@ def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:
             args.hr,
             names(args.metrics) or DEFAULT,
             lr=args.lr,
+            lr_names=args.lr_names,
             **rule,
             progress=lambda done, total: bar("images", done, total),
         )
