@@ -146,7 +146,7 @@ def test_a_study_of_a_run_without_hr_compares_the_methods_or_says_why_not(home: 
     ):
         assert main([*create_, *words, "--out", str(home / "study")]) == 2, words
         said = capsys.readouterr().err
-        assert says in said and len(said.strip().splitlines()) == 1, said
+        assert says in said and "Traceback" not in said, said
         assert not (home / "study").exists()
     assert main([*create_, "--anchors", "0", "--out", str(home / "study")]) == 0
     assert "conditions   nearest, bicubic" in capsys.readouterr().out
