@@ -208,7 +208,7 @@ class Partners:
         if self.rule.pairs:
             return f"{said}: {self.rule.pairs} names other faces"
         if not (rule := likely(names, [file.stem for file in self.images])):
-            return f"{said}: images are paired by file name; a CSV of two columns, face and file, can say which is which (pairs)"
+            return f"{said}: images are paired by file name; a CSV of two columns, face and file, can say which is which ({self.option or 'pairs'})"
         if self.option:
             return f"{said}: probably {self.option} '{rule.suffix or rule.pattern}'"
         what, value = ("suffix", rule.suffix) if rule.suffix else ("pattern", rule.pattern)

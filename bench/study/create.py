@@ -141,11 +141,8 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
         choice = choose_conditions(run, values["conditions"], limit, _errors(run, scale_factor))
         values["conditions"] = choice.conditions
     there = ["hr", *run.methods] if run.has_hr else list(run.methods)
-    if not run.has_hr and (
-        shown := [
-            n for n in ("anchors", "gold", "practice") if asked.get(n, 20 if n == "anchors" and values["method"] != "pair" else 0)
-        ]
-    ):
+    of_hr = ["gold", "practice", *(["anchors"] if values["method"] != "pair" else [])]  # pairs have no examples
+    if not run.has_hr and (shown := [n for n in of_hr if asked.get(n, 20 if n == "anchors" else 0)]):
         problems.append(f"the run has no HR to show: give {' '.join(f'--{n} 0' for n in shown)}")
     if unknown := [c for c in values["conditions"] if c not in there]:
         hint = (
