@@ -216,9 +216,12 @@ def _names(kind: Any) -> set[str]:
 def _values(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the design that were asked for, or follow from the run."""
     rule: dict[str, Any] = dict(run.protocol.get("consistency") or {})
+    conditions = [str(c) for c in (asked.get("conditions") or [*(["hr"] if run.has_hr else []), *run.methods])]
     values = {k: v for k, v in asked.items() if k in DIRECT}
+    if asked.get("method") == "pair":  # three pairs of a face, or as many as there are
+        values.setdefault("pairs_per_face", max(1, min(3, len(conditions) * (len(conditions) - 1) // 2)))
     return values | {
-        "conditions": [str(c) for c in (asked.get("conditions") or [*(["hr"] if run.has_hr else []), *run.methods])],
+        "conditions": conditions,
         "seed": asked.get("seed", 0),
         "method": asked.get("method", "acr"),
         "raters": asked.get("raters", 40),

@@ -204,9 +204,10 @@ class Design:
 
         Empty for adaptive pairs, which are chosen when a rater begins (``adaptive.assign``).
         """
-        if self.pairs == "adaptive":
-            return []
         rng = np.random.default_rng(self.seed)
+        if self.pairs == "adaptive":
+            self._row(0, self.faces[: self.per_rater], rng, Carry())  # what no row can hold is refused now, not when a rater begins
+            return []
         carry = Carry()
         partial = self.per_rater < len(self.faces)
         hands = (

@@ -21,9 +21,15 @@ def idle(given: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
         "practice_faces": (values.get("practice") != 0, "has nothing to practise, with --practice 0"),
         "distance_cm": (bool(checks & {"card", "acuity"}), "needs --screen card or acuity, which use it"),
     }
+    rules = values["analysis"]["exclude_raters"]
+    if not any(value is not None and value is not False for value in rules.values()):
+        needs["spares"] = (False, "replaces finished raters whom the plan's rules leave out, and the plan has no such rule")
+    needs["screened_url"] = (values.get("screen_failed") == "refuse", "is for those whom --screen-failed refuse sends away")
     found = [f"--{_option(name)} {why}" for name, (acts, why) in needs.items() if given.get(name) and not acts]
     if given.get("already_url") and not given.get("past"):
         found.append("--already-url needs --not-from STUDY, whose workers are sent there")
+    if (names := given.get("face_names")) and given.get("images") not in (None, len(names)):
+        found.append(f"--images {given['images']} beside --faces, which names {len(names)}: leave --images out")
     return list(dict.fromkeys(found))
 
 

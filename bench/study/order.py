@@ -121,7 +121,9 @@ def pair_sequences(n_faces: int, conditions: Sequence[str], per_face: int, rater
     """``left|right`` labels for paired comparison: ``per_face`` pairs of each face, every ordered pair equally often over the study."""
     pairs = list(combinations(conditions, 2))
     if not 1 <= per_face <= len(pairs):
-        raise FaceSRError(f"{len(conditions)} conditions make {len(pairs)} pairs, so a rater cannot see {per_face} pairs of a face")
+        raise FaceSRError(
+            f"{len(conditions)} conditions make {len(pairs)} pair{'s' * (len(pairs) > 1)}, so a rater cannot see {per_face} pairs of a face"
+        )
     ordered = [f"{a}|{b}" for a, b in pairs] + [f"{b}|{a}" for a, b in pairs]
     sequences = []
     for k in range(n_faces):

@@ -158,7 +158,7 @@ def test_a_foreign_database_is_refused(run: Run, tmp_path: Path) -> None:
         ({"conditions": ["psp"]}, r"at least two different conditions, not psp"),
         ({"gap": 12}, r"at least 13 faces a rater, here 4"),
         ({"scale_factor": 4}, r"no images at x4: choose from x8"),
-        ({"face_names": ["000000", "nobody"]}, r"no face 'nobody'"),
+        ({"face_names": ["000000", "nobody"], "images": None}, r"no face 'nobody'"),
         ({"raters": 0, "zoom": 0.1}, r"'raters' is 0: must be at least 1[\s\S]*'zoom' is 0.1: must be at least 0.5"),
     ],
 )
@@ -198,12 +198,18 @@ def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
         "rest_minutes": 4.0,
         "already_url": "https://x.org",
         "distance_cm": 50.0,
+        "screened_url": "https://x.org",
+        "face_names": ["000000", "000001"],
+        "images": 5,
+        "spares": 2,
+        "analysis": {"exclude_raters": {"attention_wrong": None}},
     }
     with pytest.raises(FaceSRError) as error:
         small_study(tmp_path, **odd)
     for words in (
         "--reserve-minutes is for crowds", "--pairs-per-image needs --method pair", "--ties needs --method pair",
         "--rest-minutes has no sessions to end", "--already-url is for crowds", "--already-url needs --not-from", "--distance-cm needs --screen",
+        "--screened-url is for those whom --screen-failed refuse", "--images 5 beside --faces, which names 2", "the plan has no such rule",
     ):  # fmt: skip
         assert words in str(error.value)
     with pytest.raises(FaceSRError, match="--anchors shows examples of grades, and pairs have none"):
@@ -213,3 +219,18 @@ def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
     )
     assert (made.design.reserve_minutes, made.design.rest_minutes, made.design.distance_cm) == (30.0, 4.0, 50.0)
     made.close()
+
+
+def test_pairs_that_no_rater_could_be_shown_are_refused_at_once(tmp_path: Path) -> None:
+    """Two conditions are compared once per face unless more is asked for; an adaptive plan that no row can hold fails now, not with a rater."""
+    two = small_study(tmp_path / "two", method="pair", conditions=["hr", "psp"])
+    assert two.design.pairs_per_face == 1
+    two.close()
+    for name, odd, message in (
+        ("gap", {"gap": 30}, "need at least 31 faces a rater"),
+        ("pairs", {"pairs_per_face": 4}, "3 conditions make 3 pairs"),
+        ("repeats", {"repeats": 100}, "100 repeats are more than half"),
+    ):
+        with pytest.raises(FaceSRError, match=message):
+            small_study(tmp_path / name, method="pair", pairs="adaptive", **odd)
+        assert not (tmp_path / name / "study").exists()
