@@ -27,7 +27,9 @@ def checked_url(url: str) -> str:
     except ValueError:
         whole = bare = False
     if not (whole and bare) or re.search(r"[\s\x00-\x1f\x7f\"'<>\\{}^`|]", text):
-        raise FaceSRError(f"--url {url!r} is no address of a server: write https://study.example.org, or with a path behind it")
+        raise FaceSRError(
+            f"--url {text[:80]!r} is no address of a server: write https://study.example.org, or with a path behind it"
+        )
     return text.rstrip("/")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, func, insert, select
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.reading import MIB, open_zip, parse_json, read_member
+from facesr.bench.reading import MIB, open_zip, parse_json, read_bytes, read_member
 from facesr.bench.study import tables as t
 from facesr.bench.study.address import FILE as ADDRESS
 from facesr.bench.study.check import changed_files
@@ -85,9 +85,9 @@ def _write(study: Study, file: Path) -> None:
         archive.writestr(ABOUT, json.dumps(about, indent=1))
         for name in FILES:
             if (study.path / name).is_file():
-                archive.writestr(name, (study.path / name).read_bytes())
+                archive.writestr(name, read_bytes(study.path / name))
         for stimulus in study.design.stimuli:  # PNG is packed already
-            archive.write(study.stimulus_path(stimulus.name), f"stimuli/{stimulus.name}.png", zipfile.ZIP_STORED)
+            archive.writestr(f"stimuli/{stimulus.name}.png", read_bytes(study.stimulus_path(stimulus.name)), zipfile.ZIP_STORED)
         for name, data in dumped.items():
             archive.writestr(f"tables/{name}.jsonl", data)
 

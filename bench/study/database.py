@@ -164,10 +164,16 @@ def holds_study(engine: Engine) -> bool:
 
 def migrate(engine: Engine) -> None:
     """Bring the tables up to date; safe to call again, and by two processes at once."""
-    newest = max(file.name for file in (MIGRATIONS / "versions").glob("[0-9]*.py")).split("_")[0]
+    known = {file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py")}
+    newest = max(known)
     try:
-        if _revision(engine) == newest:
+        if (there := _revision(engine)) == newest:
             return  # the usual case, without the second that importing Alembic takes
+        if there and there not in known:
+            raise FaceSRError(
+                f"the study's database is of a layout that this version does not know (revision {there[:20]!r}, the latest known is {newest}): "
+                "it was made by a newer version of FaceSR-Bench, or is damaged; it was left as it is"
+            )
         from alembic import command
         from alembic.config import Config
 

@@ -46,6 +46,10 @@ class Stimulus:
     consistency: float | None = None
     flag: str = ""
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{32}", self.name):  # it names a file, and may come from a stranger
+            raise BadValue(f"{self.name[:60]!r} is no name of a stimulus: it is 32 hexadecimal digits")
+
 
 @dataclass(frozen=True)
 class PastStudy:

@@ -36,7 +36,8 @@ class Finding:
 
 def names_of(rows: pd.DataFrame, *columns: str) -> list[str]:
     """The first five rows' values of some columns, as one text each."""
-    return [" ".join(str(v) for v in row if v != "") for row in rows[list(columns)].head(5).itertuples(index=False)]
+    first = rows[list(columns)].head(5).astype(object)
+    return [" ".join(str(v) for v in row if v != "") for row in first.where(first.notna(), "?").itertuples(index=False)]
 
 
 UNUSED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import secrets
 import shutil
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.ratings import UNUSED, Imported, Options, read
-from facesr.bench.reading import file_sha256
+from facesr.bench.reading import MAX_FILE, file_sha256, read_text
 from facesr.bench.study.database import now
 from facesr.bench.study.design import FORMAT, canonical
 from facesr.bench.study.imported import declared_plan
@@ -94,4 +95,10 @@ def unused(study: Study) -> pd.DataFrame:
     file = study.path / FILE
     if not file.is_file():
         return pd.DataFrame(columns=list(UNUSED))
-    return pd.read_csv(file, dtype=dict.fromkeys(UNUSED, str), keep_default_na=False)
+    try:
+        table = pd.read_csv(io.StringIO(read_text(file, MAX_FILE)), dtype=dict.fromkeys(UNUSED, str), keep_default_na=False)
+    except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        raise FaceSRError(f"{file} is damaged ({str(error).splitlines()[0][:120]}): import the ratings again") from None
+    if list(table.columns) != list(UNUSED):
+        raise FaceSRError(f"{file} is damaged (its columns are not {', '.join(UNUSED)}): import the ratings again")
+    return table

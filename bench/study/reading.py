@@ -57,6 +57,7 @@ def raters(study: Opened) -> pd.DataFrame:
         .order_by(t.rater.c.id)
     )
     table = query_table(study, query)
+    table["of"] = table["of"].astype("Int64")  # missing where there is no plan: adaptive pairs are chosen when a rater begins
     left_out = {
         name: "; ".join(f"{r}: {why}" if why else r for r, why in rules.items()) for name, rules in exclusions(study).items()
     }

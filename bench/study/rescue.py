@@ -16,6 +16,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.study import tables as t
 from facesr.bench.study.create import fill_database
 from facesr.bench.study.database import connect, sqlite_url
+from facesr.bench.study.noted import NOTE
 from facesr.bench.study.study import load_study
 
 KEPT = (t.rater, t.token, t.rating, t.correction, t.presentation, t.event, t.exclusion, t.served, t.submission, t.given, t.closing)
@@ -35,7 +36,7 @@ def rescue(folder: Path, out: Path, database: str | None = None) -> dict[str, tu
         raise FaceSRError(f"{folder}: only an SQLite file can be rescued, and {file or study.url} is none")
     if study.design.pairs == "adaptive":
         raise FaceSRError(f"{folder} has adaptive pairs, whose plan is in the database alone: put it back from a copy")
-    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("ratings.db*", "database.url"))
+    shutil.copytree(folder, out, ignore=_not_copied)
     engine = connect(sqlite_url((out / "ratings.db").resolve()))
     try:
         fill_database(engine, study.design, study.design.rows(), study.digest)
@@ -47,6 +48,13 @@ def rescue(folder: Path, out: Path, database: str | None = None) -> dict[str, tu
     ):
         target.execute("PRAGMA foreign_keys=ON")
         return {table.name: _copy(source, target, table) for table in KEPT}
+
+
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    """The database, which is saved row by row, and what is no file of its own: a link may lead anywhere, a pipe never ends."""
+    own = shutil.ignore_patterns("ratings.db*", NOTE)(folder, names)
+    paths = {name: Path(folder, name) for name in names}
+    return own | {n for n, p in paths.items() if p.is_symlink() or not (p.is_file() or p.is_dir())}
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: Table) -> tuple[int, int]:

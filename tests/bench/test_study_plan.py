@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import shutil
+import sqlite3
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.sequential import always_valid_level, family_level, nominal_levels
 from facesr.bench.study import Study, closing, load_study, reading, store, wording
 from facesr.bench.study.carried import carried_out, plan_entries
+from facesr.bench.study.design import canonical, from_json
 from facesr.bench.study.plan import AnalysisPlan, ExcludeRaters, read_plan
 from facesr.bench.study.preregister import text as preregistration
 from facesr.bench.study.rescue import rescue
@@ -362,6 +367,54 @@ def test_damage_ends_in_one_sentence_and_can_be_rescued(tmp_path: Path, capsys: 
     saved = load_study(tmp_path / "saved")
     assert len(saved.ratings()) == 5
     saved.close()
+
+
+DAMAGE = {
+    "a layout of later versions": "update alembic_version set version_num = '9999'",
+    "no version": "update alembic_version set version_num = x'fffe'",
+    "no plan": "delete from plan",
+}
+
+
+def test_other_damage_ends_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Versions nobody knows, a plan without rows, images that are devices or lead elsewhere, a table of unused cells that is none."""
+    study = small_study(tmp_path)
+    fill(study)
+    study.close()
+
+    def said(*command: str) -> str:
+        assert main(["study", *command]) in (1, 2)
+        found = capsys.readouterr()
+        assert len(found.err.splitlines()) <= 1
+        return found.err + found.out
+
+    for name, statement in DAMAGE.items():
+        folder = tmp_path / name
+        shutil.copytree(study.path, folder)
+        with contextlib.closing(sqlite3.connect(folder / "ratings.db")) as database, database:
+            database.execute(statement)
+        expected = (
+            "order of trials that is not the frozen one" if name == "no plan" else "of a layout that this version does not know"
+        )
+        assert expected in said("check", str(folder))
+    image = next((study.path / "stimuli").iterdir())
+    image.unlink()
+    image.symlink_to("/dev/zero")
+    assert "it is a device, not a regular file" in said("backup", str(study.path), "--to", str(tmp_path / "backups"))
+    assert rescue(study.path, tmp_path / "rescued")["rating"] == (5, 0)
+    assert not (tmp_path / "rescued" / "stimuli" / image.name).exists()
+    info = json.loads((study.path / "study.json").read_text())
+    info["stimuli"][0]["name"] = "../../../elsewhere"
+    with pytest.raises(FaceSRError, match="is no name of a stimulus"):
+        from_json({**info, "digest": sha256(canonical({k: v for k, v in info.items() if k != "digest"})).hexdigest()}, study.path)
+    table = tmp_path / "table.csv"
+    rows = [f"r{r},f{f},{c},{1 + (r + f) % 5}" for r in range(4) for f in range(4) for c in ("a", "b")]
+    table.write_text("\n".join(["rater,face,condition,score", *rows]))
+    assert main(["study", "import", str(table), "--out", str(tmp_path / "brought")]) == 0
+    capsys.readouterr()
+    for content in (b"\xac\xfa", b"", b"row,other\n1,2\n"):
+        (tmp_path / "brought" / "unused.csv").write_bytes(content)
+        assert "unused.csv" in said("check", str(tmp_path / "brought"))
 
 
 def test_the_servers_own_settings_are_checked(
