@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .venv-bench
+PEERS := torchmetrics scikit-posthocs choix sureal pingouin scikit-learn insightface pyiqa stlpips-pytorch interlace-lme
 
-.PHONY: demo test test-all lint types slow bench mutants coverage docs install clean
+.PHONY: demo test test-all lint types slow bench conformance mutants coverage docs install clean
 demo: $(STAMP)
 # status 1: some cells have no value (LPIPS where its network cannot be fetched, faces outside epsilon), and the table says which
 	$(BIN)/facesr run demo-x8-128 --out runs/demo || test $$? -eq 1
@@ -44,6 +45,15 @@ $(BENCH)/.installed: $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --override overrides.txt -e '.[bench]'
 	-$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --override overrides.txt -e '.[reference]'
 	touch $@
+
+# every peer by itself: one that cannot be installed costs its own lines; none may change the versions of what is there
+conformance: $(BENCH)/.installed
+	$(BIN)/uv pip freeze --quiet --exclude-editable --python $(BENCH)/bin/python > $(BENCH)/held.txt
+	for peer in $(PEERS); do \
+	  $(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --override overrides.txt --constraint $(BENCH)/held.txt "$$peer" \
+	  || echo "$$peer cannot be installed: its lines are left out"; \
+	done
+	$(BENCH)/bin/python -m benchmarks.conformance
 
 # do the tests notice changes in the code? a sample drawn with a seed; an hour or two of one core
 mutants: $(STAMP)

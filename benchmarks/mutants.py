@@ -32,8 +32,8 @@ from benchmarks import cpu_seconds
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "build" / "mutants"
-QUIET = ("-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")
-"""pytest in a process that has libraries loaded already."""
+QUIET = ("-p", "pytest_timeout", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""pytest in a process that has libraries loaded already, without the plugins that nothing here needs."""
 MEMORY = 3 << 30
 """Bytes that a changed program may take."""
 
@@ -64,14 +64,14 @@ GROUPS = {
     "metrics": Group(
         ("bench/metrics/*.py",),
         tuple(f"tests/bench/test_{name}.py" for name in METRIC_TESTS),
-        75,
+        40,
     ),
     "resampling": Group(
         ("bench/imaging/resample.py", "bench/imaging/lowres.py", "bench/imaging/color.py"),
         ("tests/bench/test_resample.py", "tests/bench/test_unrounded_lr.py", "tests/bench/test_own_lr.py"),
         45,
     ),
-    "stats": Group(("bench/stats/*.py",), ("tests/bench/stats", "tests/facesr/test_stats_and_studies.py"), 95),
+    "stats": Group(("bench/stats/*.py",), ("tests/bench/stats", "tests/facesr/test_stats_and_studies.py"), 50),
     "study order": Group(
         ("bench/study/order.py", "bench/study/adaptive.py", "bench/study/pairs.py"),
         ("tests/bench/test_study_order.py", "tests/bench/test_study_adaptive.py", "tests/bench/test_study_design.py"),
@@ -198,6 +198,7 @@ def forked(place: Path, work: Callable[[], int], log: Path, cpu: float | None = 
         os.chdir(place)
         sys.path[:0] = [str(place / "src"), str(place)]
         os.environ["PYTHONPATH"] = str(place / "src")
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         os.environ.pop("FACESR_FIXTURES", None)
         for name in [n for n in sys.modules if n.split(".")[0] in ("benchmarks", "facesr", "cosmic_ray")]:
             del sys.modules[name]
@@ -214,16 +215,19 @@ def forked(place: Path, work: Callable[[], int], log: Path, cpu: float | None = 
 def preload() -> None:
     """What every test loads, once: a changed copy of ours is imported by each child for itself."""
     import cv2
-    import numpy
     import pandas
+    import PIL.Image
     import pyarrow
+    import pydantic
     import pytest
     import scipy.stats
+    import sqlalchemy.orm
     import torch
+    import torchvision
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    assert all((numpy, pandas, pyarrow, pytest, scipy.stats))
+    assert all((PIL, pandas, pyarrow, pydantic, pytest, scipy, sqlalchemy, torchvision))
 
 
 class Watch:
