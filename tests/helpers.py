@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from facesr.bench.data.dataset import DEMO
 from facesr.bench.faces import U8
-from facesr.bench.imaging import write_png
+from facesr.bench.imaging import read_rgb, write_png
 
 TINY = """
 name = "tiny-x8"
@@ -37,6 +38,11 @@ raters = 2
 images = 2
 anchors = 1
 """
+
+
+def demo_faces() -> U8:
+    """The eight demo faces that are part of the project, (8, 128, 128, 3)."""
+    return np.stack([read_rgb(file) for file in sorted((DEMO / "images").glob("*.png"))])
 
 
 def picture(seed: int, side: int = 64) -> U8:

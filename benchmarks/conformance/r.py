@@ -18,7 +18,6 @@ from facesr.bench.stats import correction, rank_tests
 from facesr.bench.stats.clustered import clustered_mean
 from facesr.bench.stats.crossed import fit
 from facesr.bench.stats.cube import Cube
-from facesr.bench.stats.power import t_test_power
 
 
 @cache
@@ -159,15 +158,9 @@ def base(what: str) -> float:
         answer = ask(code)
         ours = [rank_tests.mann_whitney(a, b).p, rank_tests.signed_rank(d).p, rank_tests.friedman(blocks(), list("abcde")).p]
         return far(ours, [answer["u"][0], answer["s"][0], answer["f"][0]])
-    if what == "corrections":
-        answer = ask(f'p <- {vector(p)}\nlist(h = p.adjust(p, "holm"), b = p.adjust(p, "BH"), o = p.adjust(p, "bonferroni"))')
-        ways = {"h": correction.holm, "b": correction.benjamini_hochberg, "o": correction.bonferroni}
-        return max(far(way(p), answer[k]) for k, way in ways.items())
-    answer = ask(
-        'list(p = c(power.t.test(24, 0.6, sig.level = 0.01, type = "paired", strict = TRUE)$power,'
-        " power.t.test(40, 0.3, strict = TRUE)$power))"
-    )
-    return far([t_test_power(24, 0.6, 0.01), t_test_power(40, 0.3, 0.05, paired=False)], answer["p"])
+    answer = ask(f'p <- {vector(p)}\nlist(h = p.adjust(p, "holm"), b = p.adjust(p, "BH"), o = p.adjust(p, "bonferroni"))')
+    ways = {"h": correction.holm, "b": correction.benjamini_hochberg, "o": correction.bonferroni}
+    return max(far(way(p), answer[k]) for k, way in ways.items())
 
 
 def sections() -> list[Section]:
@@ -176,9 +169,8 @@ def sections() -> list[Section]:
     plain: dict[str, tuple[str, str]] = {
         "rank tests": ("Mann-Whitney, signed rank, Friedman: p", "`wilcox.test`, `friedman.test`"),
         "corrections": ("Holm, Benjamini-Hochberg, Bonferroni", "`p.adjust`"),
-        "power": ("power of t tests", "`power.t.test`, strict"),
     }
-    data = {"rank tests": "300 and 280, 18, 30 × 5 values", "corrections": "15 p-values", "power": "2 designs"}
+    data = {"rank tests": "300 and 280, 18, 30 × 5 values", "corrections": "15 p-values"}
     checks = [
         Check("mixed model with gaps: mean, error, standard deviations", "R lme4", "`lmer(y ~ 1 + (1|r) + (1|f))`, REML", few, 1e-4,
               partial(lmer_mean, "mean")),

@@ -21,7 +21,6 @@ from facesr.bench.stats.correlation import krocc, srocc
 from facesr.bench.stats.equivalence import tost
 from facesr.bench.stats.many import share_interval
 from facesr.bench.stats.paired_comparison import bradley_terry
-from facesr.bench.stats.power import t_test_power
 from facesr.bench.stats.recovery import recover, remove_bias, table_means, table_sd
 
 
@@ -252,22 +251,6 @@ def paired(peer: str) -> float:
     return far(found.p, table[next(c for c in table.columns if c.startswith("p"))].iloc[0])
 
 
-def power(peer: str) -> float:
-    """Paired and independent t tests."""
-    cases = [(8, 0.5, 0.05), (24, 0.6, 0.01), (40, 0.3, 0.05)]
-    if peer == "statsmodels":
-        from statsmodels.stats.power import TTestIndPower, TTestPower
-
-        theirs = [(TTestPower().power(d, n, a), TTestIndPower().power(d, n, a)) for n, d, a in cases]
-    else:
-        import pingouin
-
-        theirs = [
-            tuple(pingouin.power_ttest(d=d, n=n, alpha=a, contrast=c) for c in ("paired", "two-samples")) for n, d, a in cases
-        ]
-    return far([(t_test_power(n, d, a), t_test_power(n, d, a, paired=False)) for n, d, a in cases], theirs)
-
-
 # -- sureal --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -352,8 +335,6 @@ def sections() -> list[Section]:
         Check("A12, Cliff's δ, rank-biserial", "pingouin", "`mwu`, `wilcoxon`: RBC; scipy's U / nm", f"{five}; 40 differences", 1e-12, effects),
         Check("equivalence (TOST): p", "statsmodels", "`ttost_paired`", "8 raters × 6 faces", 1e-12, partial(paired, "statsmodels")),
         Check("equivalence (TOST): p", "pingouin", "`tost`", "8 raters × 6 faces", 1e-12, partial(paired, "pingouin")),
-        Check("power of t tests", "statsmodels", "`TTestPower`, `TTestIndPower`", "6 designs", 1e-9, partial(power, "statsmodels")),
-        Check("power of t tests", "pingouin", "`power_ttest`", "6 designs", 1e-9, partial(power, "pingouin")),
         Check("mean over raters; over ratings: p, interval", "scipy", "`ttest_1samp`", "8 raters × 6 faces", 1e-10, one_way),
         Check("interval of a share", "scipy", "`binomtest`, Wilson", "0, 3, 8 of 8; 40 of 300", 1e-12, wilson),
         Check("interval of a share", "statsmodels", "`proportion_confint`, Wilson", "3, 8 of 8; 40 of 300", 1e-12, wilson_statsmodels),

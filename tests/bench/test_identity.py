@@ -21,6 +21,7 @@ from facesr.bench.metrics.faces import aligned, five_points, psp_crop
 from facesr.bench.metrics.identity import Identity, LandmarkDistance
 from facesr.bench.onnxnet import OnnxNet
 from facesr.bench.registry import build_metric
+from helpers import demo_faces
 from small_networks import recogniser
 
 MOBILEFACENET = """
@@ -213,8 +214,8 @@ def check_london(metric: Any, folder: Path, n: int, same: tuple[float, float], d
 # -- properties --------------------------------------------------------------------------------------------------------------
 
 
-def test_worse_is_worse_and_batches_do_not_matter(sface: Identity, fixtures: Path) -> None:
-    hr = portraits(fixtures, "neutral", 6)
+def test_worse_is_worse_and_batches_do_not_matter(sface: Identity) -> None:
+    hr = demo_faces()[:6].copy()
     table = np.array([numbers(sface, step, hr) for step in ladder(hr)])
     assert table[0] == pytest.approx(np.ones(6), abs=1e-5)
     assert (np.diff(table.mean(axis=1)) < 0).all()
@@ -224,9 +225,9 @@ def test_worse_is_worse_and_batches_do_not_matter(sface: Identity, fixtures: Pat
     assert numbers(sface, worst[::-1], hr[::-1])[::-1] == pytest.approx(table[-1], abs=1e-5)
 
 
-def test_hr_landmarks_let_no_method_escape(sface: Identity, fixtures: Path) -> None:
+def test_hr_landmarks_let_no_method_escape(sface: Identity) -> None:
     """A grey SR image is scored low by the default alignment, and counted as no_face by the other."""
-    hr = portraits(fixtures, "neutral", 3)
+    hr = demo_faces()[:3].copy()
     sr = hr.copy()
     sr[1] = 128
     assert numbers(sface, sr, hr)[1] < 0.4
@@ -236,8 +237,8 @@ def test_hr_landmarks_let_no_method_escape(sface: Identity, fixtures: Path) -> N
     assert detected[2] == pytest.approx(1, abs=1e-5)
 
 
-def test_masked_faceless_and_tiny_hr_end_as_statuses(sface: Identity, fixtures: Path) -> None:
-    hr = portraits(fixtures, "neutral", 3)
+def test_masked_faceless_and_tiny_hr_end_as_statuses(sface: Identity) -> None:
+    hr = demo_faces()[:3].copy()
     hr[0] = 90
     hr[1, 20:110, 20:108] = 0  # the face is masked
     found = scores(sface, hr, hr)
@@ -248,8 +249,8 @@ def test_masked_faceless_and_tiny_hr_end_as_statuses(sface: Identity, fixtures: 
     assert [s.status for s in scores(LandmarkDistance(), tiny, tiny) if isinstance(s, NoScore)] == ["no_face", "no_face"]
 
 
-def test_known_landmarks_are_used(sface: Identity, fixtures: Path) -> None:
-    hr = portraits(fixtures, "neutral", 2)
+def test_known_landmarks_are_used(sface: Identity) -> None:
+    hr = demo_faces()[:2].copy()
     points = [p for p in five_points(hr, "HR") if not isinstance(p, NoScore)]
     faces = tuple(Face(f"f{i}", Path("f.png"), "", landmarks=tuple(map(tuple, p))) for i, p in enumerate(points))
     known = sface.reference(Batch(faces, hr))
@@ -288,11 +289,11 @@ def test_landmark_distance_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert known == [pytest.approx(10.0), 0.0, NoScore("no_face", "HR")]
 
 
-def test_landmark_distance_of_real_faces(sface: Identity, fixtures: Path) -> None:
+def test_landmark_distance_of_faces(sface: Identity) -> None:
     """0 on the same image, and worse is worse."""
     assert sface
     metric = build_metric("landmark-distance")
-    hr = portraits(fixtures, "neutral", 4)
+    hr = demo_faces()[:4].copy()
     assert numbers(metric, hr, hr) == pytest.approx(np.zeros(4), abs=1e-9)
     steps = np.array([numbers(metric, step, hr).mean() for step in ladder(hr)])
     assert (np.diff(steps) > 0).all()

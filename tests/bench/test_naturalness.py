@@ -22,6 +22,7 @@ from facesr.bench.metrics.naturalness import FID, KID, frechet, kernel_distance
 from facesr.bench.metrics.niqe import niqe
 from facesr.bench.metrics.pyiqa_plugin import PyIQA
 from facesr.bench.registry import build_metric
+from helpers import demo_faces
 
 
 def blobs(height: int, width: int, seed: int, grain: int = 12) -> np.ndarray:
@@ -207,15 +208,14 @@ def test_missing_inception_is_told(name: str, tmp_path: Path, monkeypatch: pytes
         _ = build_metric(name).weights
 
 
-def test_face_distributions(fixtures: Path) -> None:
-    """On 12 real faces: the Frechet distance is refused, the kernel distance grows with the damage and carries its interval."""
+def test_face_distributions() -> None:
+    """On the 8 demo faces: the Frechet distance is refused, the kernel distance grows with the damage and carries its interval."""
     try:
         for name in ("sface", "yunet"):
             weights.fetch(name)
     except WeightsMissing as error:
         pytest.skip(str(error))
-    files = sorted((fixtures / "faces/frl-london/aligned128").glob("*_neutral.png"))[:12]
-    hr = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+    hr = demo_faces()
     steps = [np.stack([np.asarray(Image.fromarray(x).resize((s, s), 3).resize((128, 128), 3)) for x in hr]) for s in (32, 16, 9)]
     metric = build_metric("kd-sface")
     assert "not KID" in metric.conventions
@@ -225,7 +225,7 @@ def test_face_distributions(fixtures: Path) -> None:
     assert values[0] < values[1] < values[2]
     refused = run(build_metric("fd-sface"), hr, hr)
     assert isinstance(refused, NoScore)
-    assert "128 features needs more than 128 images, these are 12" in refused.reason
+    assert "128 features needs more than 128 images, these are 8" in refused.reason
 
 
 # -- pyiqa ---------------------------------------------------------------------------------------------------------------------

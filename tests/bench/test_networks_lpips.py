@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,11 +28,13 @@ def test_alex_equals_richzhang_layer_by_layer_and_psp_on_average(oracle: Oracle)
     agrees(in_01, known["outputs"]["wrong_range_01"].flatten(), atol=1e-6, rtol=1e-4)
 
 
-def test_squeeze_equals_the_lpips_package(fixtures: Path) -> None:
+def test_squeeze_equals_the_lpips_package() -> None:
     """``lpips.LPIPS(net='squeeze', pnet_rand=True)`` given the same trunk, tolerance 1e-6."""
     import lpips
+    from torchvision.models import squeezenet1_1
 
-    trunk = torch.load(fixtures / "weights/squeezenet1_1_features.pth", weights_only=True)
+    torch.manual_seed(0)
+    trunk = squeezenet1_1(weights=None).features.state_dict()
     plain = {key.removeprefix("features."): value for key, value in trunk.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package still names torchvision's old 'pretrained' argument

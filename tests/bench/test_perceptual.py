@@ -19,7 +19,7 @@ from facesr.bench.imaging import write_png
 from facesr.bench.metrics import perceptual
 from facesr.bench.metrics.base import NoScore
 from facesr.bench.metrics.perceptual import LpipsAlex, LpipsSqueeze, LpipsVgg, StLpipsAlex, StLpipsVgg, sample_diversity
-from facesr.bench.networks.lpips import LPIPS
+from facesr.bench.networks.lpips import LPIPS, heads_file
 from facesr.bench.registry import build_metric
 
 
@@ -41,8 +41,21 @@ def scores(metric: perceptual._Perceptual, sr: np.ndarray, hr: np.ndarray) -> np
 
 
 @pytest.fixture
-def squeeze(fixtures: Path, monkeypatch: pytest.MonkeyPatch) -> LpipsSqueeze:
-    monkeypatch.setenv("FACESR_WEIGHTS", str(fixtures / "weights"))
+def trunk(tmp_path: Path) -> dict[str, torch.Tensor]:
+    """SqueezeNet with random weights, in a file as torchvision's release has it."""
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    state: dict[str, torch.Tensor] = squeezenet1_1(weights=None).features.state_dict()
+    torch.save({f"features.{key}": value for key, value in state.items()}, tmp_path / "squeezenet.pth")
+    return state
+
+
+@pytest.fixture
+def squeeze(trunk: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LpipsSqueeze:
+    assert trunk
+    monkeypatch.setattr(LpipsSqueeze, "files", lambda self: {"trunk": tmp_path / "squeezenet.pth", "heads": heads_file("squeeze")})
+    monkeypatch.setattr(LpipsSqueeze, "network", lambda self: perceptual._lpips("squeeze", tmp_path / "squeezenet.pth"))
     return LpipsSqueeze()
 
 
@@ -84,8 +97,7 @@ def theirs_on(net: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.array([float(net(lpips.im2tensor(x), lpips.im2tensor(y))) for x, y in zip(a, b, strict=True)])
 
 
-def test_squeeze_equals_the_package_on_real_weights(squeeze: LpipsSqueeze, fixtures: Path) -> None:
-    trunk = torch.load(fixtures / "weights/squeezenet1_1_features.pth", weights_only=True)
+def test_squeeze_equals_the_package_from_a_file(squeeze: LpipsSqueeze, trunk: dict[str, torch.Tensor]) -> None:
     sr, hr = blobs(3, seed=1), blobs(3, seed=2)
     assert scores(squeeze, sr, hr) == pytest.approx(theirs_on(package("squeeze", trunk), sr, hr), abs=1e-5)
     assert set(squeeze.weights) == {"trunk", "heads"}

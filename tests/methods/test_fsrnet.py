@@ -28,7 +28,7 @@ TINY = Sizes(
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_equals_cs_giungs_port(fixtures: Path, shared: bool) -> None:
+def test_equals_cs_giungs_port(shared: bool) -> None:
     known = recorded("fsrnet_csgiung_81_11")
     data, state = known, known.get("state_dict", {})
     net = FSRNetwork(Sizes(shared=shared)).eval()
@@ -41,7 +41,6 @@ def test_equals_cs_giungs_port(fixtures: Path, shared: bool) -> None:
     with torch.no_grad():
         output = net(data["inputs"]["x"])
         features = net.fsr_enc(output.coarse), net.pre_net(output.coarse)
-    # 1e-4: the fixtures' own tolerance
     expected = data["outputs"]
     agrees(output.coarse, expected["coarse"], atol=1e-4, rtol=0)
     agrees(output.prior, expected["prior"], atol=1e-4, rtol=0)

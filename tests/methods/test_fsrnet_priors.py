@@ -43,12 +43,11 @@ TINY = Sizes(
 )
 
 
-def test_bisenet_equals_face_parsing_pytorch(fixtures: Path) -> None:
+def test_bisenet_equals_face_parsing_pytorch() -> None:
     known = recorded("face_parsing_bisenet")
     data, state = known, known.get("state_dict", {})
     net = BiSeNet.from_state(state)
     out, out16, out32 = net(data["inputs"]["x"])
-    # 1e-4: the fixtures' own tolerance
     agrees(out, data["outputs"]["out"], atol=1e-4, rtol=0)
     agrees(out16.mean((2, 3)), data["outputs"]["out16_mean"], atol=1e-4, rtol=0)
     agrees(out32.mean((2, 3)), data["outputs"]["out32_mean"], atol=1e-4, rtol=0)

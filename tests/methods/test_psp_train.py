@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging import to_uint8, write_png
 from facesr.methods.generators.base import Generator
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 from facesr.methods.psp import recombine
@@ -18,7 +20,9 @@ from facesr.methods.psp.linear import Descent, LinearLosses, Quadratic
 from facesr.methods.psp.preprocess import from_lr
 from facesr.methods.psp.start import linear_start
 from facesr.methods.psp.training import PSPObjective, StyleDistance, prepare, style_maps
+from facesr.methods.training.identity import MobileFaceNet
 from facesr.methods.training.recipe import Loop, Recipe, read_recipe
+from helpers import demo_faces
 
 TINY = EncoderConfig(
     n_styles=3, input_size=32, coarse=1, middle=2, channels=(4, 16, 32, 48), depths=(1, 1, 2, 1), width=32, head=32, style_dim=16
@@ -72,16 +76,40 @@ def test_other_generators_are_measured_by_their_codes() -> None:
     assert StyleDistance(Plain())(codes, codes + 3).item() == pytest.approx(1, rel=0.05)
 
 
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the recipe names, small: demo faces as the real ones, faces of the default generator with their codes, networks with random weights."""
+    from torchvision.models import squeezenet1_1
+
+    root = tmp_path_factory.mktemp("material")
+    for name in ("weights", "faces/congress128", "faces/synthetic128"):
+        (root / name).mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(squeezenet1_1(weights=None).features.state_dict(), root / "weights/squeezenet1_1_features.pth")
+    torch.save(MobileFaceNet().state_dict(), root / "weights/mobilefacenet.pt")
+    rows = ["file,strict,colour"]
+    for i, face in enumerate(demo_faces()):
+        write_png(root / f"faces/congress128/{i}.png", face)
+        rows.append(f"{i}.png,{int(i < 5)},1")
+    (root / "faces/congress128.csv").write_text("\n".join(rows))
+    generator = MobileStyleGAN128.from_checkpoint()
+    w = generator.map(torch.randn(5, 512, generator=torch.Generator().manual_seed(5)))
+    for i, image in enumerate(to_uint8(generator.synthesize(w).add(1).div(2).clamp(0, 1)), start=10):
+        write_png(root / f"faces/synthetic128/{i:05d}.png", image)
+    np.savez(root / "faces/synthetic128.npz", w=np.concatenate([np.zeros((10, 512)), w.numpy()]).astype(np.float16))
+    return root
+
+
 @pytest.fixture
-def recipe(fixtures: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    monkeypatch.setenv("FACESR_FIXTURES", str(fixtures))
+def recipe(material: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    monkeypatch.setenv("FACESR_FIXTURES", str(material))
     default = read_recipe(Path(__file__).parents[2] / "methods/psp/recipes/psp-128.toml")
     net = {k: v for k, v in default.net.items() if k != "start"} | {"width": 16, "head": 16, "channels": [8, 8, 16, 16]}
     data = {
         **{k: v for k, v in default.data.items() if k != "recombined"},
         "real": 1,
         "train": [{**default.data["train"][0], "last": 3}],
-        "synthetic": [{**default.data["synthetic"][0], "first": 10, "last": 14}],
+        "synthetic": [{**default.data["synthetic"][0], "first": 0, "last": 4}],
         "validation": [{**default.data["validation"][0], "last": 1}],
     }
     loss = {**default.loss, "images": 2, "linear": 0.0}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facesr.bench.imaging import to_tensor
+from helpers import demo_faces
 
 
 def test_mobilefacenet_equals_its_onnx_export(fixtures: Path) -> None:
@@ -25,19 +26,19 @@ def test_mobilefacenet_equals_its_onnx_export(fixtures: Path) -> None:
     assert float(np.abs(loss.net(x).numpy() - expected).max()) < 1e-4
 
 
-def test_identity_crops_equal_the_aligners(fixtures: Path) -> None:
+def test_identity_crops_equal_the_aligners() -> None:
     from facesr.bench.align import similarity, warp
-    from facesr.bench.imaging import read_rgb
-    from facesr.methods.training.identity import FRAME, IdentityLoss, five_point_crop
+    from facesr.methods.training.identity import FRAME, IdentityLoss, MobileFaceNet, five_point_crop
 
-    image = read_rgb(sorted((fixtures / "faces" / "synthetic128").glob("*.jpg"))[0]).copy()
+    image = demo_faces()[0]
     ours = five_point_crop(to_tensor(image[None]), torch.tensor([FRAME]))[0].permute(1, 2, 0).numpy() * 255
     theirs = warp(image, similarity(np.array(FRAME))).astype(float)
     assert float(np.abs(ours - theirs)[2:-2, 2:-2].max()) <= 1  # OpenCV rounds, and works with 1/32 pixel
     assert torch.allclose(
         five_point_crop(to_tensor(image[None])), five_point_crop(to_tensor(image[None]), torch.tensor([FRAME])), atol=1e-4
     )
-    loss = IdentityLoss(torch.load(fixtures / "weights" / "mobilefacenet.pt", map_location="cpu", weights_only=True))
+    torch.manual_seed(0)
+    loss = IdentityLoss(MobileFaceNet().state_dict())
     x = to_tensor(image[None]).requires_grad_()
     assert float(loss(x.detach(), x.detach())) == pytest.approx(0, abs=1e-5)
     loss(x, to_tensor(image[None]).flip(3)).sum().backward()
