@@ -23,8 +23,8 @@ COLUMNS = (
     Column("worst", "its mean"),
     Column("gap", "gap to the best group"),
 )
-LEAST = 2
-"""Faces of a group that can be served worst: one face is nobody's group."""
+LEAST = 5
+"""People of a group that can be served worst: a few faces are nobody's group, and two that agree by chance have too short an interval."""
 
 
 def gap_interval(a: F64, b: F64, pairs: int = 1, level: float = 0.95) -> tuple[float, float, float]:
@@ -35,8 +35,8 @@ def gap_interval(a: F64, b: F64, pairs: int = 1, level: float = 0.95) -> tuple[f
     from scipy.stats import t
 
     x, y = (np.asarray(v, np.float64) for v in (a, b))
-    if min(len(x), len(y)) < LEAST:
-        raise FaceSRError(f"a gap needs {LEAST} faces in each group, these have {len(x)} and {len(y)}")
+    if min(len(x), len(y)) < 2:
+        raise FaceSRError(f"a gap needs two values in each group, these have {len(x)} and {len(y)}")
     gap = float(x.mean() - y.mean())
     parts = x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)
     spread = float(sum(parts))
@@ -50,15 +50,18 @@ def gap_interval(a: F64, b: F64, pairs: int = 1, level: float = 0.95) -> tuple[f
 def bias_table(scores: Scores, attribute: str, scale: float | None = None) -> Table:
     """Metrics and methods: the mean of all faces, the worst group with its mean, and its gap to the best group, each with its interval.
 
-    Raises ``FaceSRError`` where no face has the attribute, or fewer than two of its groups have two faces.
+    Groups are of people: several photos of one (attribute ``person``) count as their mean. Raises ``FaceSRError`` where no face has the attribute,
+    or fewer than two of its groups have ``LEAST`` people.
     """
     at = scores.scales[0] if scale is None else scale
     everyone = bands(scores, attribute)
-    groups = {name: faces for name, faces in everyone.items() if name != "unknown" and len(faces) >= LEAST}
+    who = {face: scores.attributes.get(face, {}).get("person") or face for face in scores.faces}
+    people = {name: len({who[f] for f in faces}) for name, faces in everyone.items()}
+    groups = {name: faces for name, faces in everyone.items() if name != "unknown" and people[name] >= LEAST}
     if len(groups) < 2:
-        counts = ", ".join(f"{name}: {len(faces)}" for name, faces in everyone.items())
+        counts = ", ".join(f"{name}: {n}" for name, n in people.items())
         raise FaceSRError(
-            f"{attribute} has {len(groups)} group of {LEAST} faces or more here ({counts}): there is no gap between groups"
+            f"{attribute} has {len(groups)} groups of {LEAST} people or more here ({counts}): there is no gap between groups"
         )
     metrics = [m for m in scores.metrics if not scores.is_set_metric(m)]
     if not metrics:
@@ -67,16 +70,17 @@ def bias_table(scores: Scores, attribute: str, scale: float | None = None) -> Ta
         Row(f"{metric} {method}", printed(method, scores.cite(method)), cells, _heading(scores, metric))
         for metric in metrics
         for method in scores.methods
-        if (cells := _cells(scores, method, metric, at, groups))
+        if (cells := _cells(scores, method, metric, at, groups, who))
     ]
-    left = {name: len(f) for name, f in everyone.items() if name not in groups}
-    sizes = ", ".join(f"{name} {len(faces):,}" for name, faces in groups.items())
+    left = {name: n for name, n in people.items() if name not in groups}
+    sizes = ", ".join(f"{name} {people[name]:,}" for name in groups)
     notes = (
         "The gap is that of the best group's mean to the worst's; its interval holds whichever two groups lie farthest apart (Welch, Bonferroni "
         f"over all pairs of groups: {len(list(combinations(groups, 2)))}). The other intervals are over faces; t.",
-        f"Groups: {sizes}" + (f"; not compared: {', '.join(f'{k} {n:,}' for k, n in left.items())}." if left else "."),
-        "A gap whose interval begins above 0 is a difference between these groups of faces; two photos of one person count as two faces, and what "
-        "the attribute goes along with (age, light, glasses) is not taken out.",
+        f"People in the groups: {sizes}"
+        + (f"; not compared: {', '.join(f'{k} {n:,}' for k, n in left.items())}." if left else "."),
+        "A gap whose interval begins above 0 is a difference between these groups of people; what the attribute goes along with (age, light, glasses) "
+        "is not taken out. Several photos of one person (attribute 'person') count as their mean; the first column is over faces.",
         *declared(scores.only(metrics=metrics)),
     )
     caption = f"Whom each method serves worst, by {attribute}" + (f", ×{at}" if len(scores.scales) > 1 else "")
@@ -88,10 +92,13 @@ def _heading(scores: Scores, metric: str) -> str:
     return f"{column.label}{f' ({column.unit})' if column.unit else ''} {column.arrow}"
 
 
-def _cells(scores: Scores, method: str, metric: str, scale: float, groups: dict[str, list[str]]) -> tuple[Cell, ...]:
+def _cells(
+    scores: Scores, method: str, metric: str, scale: float, groups: dict[str, list[str]], who: dict[str, str]
+) -> tuple[Cell, ...]:
     """Mean of all faces, the worst group's name and mean, and the gap."""
     values = scores.only(metrics=[metric]).values(metric, scale)[method]
-    known = {name: values.loc[faces].dropna().to_numpy(np.float64) for name, faces in groups.items()}
+    part = {name: values.loc[faces].dropna() for name, faces in groups.items()}
+    known = {name: v.groupby([who[str(f)] for f in v.index]).mean().to_numpy(np.float64) for name, v in part.items()}
     known = {name: x for name, x in known.items() if len(x) >= LEAST and np.isfinite(x).all()}
     digits, power = scores.digits(metric), scores.digits(metric) >= POWER
     look = {"digits": 1 if power else digits, "power": power, "ranked": False}

@@ -38,24 +38,24 @@ def test_the_gap_is_welchs_with_bonferroni() -> None:
 
     assert gap_interval(x, y, pairs=3)[2] - 3 == pytest.approx(float(t.ppf(1 - 0.025 / 3, 4.8)) * (2 / 3) ** 0.5)
     assert gap_interval(np.array([2.0, 2.0]), np.array([1.0, 1.0])) == (1.0, 1.0, 1.0)
-    with pytest.raises(FaceSRError, match="2 faces in each group, these have 1 and 3"):
+    with pytest.raises(FaceSRError, match="two values in each group, these have 1 and 3"):
         gap_interval(x[:1], y)
 
 
 def test_beside_every_mean_stands_the_worst_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = make_run(tmp_path / "run", faces=12, methods=("bicubic", "psp"), images=False)
-    groups = {f"{i:06d}": {"look": "abc"[i % 3] if i < 11 else "d"} for i in range(12)}
+    run = make_run(tmp_path / "run", faces=32, methods=("bicubic", "psp"), images=False)
+    groups = {f"{i:06d}": {"look": "abc"[i % 3] if i < 30 else "d", "person": f"p{i if i % 3 else i // 6}"} for i in range(32)}
     scores = open_runs([with_attributes(run, groups)])
     table = bias_table(scores, "look")
     values = scores.values("lpips-squeeze", 8)["psp"]
-    means = {g: values[[f for f, a in groups.items() if a["look"] == g]].mean() for g in "abc"}
+    means = {g: values[[f for f, a in groups.items() if a["look"] == g]].mean() for g in "abc"}  # a: five people, two photos each
     worst = max(means, key=lambda g: means[g])  # lower is better
     (row,) = [r for r in table.rows if r.key == "lpips-squeeze psp"]
     everyone, name, mean, gap = (c for c in row.cells if c is not None)
-    assert (everyone.mean, everyone.n, name.text, mean.n) == (pytest.approx(values.mean()), 12, worst, 4 if worst in "ab" else 3)
+    assert (everyone.mean, everyone.n, name.text, mean.n) == (pytest.approx(values.mean()), 32, worst, 5 if worst == "a" else 10)
     assert mean.mean == pytest.approx(means[worst])
     assert gap.mean == pytest.approx(means[worst] - min(means.values())) and gap.low < gap.mean < gap.high
-    assert "pairs of groups: 3)" in table.notes[0] and "not compared: d 1" in table.notes[1]
+    assert "pairs of groups: 3)" in table.notes[0] and "People in the groups: a 5, b 10, c 10; not compared: d 2" in table.notes[1]
     assert f"lpips-squeeze, worst: {worst}" in table.csv()
     capsys.readouterr()
     assert main(["table", str(run), "--by", "look"]) == 0
@@ -65,9 +65,9 @@ def test_beside_every_mean_stands_the_worst_group(tmp_path: Path, capsys: pytest
     ("attributes", "said"),
     [
         ({}, "no face here has the attribute 'look'"),
-        ({f"{i:06d}": {"look": "same"} for i in range(8)}, r"look has 1 group of 2 faces or more here \(same: 8\)"),
-        ({f"{i:06d}": {"look": f"only {i}"} for i in range(8)}, "look has 0 group of 2 faces"),
-        ({"000000": {"look": "a"}, "000001": {"look": "a"}}, r"look has 1 group .*unknown: 6"),
+        ({f"{i:06d}": {"look": "same"} for i in range(8)}, r"look has 1 groups of 5 people or more here \(same: 8\)"),
+        ({f"{i:06d}": {"look": f"only {i}"} for i in range(8)}, "look has 0 groups of 5 people"),
+        ({"000000": {"look": "a"}, "000001": {"look": "a"}}, r"look has 0 groups .*unknown: 6"),
     ],
 )
 def test_groups_that_are_none_get_one_sentence(tmp_path: Path, attributes: dict[str, dict[str, str]], said: str) -> None:
