@@ -79,7 +79,7 @@ def bias_table(scores: Scores, attribute: str, scale: float | None = None) -> Ta
         f"over all pairs of groups: {len(list(combinations(groups, 2)))}). The other intervals are over faces; t.",
         f"People in the groups: {sizes}"
         + (f"; not compared: {', '.join(f'{k} {n:,}' for k, n in left.items())}." if left else "."),
-        "A gap whose interval begins above 0 is a difference between these groups of people; what the attribute goes along with (age, light, glasses) "
+        "A gap whose interval begins above 0 is a difference between these groups of people; what the attribute goes along with (age, glasses) "
         "is not taken out. Several photos of one person (attribute 'person') count as their mean; the first column is over faces.",
         *declared(scores.only(metrics=metrics)),
     )

@@ -37,7 +37,7 @@ def probed(train: F64, values: Sequence[str], test: F64) -> list[str]:
     return [names[i] for i in (np.c_[test, np.ones(len(test))] @ answer).argmax(1)]
 
 
-def agreement(sr: Any, hr: Any, values: Sequence[str], persons: Sequence[str]) -> Rate:
+def kept_share(sr: Any, hr: Any, values: Sequence[str], persons: Sequence[str]) -> Rate:
     """Share of SR faces in which the probe reads the given value, of the faces whose HR it reads right; Wilson's interval.
 
     ``sr``, ``hr``: embeddings (n, d) of the same faces; ``values``: of the attribute, '' where unknown; no person is in the fit that reads it.
@@ -97,7 +97,7 @@ class AttributeAgreement(_Recognition):
         values = [face.attributes.get(self.attribute, "") for face in faces]
         persons = [face.attributes.get("person") or face.name for face in faces]
         try:
-            rate = agreement(np.stack(sr), np.stack(hr), values, persons)
+            rate = kept_share(np.stack(sr), np.stack(hr), values, persons)
         except FaceSRError as error:
             return NoScore("skipped", f"attribute {self.attribute}: {error}")
         return SetScore(rate.value, rate.n, rate.low, rate.high)

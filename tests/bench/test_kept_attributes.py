@@ -10,7 +10,7 @@ import pytest
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import Face
 from facesr.bench.metrics.base import NoScore, SetScore
-from facesr.bench.metrics.kept_attributes import AttributeAgreement, agreement, probed
+from facesr.bench.metrics.kept_attributes import AttributeAgreement, kept_share, probed
 
 N = 60
 VALUES = ["female" if i % 3 else "male" for i in range(N)]
@@ -25,11 +25,11 @@ def embeddings(seed: int, values: list[str]) -> np.ndarray:
 
 def test_the_share_is_that_of_faces_that_kept_it() -> None:
     hr = embeddings(0, VALUES)
-    assert agreement(hr, hr, VALUES, PEOPLE).value == 1.0
+    assert kept_share(hr, hr, VALUES, PEOPLE).value == 1.0
     swapped = [{"male": "female", "female": "male"}[v] for v in VALUES]
-    assert agreement(embeddings(1, swapped), hr, VALUES, PEOPLE).value == 0.0
+    assert kept_share(embeddings(1, swapped), hr, VALUES, PEOPLE).value == 0.0
     partly = [s if i < 15 else v for i, (v, s) in enumerate(zip(VALUES, swapped, strict=True))]
-    found = agreement(embeddings(1, partly), hr, VALUES, PEOPLE)
+    found = kept_share(embeddings(1, partly), hr, VALUES, PEOPLE)
     assert (found.value, found.n) == (0.75, 60)
     assert (found.low, found.high) == pytest.approx((0.6277, 0.8422), abs=1e-4)  # Wilson, 45 of 60
     assert probed(hr, VALUES, hr[:3]) == VALUES[:3]
@@ -41,7 +41,7 @@ def test_nobody_is_read_by_a_fit_that_knows_him() -> None:
     one = rng.normal(size=(60, 128))
     values = list(rng.choice(["a", "b"], 60))
     with pytest.raises(FaceSRError, match=r"reads it right in \d+% of HR faces"):
-        agreement(np.r_[one, one], np.r_[one, one], values * 2, [f"p{i}" for i in range(60)] * 2)
+        kept_share(np.r_[one, one], np.r_[one, one], values * 2, [f"p{i}" for i in range(60)] * 2)
 
 
 @pytest.mark.parametrize(
