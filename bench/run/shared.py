@@ -128,7 +128,7 @@ class _Image:
 
     status: Literal["ok", "not_converged"]
     reason: str
-    seconds: float | None
+    seconds: float | None = None  # objects of earlier versions have it
 
 
 @dataclass(frozen=True)
