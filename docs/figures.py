@@ -1,10 +1,11 @@
 """Make the pictures of README and docs: ``python docs/figures.py demo runs/demo``, ``sweep runs/sweep``, ``london runs/london [runs/pulse]``,
-``training runs/pix2pixhd``.
+``training runs/first runs/pix2pixhd``.
 
 ``demo.png``: the methods, from what ``make demo`` leaves. ``london.png``: all of them on 16 faces of the Face Research Lab London Set, from a
 run of those (or several of the same faces, where one method takes much longer).
-``training-pix2pixhd.png``: the validations of a training folder. ``psp.png``: pSp at x8, x16 and x32 and three further answers by style
-mixing, from ``facesr run demo-sweep-128 --methods bicubic,psp --set psp.samples=3 --set psp.mix_alpha=0.5 --out runs/sweep``.
+``training-pix2pixhd.png``: the validations of a training folder, or of the parts of one training. ``psp.png``: pSp at x8, x16 and x32 and
+three further answers by style mixing, from ``facesr run demo-sweep-128 --methods bicubic,psp --set psp.samples=3 --set psp.mix_alpha=0.5
+--out runs/sweep``.
 """
 
 from __future__ import annotations
@@ -94,18 +95,22 @@ def london(*folders: Path) -> None:
     picture.save(HERE / "london.png", optimize=True)
 
 
-def training(folder: Path) -> None:
-    """PSNR-Y and the perceptual distance of the validation faces, step by step."""
+def training(*folders: Path) -> None:
+    """PSNR-Y and the perceptual distance of the validation faces, by faces seen; of a training in parts one line each, one after the other."""
     from matplotlib.figure import Figure
 
-    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    steps = [row["step"] for row in rows]
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(steps, [row["psnr"] for row in rows], marker="o", markersize=3, color="#2b6cb0")
-    left.set(xlabel="step (8 faces each)", ylabel="PSNR-Y (dB)")
-    right.plot(steps, [row["lpips"] for row in rows], marker="o", markersize=3, color="#c05621")
-    right.set(xlabel="step (8 faces each)", ylabel="ST-LPIPS (VGG16)", ylim=(0, None))
+    before = 0.0
+    for folder, shade in zip(folders, ("#94a3b8", "#2b6cb0", "#c05621"), strict=False):
+        rows = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+        reached = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        seen = [before + row["step"] * reached["faces_seen"] / reached["step"] / 1000 for row in rows]
+        left.plot(seen, [row["psnr"] for row in rows], marker="o", markersize=3, color=shade)
+        right.plot(seen, [row["lpips"] for row in rows], marker="o", markersize=3, color=shade)
+        before += reached["faces_seen"] / 1000
+    left.set(xlabel="thousand faces seen", ylabel="PSNR-Y (dB)")
+    right.set(xlabel="thousand faces seen", ylabel="ST-LPIPS (VGG16)", ylim=(0, None))
     figure.savefig(HERE / "training-pix2pixhd.png", dpi=120)
 
 

@@ -61,7 +61,7 @@ class Recipe:
     data: dict[str, Any] = field(default_factory=dict)
     about: str = ""
     text: str = ""
-    """The file as it was."""
+    """The file as it was, and under it, as comments, the settings of the command line."""
 
 
 def read_recipe(path: Path, changes: dict[str, str] | None = None) -> Recipe:
@@ -70,7 +70,8 @@ def read_recipe(path: Path, changes: dict[str, str] | None = None) -> Recipe:
     tables = parse_toml(text, str(path))
     for key, value in (changes or {}).items():
         _change(tables, key, value)
-    return dataclasses.replace(from_table(Recipe, tables, str(path)), text=text)
+    said = "".join(f"# --set {key}={' '.join(value.split())}\n" for key, value in (changes or {}).items())
+    return dataclasses.replace(from_table(Recipe, tables, str(path)), text=text.rstrip("\n") + "\n" + said)
 
 
 def _change(tables: dict[str, Any], key: str, value: str) -> None:

@@ -60,6 +60,7 @@ def test_fsrnet_trains_on_drawn_faces_alone(tmp_path: Path) -> None:
     scores = json.loads((tmp_path / "run/history.jsonl").read_text().splitlines()[-1])
     assert scores["step"] == 2
     assert 5 < scores["psnr_bicubic"] < 40
+    assert "\n# --set loop.batch=2\n" in (tmp_path / "run/recipe.toml").read_text(), "what was changed goes with the weights"
     image = FSRNet.from_checkpoint(tmp_path / "run/weights.safetensors").restore(torch.rand(1, 3, 16, 16))
     assert image.shape == (1, 3, 128, 128)
 
