@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.config import from_table
-from facesr.bench.data.dataset import Dataset, chosen, find_dataset
+from facesr.bench.data.dataset import Dataset, chosen, find_dataset, prepared_folder
 from facesr.bench.errors import FaceSRError, some
 from facesr.bench.faces import Face
 from facesr.bench.protocol import NO_HR, Protocol
@@ -42,7 +42,7 @@ def gather_material(run: Run, data: str | None = None) -> Material:
     protocol = protocol_of(run)
     findings: list[str] = []
     remarks: list[str] = []
-    ours = _ours(protocol, data)
+    ours = _ours(protocol, data, remarks)
     faces = _faces(run, protocol, ours, findings, remarks)
     metrics = _metrics(run, protocol, remarks)
     return Material(protocol, faces, ours.faces if ours else (), metrics, tuple(findings), tuple(remarks))
@@ -53,7 +53,7 @@ def protocol_of(run: Run) -> Protocol:
     return from_table(Protocol, run.info.protocol, f"{run.path / 'run.json'}: protocol")
 
 
-def _ours(protocol: Protocol, data: str | None) -> Dataset | None:
+def _ours(protocol: Protocol, data: str | None, remarks: list[str]) -> Dataset | None:
     """This machine's own copy of the data, or None. A folder that a stranger's file names is not looked for."""
     if data is not None:
         return chosen(data, protocol.data.size)
@@ -62,7 +62,9 @@ def _ours(protocol: Protocol, data: str | None) -> Dataset | None:
         return None
     try:
         return find_dataset(named, protocol.data.split, protocol.data.size)
-    except FaceSRError:
+    except FaceSRError as error:
+        if prepared_folder(named, protocol.data.size).is_dir():
+            remarks.append(f"the copy of {named} that is here could not be used: {error}")
         return None
 
 

@@ -224,6 +224,7 @@ def test_forgers_are_found(world: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_two_hundred_forgers(world: Path, tmp_path: Path) -> None:
     caught = _campaign(world, tmp_path, 200)
     missed = {kind: n for (kind, found), n in caught.items() if not found}
