@@ -12,6 +12,7 @@ import pytest
 
 import conformance
 import conformance.detweights
+from private_files import FIXTURES
 
 os.environ.setdefault("FACESR_WORKERS", "1")  # small runs: a worker's start costs more than their work
 
@@ -25,10 +26,9 @@ def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     """The folder of real faces, weights and oracles that lies beside a developer's checkout; tests that need it skip without it."""
-    folder = Path(os.environ.get("FACESR_FIXTURES", Path(__file__).parents[2] / "shared" / "fixtures"))
-    if not folder.is_dir():
-        pytest.skip(f"no fixtures at {folder}: set FACESR_FIXTURES to run this test")
-    return folder
+    if not FIXTURES.is_dir():
+        pytest.skip(f"no fixtures at {FIXTURES}: set FACESR_FIXTURES to run this test")
+    return FIXTURES
 
 
 @pytest.fixture(scope="session")

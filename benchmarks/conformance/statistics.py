@@ -258,6 +258,7 @@ def paired(peer: str) -> float:
 def sureal_model(name: str, missing: float, noisy: bool) -> dict[str, Any]:
     """What a model of sureal makes of the simulated ratings."""
     import sureal
+    from sureal import subjective_model
     from sureal.dataset_reader import RawDatasetReader
 
     table = sureal_table(missing, noisy)
@@ -267,7 +268,9 @@ def sureal_model(name: str, missing: float, noisy: bool) -> dict[str, Any]:
     ]
     dataset = types.SimpleNamespace(ref_videos=[{"content_id": 0, "path": "0"}], dis_videos=videos)
     with contextlib.redirect_stdout(io.StringIO()):
-        made: dict[str, Any] = getattr(sureal, name)(RawDatasetReader(dataset)).run_modeling()
+        made: dict[str, Any] = (getattr(sureal, name, None) or getattr(subjective_model, name))(
+            RawDatasetReader(dataset)
+        ).run_modeling()
     return made
 
 

@@ -81,14 +81,6 @@ def test_celebahq_in_every_form(tmp_path: Path, mapping: Path, form: Callable[[P
     assert verify_data(tmp_path / "out").clean
 
 
-def test_the_official_rule_gives_the_official_counts(fixtures: Path) -> None:
-    splits = celebahq.read_mapping(fixtures / "splits/CelebA-HQ-to-CelebA-mapping.txt")
-    for split in ("train", "val", "test"):
-        want = {int(v) for v in (fixtures / f"splits/celebahq_{split}.txt").read_text().split()}
-        assert {i for i, s in splits.items() if s == split} == want
-        assert len(want) == celebahq.TOTALS[split]
-
-
 def test_splits_prepared_one_after_the_other_stay(tmp_path: Path, mapping: Path) -> None:
     source = _as_folder(tmp_path / "source")
     for split in ("test", "train"):
@@ -219,25 +211,6 @@ def test_alignment_by_given_points_puts_the_eyes_level(tmp_path: Path) -> None:
     assert abs(turned) < abs(np.degrees(np.arctan2(20, 100)))
     assert np.linalg.norm(right - left) == pytest.approx(np.hypot(100, 20) * 64 / ffhq_frame(points).side, abs=0.02)
     assert manifest.rejected == (Rejected("b.png", "no landmarks in points.csv"),)
-
-
-def test_london_originals(fixtures: Path, tmp_path: Path) -> None:
-    source = tmp_path / "few"
-    source.mkdir()
-    original = fixtures / "faces/frl-london/original"
-    for stem in ("001_03", "002_03"):
-        for suffix in (".jpg", ".tem"):
-            (source / f"{stem}{suffix}").symlink_to(original / f"{stem}{suffix}")
-    (source / "no_points.jpg").symlink_to(original / "003_03.jpg")
-    (source / "london_info.csv").symlink_to(fixtures / "faces/frl-london/london_info.csv")
-    manifest = prepare_data(Request("london", source, size=128, out=tmp_path / "out"))
-    faces = from_manifest(tmp_path / "out").faces
-    assert [f.name for f in faces] == ["001_03", "002_03"]
-    assert faces[0].attributes == {"age": "24", "gender": "female", "group": "white"}
-    assert manifest.rejected == (Rejected("no_points.jpg", "no .tem landmark file beside it"),)
-    eyes = np.array(faces[0].landmarks)[:2]
-    assert abs(eyes[:, 1].mean() - 60) < 4  # CelebA-HQ's frame: eyes a little above the middle, level, a quarter apart
-    assert 28 < eyes[1, 0] - eyes[0, 0] < 36
 
 
 @pytest.fixture

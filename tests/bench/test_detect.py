@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from PIL import Image
 
 from facesr.bench import weights
-from facesr.bench.align import align_ffhq, map_points
 from facesr.bench.detect import detect, detect_batch, main_face
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from helpers import demo_faces
@@ -66,26 +64,6 @@ def test_no_face_where_there_is_none(side: int) -> None:
     assert detect(np.full((side, side, 3), 128, np.uint8)) == []
     assert detect(rng.integers(0, 256, (side, side, 3), np.uint8)) == []
     assert detect_batch(np.zeros((0, side, side, 3), np.uint8)) == []
-
-
-def test_a_photo_is_aligned_as_the_fixtures_were(fixtures: Path) -> None:
-    """From the 1350-pixel originals to CelebA-HQ's frame: scale within 3 %, at least 36 dB to the 128-pixel files that others made."""
-    folder = fixtures / "faces/frl-london"
-    with (folder / "aligned128.csv").open(newline="") as file:
-        known = {row["file"]: float(row["scale"]) for row in csv.DictReader(file)}
-    for original in sorted((folder / "original").glob("*.jpg"))[:3]:
-        name = f"L{original.stem.split('_')[0]}_neutral.png"
-        photo = np.asarray(Image.open(original).convert("RGB"))
-        face = main_face(detect(photo), photo.shape[:2])
-        assert face is not None
-        made = align_ffhq(photo, face.landmarks5, 128, reduce="box")
-        theirs = np.asarray(Image.open(folder / "aligned128" / name).convert("RGB"))
-        assert made.scale == pytest.approx(known[name], rel=0.03)
-        mse = np.square(made.image.astype(float) - theirs).mean()
-        assert 10 * np.log10(255**2 / mse) > 36
-        # points found in the photo and mapped, against points found in the result: a network's noise apart, but no systematic shift
-        (again,) = detect(made.image)
-        assert np.abs(np.mean(again.landmarks5 - map_points(face.landmarks5, made.frame, 128), axis=0)).max() < 2.5
 
 
 def test_two_faces_and_the_main_one() -> None:

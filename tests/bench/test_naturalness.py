@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import types
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +44,6 @@ KNOWN_NIQE = {(256, 256, 5): 12.651936, (200, 300, 6): 12.318266, (384, 192, 7):
 @pytest.mark.parametrize("made", KNOWN_NIQE)
 def test_niqe_equals_basicsr(made: tuple[int, int, int]) -> None:
     assert niqe(blobs(*made)) == pytest.approx(KNOWN_NIQE[made], abs=1e-4)
-
-
-def test_niqe_equals_an_installed_basicsr(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, live, on machines that have it (extra 'reference')."""
-    import torchvision.transforms._functional_tensor as moved
-
-    # basicsr 1.4.2 names what torchvision 0.17 renamed
-    monkeypatch.setitem(sys.modules, "torchvision.transforms.functional_tensor", moved)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        metrics = pytest.importorskip("basicsr.metrics", exc_type=ImportError)
-        image = blobs(288, 288, 8)
-        assert niqe(image) == pytest.approx(metrics.calculate_niqe(image[..., ::-1].copy(), 0), abs=1e-4)
 
 
 def test_niqe_of_worse_images_is_worse() -> None:

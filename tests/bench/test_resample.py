@@ -95,6 +95,12 @@ def test_torchs_antialiased_bicubic_is_pillows(size: int) -> None:
     assert (resize(image, size, "bicubic-pillow") - want)[..., inner, inner].abs().max() < 1e-6
 
 
+def test_box_grows_as_nearest() -> None:
+    """4 to 6 pixels: each new pixel is one old pixel, none a mixture."""
+    assert (matrix("box", 4, 6) == matrix("nearest", 4, 6)).all()
+    assert sorted(np.unique(matrix("box", 4, 6)).tolist()) == [0, 1]
+
+
 def test_box_is_the_block_mean() -> None:
     image = _noise(64)
     assert torch.allclose(resize(image, 8, "box"), torch.nn.functional.avg_pool2d(image, 8), atol=1e-6)

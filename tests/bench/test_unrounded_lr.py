@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -114,3 +115,33 @@ def test_one_bad_hr_costs_its_own_cells_only(tmp_path: Path) -> None:
     run = start(replace(_plan(tmp_path, "bicubic")))
     frame = run.scores()
     assert set(frame[frame.status != "ok"].image) == {"001"}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (5, 3), (2, 1)])
+def test_an_unrounded_image_of_any_shape_comes_back(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).random((*shape, 3)).astype(np.float32)
+    assert (decode_lr(encode_lr(image), "a.npy") == image).all()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((0, 4, 3), "<f4"),
+        np.zeros((4, 0, 3), "<f4"),
+        np.zeros((4, 4), "<f4"),
+        np.zeros((4, 4, 4), "<f4"),
+        np.zeros((4, 4, 3), "<f8"),
+    ],
+)
+def test_an_array_that_is_no_image_is_refused(array: np.ndarray) -> None:
+    held = io.BytesIO()
+    np.save(held, array)
+    with pytest.raises(FaceSRError, match=r"a\.npy: not an unrounded LR image .* float32 \(rows, columns, 3\) is expected"):
+        decode_lr(held.getvalue(), "a.npy")
+
+
+def test_a_header_that_promises_too_much_is_refused_before_it_is_read() -> None:
+    held = io.BytesIO()
+    np.lib.format.write_array_header_1_0(held, {"descr": "<f4", "fortran_order": False, "shape": (1_000_000, 1_000_000, 3)})
+    with pytest.raises(FaceSRError, match="not an unrounded LR image"):
+        decode_lr(held.getvalue(), "a.npy")

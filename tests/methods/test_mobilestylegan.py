@@ -53,14 +53,6 @@ def test_mapping_and_synthesis_equal_openvino(folder: Path, generator: MobileSty
     assert (generator.synthesize(w) - image).abs().max() < 1e-4
 
 
-def test_renders_the_faces_openvino_rendered(fixtures: Path, generator: MobileStyleGAN) -> None:
-    """The fixtures' face 7, rendered by openvino, box-averaged, JPEG of quality 96 (which costs it 42 dB)."""
-    w = torch.from_numpy(np.load(fixtures / "faces/synthetic128.npz")["w"][7:8].astype(np.float32))
-    truth = to_tensor(np.stack([read_rgb(fixtures / "faces/synthetic128/00007.jpg")]))
-    ours = F.avg_pool2d(generator.synthesize(w), 8).add(1).div(2).clamp(0, 1)
-    assert 10 * torch.log10(1 / (ours - truth).square().mean()) > 40
-
-
 def test_every_style_row_has_its_own_gradient(generator: MobileStyleGAN) -> None:
     w = generator.mean_style.expand(1, 23, 512).clone().requires_grad_()
     generator.synthesize(w).square().mean().backward()  # type: ignore[no-untyped-call]
@@ -159,11 +151,8 @@ def test_demo_faces_are_what_the_manifest_says() -> None:
         assert read_rgb(FOLDER / face["file"]).shape == (128, 128, 3)
 
 
-def test_demo_faces_come_from_their_seed_and_from_no_training_face(fixtures: Path, generator: MobileStyleGAN) -> None:
+def test_demo_faces_come_from_their_seed(generator: MobileStyleGAN) -> None:
     w = styles(generator)[list(CHOSEN)]
     image = F.avg_pool2d(generator.synthesize(w[:1]), 8).add(1).div(2).clamp(0, 1)
     stored = to_tensor(np.stack([read_rgb(FOLDER / "images" / f"demo-{next(iter(CHOSEN)):02d}.png")]))
     assert (image - stored).abs().max() < 0.01
-    training = torch.from_numpy(np.load(fixtures / "faces/synthetic128.npz")["w"].astype(np.float32))
-    among = torch.cdist(training[:500], training[:500]).fill_diagonal_(9e9).min()
-    assert torch.cdist(w, training).min() > 0.8 * among

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from facesr.bench.imaging import to_tensor
 from helpers import demo_faces
-
-
-def test_mobilefacenet_equals_its_onnx_export(fixtures: Path) -> None:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    from facesr.methods.training.identity import IdentityLoss
-
-    loss = IdentityLoss(torch.load(fixtures / "weights" / "mobilefacenet.pt", map_location="cpu", weights_only=True))
-    session = onnxruntime.InferenceSession(str(fixtures / "weights" / "MobileFaceNet.onnx"), providers=["CPUExecutionProvider"])
-    x = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
-    expected = session.run(None, {"input0": x.numpy()})[0]
-    assert float(np.abs(loss.net(x).numpy() - expected).max()) < 1e-4
 
 
 def test_identity_crops_equal_the_aligners() -> None:

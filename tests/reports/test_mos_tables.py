@@ -27,43 +27,6 @@ def words(table: Table, row: str, column: str) -> str:
     return cell.text or ""
 
 
-def test_a_real_study_shows_the_flip_that_pooled_tests_hide(
-    fixtures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """AVT's AI images, the 19 raters who finished: MWU 2.2e-6, clustered .082 [-.05, .71], as computed for reference/mos.md."""
-    file = fixtures / "mos" / "tta_avt_ai_images_ratings.csv"
-    pattern = r"(?P<condition>[^/]+)/(?P<face>p[0-9]+)\."
-    arguments = [
-        "study",
-        "import",
-        str(file),
-        "--rating-type",
-        "range_image_appeal",
-        "--pattern",
-        pattern,
-        "--out",
-        str(tmp_path / "avt"),
-    ]
-    assert main(arguments) == 0
-    ratings_file = tmp_path / "avt" / "ratings.parquet"
-    import pandas as pd
-
-    ratings = pd.read_parquet(ratings_file)
-    ratings = ratings[ratings["condition"] != "own"]  # photographs, shown for a part of the prompts
-    complete = ratings.drop_duplicates(["rater", "face", "condition"]).groupby("rater").size()
-    ratings[ratings["rater"].isin(complete[complete == 135].index)].to_parquet(ratings_file)
-    capsys.readouterr()
-    result = open_study(tmp_path / "avt")
-    table = pairs_table(result)
-    row = "midjourney|dall-e"
-    assert len(result.analysis.cube.raters) == 19 and len(result.analysis.cube.faces) == 27
-    assert words(table, row, "mwu") == "2.2e-6" and words(table, row, "p") == ".082"
-    assert words(table, row, "difference") == "0.33" and words(table, row, "ends") == "−0.05 to 0.71"
-    assert any(g.kind == "mwu_not_clustered" and g.subject == "midjourney and dall-e" for g in result.analysis.guards)
-    letters = result.letters
-    assert set(letters["midjourney"]) & set(letters["dall-e"]) and not set(letters["midjourney"]) & set(letters["glide"])
-
-
 def made_study(tmp_path: Path, *more: str) -> tuple[Path, Path]:
     run = make_run(tmp_path / "run", faces=20, methods=("bicubic", "pulse", "psp"))
     study = tmp_path / "study"

@@ -7,14 +7,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import COLUMNS, rating_options, read
 from facesr.bench.study import load_study
-from facesr.bench.study.check import check_ratings
 from facesr.bench.study.imports import into_study
 from rating_cells import Cells, cells
 
@@ -56,82 +53,7 @@ def test_avrate_database(tmp_path: Path) -> None:
     assert list(found.table["position"]) == [1, 2, 3, 4, 1, 2]
 
 
-def test_avrate_crowd_study_of_tu_ilmenau(fixtures: Path) -> None:
-    """24,782 ratings, 1,046 repeats, 1 duplicate; agreement with oneself exact .676, within one .979, r .853 (mos.md, section 5)."""
-    found = read(fixtures / "mos/tta_image_quality_test_crowd_ratings.db")
-    counts = found.counts
-    assert (counts["ratings"], counts["repeats"], counts["duplicates"]) == (24_782, 1_046, 1)
-    assert (counts["raters"], counts["items"]) == (238, 1_484)
-    table = found.table
-    key = ["rater", "face", "condition"]
-    first = table[table["kind"] == "main"].set_index(key)["score"]
-    again = table[table["kind"] == "repeat"].drop_duplicates(key).set_index(key)["score"]
-    both = pd.concat([first, again], axis=1, keys=["a", "b"], join="inner")
-    gap = (both["a"] - both["b"]).abs()
-    assert len(both) == 1_046
-    assert float((gap == 0).mean()) == pytest.approx(0.676, abs=5e-4)
-    assert float((gap <= 1).mean()) == pytest.approx(0.979, abs=5e-4)
-    assert float(np.corrcoef(both["a"], both["b"])[0, 1]) == pytest.approx(0.853, abs=5e-4)
-
-
-def test_avrate_voyager_csv_shows_its_integrity_bugs(fixtures: Path) -> None:
-    """3 of 22 finishers have an answer stored twice and one item never rated, 145 of 146 (mos.md, section 0)."""
-    file = fixtures / "mos/tta_avt_ai_images_ratings.csv"
-    with pytest.raises(FaceSRError, match=r"several scales \(range_image_appeal.*--rating-type"):
-        read(file)
-    findings = {f.kind: f for f in check_ratings(file, rating_options(rating_type="range_realism"))}
-    assert (findings["double"].count, findings["missing"].count) == (3, 3)
-    doubled = {e.split()[0] for e in findings["double"].examples}
-    assert doubled == {e.split()[0] for e in findings["missing"].examples} == {"7", "17", "84"}
-
-
 # --- long and wide tables -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "ratings", "mos"),
-    [
-        ("NFLX_dataset_public_raw.csv", 2_054, 3.544790652385589),
-        ("quality_variation_2017_agh_tv_dataset.csv", 17_820, 2.511045194593),
-        ("qub3k_its4s2_results.csv", 22_864, 3.254767320),
-    ],
-)
-def test_long_tables(fixtures: Path, name: str, ratings: int, mos: float) -> None:
-    """Means of MOS as sureal 0.9.0 computes them (its test/subjective_model_test.py, and mos.md section 2)."""
-    found = read(fixtures / "mos" / name)
-    assert found.counts["ratings"] == ratings
-    means = found.table.groupby(["face", "condition"])["score"].mean()
-    assert float(means.mean()) == pytest.approx(mos, abs=1e-9)
-
-
-def test_training_rows_are_set_apart(fixtures: Path) -> None:
-    """276 practice ratings of the AGH study are not ratings; no other is lost where a source has two files of one treatment (mos.md, 5)."""
-    found = read(fixtures / "mos/qub3k_its4s_agh_results.csv")
-    assert int((found.table["kind"] == "training").sum()) == 276
-    assert int((found.table["kind"] == "main").sum()) == 5_076 - 276
-    assert found.counts["repeats"] == 0
-
-
-def test_repeats_that_the_study_planned(fixtures: Path) -> None:
-    """AGH/NTIA: 29 raters saw 40 stimuli three times and 10 six times, which their file has no column for: 29 (40 x 2 + 10 x 5)."""
-    found = read(fixtures / "mos/qub3k_agh_ntia_results.csv")
-    assert found.counts["repeated ratings"] == 29 * (40 * 2 + 10 * 5)
-    assert found.counts["repeats"] == 29 * 50
-
-
-def test_one_column_per_rater(fixtures: Path) -> None:
-    """21 lab raters of the same 371 images; the MOS beside them is theirs (columns mos and ci are no raters).
-
-    Two images have a printed MOS of 22 votes (61/22, 36/22), one more than the file has columns for.
-    """
-    file = fixtures / "mos/tta_image_quality_test_lab_per_user.csv"
-    found = read(file)
-    assert (found.counts["raters"], found.counts["faces"]) == (21, 371)
-    means = found.table.groupby("face")["score"].mean()
-    printed = pd.read_csv(file).set_index("image_name")["mos"]
-    gap = np.abs(means[printed.index] - printed)
-    assert int((gap < 1e-12).sum()) == 369
-    np.testing.assert_allclose(np.sort(gap)[-2:], [61 / 22 - 58 / 21, 36 / 22 - 33 / 21])
 
 
 GRID = {

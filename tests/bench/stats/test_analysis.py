@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -163,24 +162,3 @@ def test_every_guard_speaks() -> None:
     assert heavy is not None
     assert "worth about 100 independent ones" in heavy.sentence
     assert precision_guard(1.2, 900) is None
-
-
-def test_real_study_end_to_end(fixtures: Path) -> None:
-    """AVT's AI images, all 27 raters, gaps and all: the flipped pair is flagged and shares a letter."""
-    frame = pd.read_csv(fixtures / "mos" / "tta_avt_ai_images_ratings.csv")
-    frame = frame[frame["rating_type"] == "range_image_appeal"]
-    parts = frame["stimuli_file"].str.split("/")
-    frame = frame.assign(
-        rater=frame["user_ID"].astype(str), condition=parts.str[2], face=parts.str[3], score=frame["rating"].astype(float)
-    )
-    complete = (
-        frame[frame["condition"] != "own"].groupby("rater").filter(lambda g: len(g.drop_duplicates(["face", "condition"])) == 135)
-    )
-    found = analyse_mos(complete, draws=50)
-    assert len(found.cube.raters) == 19
-    flagged = {g.subject for g in found.guards if g.kind == "mwu_not_clustered"}
-    assert flagged == {"midjourney and dall-e", "stable_diffusion and dall-e"}
-    assert set(found.letters["midjourney"]) & set(found.letters["dall-e"])
-    means = {m.condition: m.mean for m in found.conditions}
-    assert max(means, key=lambda k: means[k]) == "midjourney"
-    assert found.letters["glide"] == "d"

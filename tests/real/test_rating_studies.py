@@ -1,4 +1,7 @@
-"""Published figures reproduced from real ratings: the ITU's demo, sureal 0.9.0, Blizzard (CrowdMOS), TU Ilmenau, Qub3k."""
+"""Published figures reproduced from real ratings: the ITU's demo, sureal 0.9.0, Blizzard (CrowdMOS), TU Ilmenau, Qub3k.
+
+What everybody can check of the same code is in ``tests/bench/stats`` (sureal's figures of simulated ratings) and in docs/conformance.md.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facesr.bench.errors import FaceSRError
+from facesr.bench.ratings import rating_options, read
 from facesr.bench.stats import screening
 from facesr.bench.stats.agreement import intra_rater
+from facesr.bench.stats.analysis import analyse_mos
 from facesr.bench.stats.clustered import clustered_mean, components
 from facesr.bench.stats.cube import Cube, cube
 from facesr.bench.stats.mos import crowdmos_interval
 from facesr.bench.stats.pairwise import compare_pair
 from facesr.bench.stats.recovery import recover, remove_bias, table_means, table_sd
+from facesr.bench.study.check import check_ratings
+from facesr.cli import main
+from facesr.reports.mos import open_study, pairs_table
+from facesr.reports.table import Table
+from private_files import needed
+
+needed("rating tables of published studies")
 
 TOLERANCE = 1e-9
 SUREAL = ["NFLX_dataset_public_raw", "NFLX_dataset_public_raw_last4outliers", "VQEGHD3_dataset_raw"]
@@ -243,3 +256,143 @@ def test_avt_crowdmos_interval(avt: pd.DataFrame) -> None:
     study = _complete(avt, "range_image_appeal")
     halves = [(i.high - i.low) / 2 for i in (crowdmos_interval(study.values[:, :, k]) for k in range(5))]
     assert np.mean(halves) == pytest.approx(0.375, abs=0.02)
+
+
+# -- the same files through the readers, the analysis and the command ------------------------------------------------------------------
+
+
+def test_avrate_crowd_study_of_tu_ilmenau(fixtures: Path) -> None:
+    """24,782 ratings, 1,046 repeats, 1 duplicate; agreement with oneself exact .676, within one .979, r .853 (mos.md, section 5)."""
+    found = read(fixtures / "mos/tta_image_quality_test_crowd_ratings.db")
+    counts = found.counts
+    assert (counts["ratings"], counts["repeats"], counts["duplicates"]) == (24_782, 1_046, 1)
+    assert (counts["raters"], counts["items"]) == (238, 1_484)
+    table = found.table
+    key = ["rater", "face", "condition"]
+    first = table[table["kind"] == "main"].set_index(key)["score"]
+    again = table[table["kind"] == "repeat"].drop_duplicates(key).set_index(key)["score"]
+    both = pd.concat([first, again], axis=1, keys=["a", "b"], join="inner")
+    gap = (both["a"] - both["b"]).abs()
+    assert len(both) == 1_046
+    assert float((gap == 0).mean()) == pytest.approx(0.676, abs=5e-4)
+    assert float((gap <= 1).mean()) == pytest.approx(0.979, abs=5e-4)
+    assert float(np.corrcoef(both["a"], both["b"])[0, 1]) == pytest.approx(0.853, abs=5e-4)
+
+
+def test_avrate_voyager_csv_shows_its_integrity_bugs(fixtures: Path) -> None:
+    """3 of 22 finishers have an answer stored twice and one item never rated, 145 of 146 (mos.md, section 0)."""
+    file = fixtures / "mos/tta_avt_ai_images_ratings.csv"
+    with pytest.raises(FaceSRError, match=r"several scales \(range_image_appeal.*--rating-type"):
+        read(file)
+    findings = {f.kind: f for f in check_ratings(file, rating_options(rating_type="range_realism"))}
+    assert (findings["double"].count, findings["missing"].count) == (3, 3)
+    doubled = {e.split()[0] for e in findings["double"].examples}
+    assert doubled == {e.split()[0] for e in findings["missing"].examples} == {"7", "17", "84"}
+
+
+@pytest.mark.parametrize(
+    ("name", "ratings", "mos"),
+    [
+        ("NFLX_dataset_public_raw.csv", 2_054, 3.544790652385589),
+        ("quality_variation_2017_agh_tv_dataset.csv", 17_820, 2.511045194593),
+        ("qub3k_its4s2_results.csv", 22_864, 3.254767320),
+    ],
+)
+def test_long_tables(fixtures: Path, name: str, ratings: int, mos: float) -> None:
+    """Means of MOS as sureal 0.9.0 computes them (its test/subjective_model_test.py, and mos.md section 2)."""
+    found = read(fixtures / "mos" / name)
+    assert found.counts["ratings"] == ratings
+    means = found.table.groupby(["face", "condition"])["score"].mean()
+    assert float(means.mean()) == pytest.approx(mos, abs=1e-9)
+
+
+def test_training_rows_are_set_apart(fixtures: Path) -> None:
+    """276 practice ratings of the AGH study are not ratings; no other is lost where a source has two files of one treatment (mos.md, 5)."""
+    found = read(fixtures / "mos/qub3k_its4s_agh_results.csv")
+    assert int((found.table["kind"] == "training").sum()) == 276
+    assert int((found.table["kind"] == "main").sum()) == 5_076 - 276
+    assert found.counts["repeats"] == 0
+
+
+def test_repeats_that_the_study_planned(fixtures: Path) -> None:
+    """AGH/NTIA: 29 raters saw 40 stimuli three times and 10 six times, which their file has no column for: 29 (40 x 2 + 10 x 5)."""
+    found = read(fixtures / "mos/qub3k_agh_ntia_results.csv")
+    assert found.counts["repeated ratings"] == 29 * (40 * 2 + 10 * 5)
+    assert found.counts["repeats"] == 29 * 50
+
+
+def test_one_column_per_rater(fixtures: Path) -> None:
+    """21 lab raters of the same 371 images; the MOS beside them is theirs (columns mos and ci are no raters).
+
+    Two images have a printed MOS of 22 votes (61/22, 36/22), one more than the file has columns for.
+    """
+    file = fixtures / "mos/tta_image_quality_test_lab_per_user.csv"
+    found = read(file)
+    assert (found.counts["raters"], found.counts["faces"]) == (21, 371)
+    means = found.table.groupby("face")["score"].mean()
+    printed = pd.read_csv(file).set_index("image_name")["mos"]
+    gap = np.abs(means[printed.index] - printed)
+    assert int((gap < 1e-12).sum()) == 369
+    np.testing.assert_allclose(np.sort(gap)[-2:], [61 / 22 - 58 / 21, 36 / 22 - 33 / 21])
+
+
+def test_real_study_end_to_end(fixtures: Path) -> None:
+    """AVT's AI images, all 27 raters, gaps and all: the flipped pair is flagged and shares a letter."""
+    frame = pd.read_csv(fixtures / "mos" / "tta_avt_ai_images_ratings.csv")
+    frame = frame[frame["rating_type"] == "range_image_appeal"]
+    parts = frame["stimuli_file"].str.split("/")
+    frame = frame.assign(
+        rater=frame["user_ID"].astype(str), condition=parts.str[2], face=parts.str[3], score=frame["rating"].astype(float)
+    )
+    complete = (
+        frame[frame["condition"] != "own"].groupby("rater").filter(lambda g: len(g.drop_duplicates(["face", "condition"])) == 135)
+    )
+    found = analyse_mos(complete, draws=50)
+    assert len(found.cube.raters) == 19
+    flagged = {g.subject for g in found.guards if g.kind == "mwu_not_clustered"}
+    assert flagged == {"midjourney and dall-e", "stable_diffusion and dall-e"}
+    assert set(found.letters["midjourney"]) & set(found.letters["dall-e"])
+    means = {m.condition: m.mean for m in found.conditions}
+    assert max(means, key=lambda k: means[k]) == "midjourney"
+    assert found.letters["glide"] == "d"
+
+
+def words(table: Table, row: str, column: str) -> str:
+    cell = table.cell(row, column)
+    assert cell is not None
+    return cell.text or ""
+
+
+def test_a_real_study_shows_the_flip_that_pooled_tests_hide(
+    fixtures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AVT's AI images, the 19 raters who finished: MWU 2.2e-6, clustered .082 [-.05, .71], as computed for reference/mos.md."""
+    file = fixtures / "mos" / "tta_avt_ai_images_ratings.csv"
+    pattern = r"(?P<condition>[^/]+)/(?P<face>p[0-9]+)\."
+    arguments = [
+        "study",
+        "import",
+        str(file),
+        "--rating-type",
+        "range_image_appeal",
+        "--pattern",
+        pattern,
+        "--out",
+        str(tmp_path / "avt"),
+    ]
+    assert main(arguments) == 0
+    ratings_file = tmp_path / "avt" / "ratings.parquet"
+    ratings = pd.read_parquet(ratings_file)
+    ratings = ratings[ratings["condition"] != "own"]  # photographs, shown for a part of the prompts
+    complete = ratings.drop_duplicates(["rater", "face", "condition"]).groupby("rater").size()
+    ratings[ratings["rater"].isin(complete[complete == 135].index)].to_parquet(ratings_file)
+    capsys.readouterr()
+    result = open_study(tmp_path / "avt")
+    table = pairs_table(result)
+    row = "midjourney|dall-e"
+    assert len(result.analysis.cube.raters) == 19 and len(result.analysis.cube.faces) == 27
+    assert words(table, row, "mwu") == "2.2e-6" and words(table, row, "p") == ".082"
+    assert words(table, row, "difference") == "0.33" and words(table, row, "ends") == "−0.05 to 0.71"
+    assert any(g.kind == "mwu_not_clustered" and g.subject == "midjourney and dall-e" for g in result.analysis.guards)
+    letters = result.letters
+    assert set(letters["midjourney"]) & set(letters["dall-e"]) and not set(letters["midjourney"]) & set(letters["glide"])
