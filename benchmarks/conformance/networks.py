@@ -84,6 +84,11 @@ def torchmetrics_lpips_apart(trunk: Trunk) -> float:
         return float((our_lpips(trunk)(a, b) - theirs(a, b).flatten()).abs().max())
 
 
+def both() -> tuple[U8, U8]:
+    """Demo faces, blurred and not, as 8-bit images."""
+    return np.stack([p.sr for p in faces()]), np.stack([p.hr for p in faces()])
+
+
 def real_lpips_apart(name: str, trunk: Trunk) -> float:
     """The metric as users run it, with ImageNet's trunk."""
     import lpips
@@ -93,9 +98,7 @@ def real_lpips_apart(name: str, trunk: Trunk) -> float:
     metric = build_metric(name)
     assert metric.weights  # raises where they are not here
     net = lpips.LPIPS(net=trunk, verbose=False).eval()
-    pairs = faces()
-    batch = Batch((), np.stack([p.hr for p in pairs]))
-    values = metric.score(np.stack([p.sr for p in pairs]), batch, metric.reference(batch))
+    values = metric.distance(*both())  # type: ignore[attr-defined]
     return float(np.abs(np.array(values) - net(*pictures()).detach().numpy().ravel()).max())
 
 
@@ -111,10 +114,7 @@ def st_lpips_apart() -> float:
     from facesr.bench.registry import build_metric
 
     weights.fetch("stlpips-alex")
-    pairs = faces()
-    batch = Batch((), np.stack([p.hr for p in pairs]))
-    metric = build_metric("st-lpips-alex")
-    values = metric.score(np.stack([p.sr for p in pairs]), batch, metric.reference(batch))
+    values = build_metric("st-lpips-alex").distance(*both())  # type: ignore[attr-defined]
     with torch.no_grad():
         theirs = stlpips.LPIPS(net="alex", variant="shift_tolerant").eval()(*pictures())
     return float(np.abs(np.array(values) - theirs.numpy().ravel()).max())

@@ -367,7 +367,7 @@ def sections() -> list[Section]:
         Section(
             "Recovery of scores",
             recovered,
-            "sureal counts with the population's standard deviation and lets stimuli on which all agree speak against everybody. "
-            "A study's own rules do neither; what is compared here are the literal forms.",
+            "sureal counts with the population's standard deviation, BT.500 with the sample's, and stimuli on which all agree; a study's own rules "
+            "(`bt500`, `p913-12.4`) follow the text and skip those. What is compared here are the literal forms.",
         ),
     ]
