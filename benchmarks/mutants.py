@@ -74,7 +74,7 @@ GROUPS = {
     "stats": Group(("bench/stats/*.py",), ("tests/bench/stats", "tests/facesr/test_stats_and_studies.py"), 50),
     "study order": Group(
         ("bench/study/order.py", "bench/study/adaptive.py", "bench/study/pairs.py"),
-        ("tests/bench/test_study_order.py", "tests/bench/test_study_adaptive.py", "tests/bench/test_study_design.py"),
+        ("tests/bench/test_study_order.py", "tests/bench/test_study_pairs.py", "tests/bench/test_study_adaptive.py"),
         40,
     ),
 }

@@ -60,3 +60,54 @@ def test_the_gpu_script_runs_on_a_processor() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a smoke test, no figures" in done.stdout
     assert "not run" not in done.stdout
+
+
+def test_the_page_of_conformance_says_what_failed_and_what_was_not_run(tmp_path: Path) -> None:
+    """A difference above tolerance and a peer that fails are bold and counted; a missing peer and missing weights are lines that say so."""
+    page = tmp_path / "page.md"
+    page.write_text("# Ours\n<!-- written by make conformance -->\nold\n<!-- end of make conformance -->\nafter\n")
+    code = f"""
+from pathlib import Path
+from benchmarks.conformance import Check, NotRun, Section, page, run
+from facesr.bench.errors import WeightsMissing
+def stop(error):
+    def raised():
+        raise error
+    return raised
+checks = [
+    Check("a", "numpy", "one", "x", 1e-6, lambda: 2e-7),
+    Check("b", "numpy", "two", "x", 1e-6, lambda: 3e-6),
+    Check("c", "numpy", "three", "x", 1e-6, lambda: float("nan")),
+    Check("d", "numpy", "four", "x", 1e-6, stop(ValueError("no such thing"))),
+    Check("e", "numpy", "five", "x", 1e-6, stop(WeightsMissing("gone", "vgg16"))),
+    Check("f", "no-such-peer", "six", "x", 1e-6, lambda: 0.0),
+]
+outcomes = [run(check) for check in checks]
+assert [o.good for o in outcomes] == [True, False, False, False, True, True]
+page.write([(Section("All"), outcomes)], ["### A fault"], Path({str(page)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert "old" not in text
+    assert text.endswith("<!-- end of make conformance -->\nafter\n")
+    assert "3 of 6 comparisons were run, **3 above tolerance or failing**" in text
+    found = [row.split(" | ")[3] for row in text.splitlines() if row.startswith("| ") and "---" not in row][1:]
+    assert found == [
+        "2.0e-07", "**3.0e-06, above tolerance**", "**nan, above tolerance**", "**fails: ValueError: no such thing**",
+        "not run: weights are not reachable", "not run: not installed",
+    ]  # fmt: skip
+
+
+def test_every_peer_of_conformance_that_is_installed_here_agrees() -> None:
+    """The quick rows, live: kernels beside Pillow, torch and OpenCV, tests and agreement beside scipy, statsmodels and krippendorff."""
+    code = """
+from benchmarks.conformance import installed, kernels, run, statistics
+rows = [c for s in (*kernels.sections(), *statistics.sections()) for c in s.checks if installed(c.peer)]
+for outcome in map(run, rows):
+    assert outcome.good, (outcome.check.ours, outcome.check.peer, outcome.apart, outcome.said)
+print(len(rows))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 15
