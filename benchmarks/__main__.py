@@ -25,7 +25,7 @@ WANTED = (
     "yunet",
 )
 """Weight files that some benchmark needs and that can be fetched."""
-ASKED_FOR = ("conformance", "dashboard", "equality", "gpu", "mutants", "page", "workers")
+ASKED_FOR = ("conformance", "dashboard", "equality", "gpu", "mutants", "page", "survivors", "workers")
 """Not among 'all': a browser is needed, many minutes, a GPU; and what times nothing."""
 
 
