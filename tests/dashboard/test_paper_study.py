@@ -46,7 +46,7 @@ def test_from_create_to_table_one(tmp_path: Path, driver: Any, capsys: pytest.Ca
     assert "left out     far:" in said
     assert f"conditions   hr, {', '.join(METHODS)}\n" in said
     assert main(["study", "invite", str(study), "--links", str(links)]) == 0  # 2
-    tokens = [row["link"].rpartition("#")[2] for row in csv.DictReader(links.open(newline=""))]
+    tokens = [row["link"].rpartition("#")[2] for row in csv.DictReader(links.read_text().splitlines())]
     assert len(tokens) == 40
     with ThreadPoolExecutor(1) as apart, Server(study) as server:  # 3
         # in a thread: Playwright's own event loop runs in this one
