@@ -76,7 +76,7 @@ def bias_table(scores: Scores, attribute: str, scale: float | None = None) -> Ta
     sizes = ", ".join(f"{name} {people[name]:,}" for name in groups)
     notes = (
         "The gap is that of the best group's mean to the worst's; its interval holds whichever two groups lie farthest apart (Welch, Bonferroni "
-        f"over all pairs of groups: {len(list(combinations(groups, 2)))}). The other intervals are over faces; t.",
+        f"over all pairs of groups: {len(list(combinations(groups, 2)))}). The other intervals: over all faces, and over the group's people; t.",
         f"People in the groups: {sizes}"
         + (f"; not compared: {', '.join(f'{k} {n:,}' for k, n in left.items())}." if left else "."),
         "A gap whose interval begins above 0 is a difference between these groups of people; what the attribute goes along with (age, glasses) "

@@ -85,12 +85,12 @@ class PieApp(_PiqNetwork):
 def _dists(trunk: Path, heads: Path) -> Any:
     import piq
     import torch
-    from torchvision.models import vgg16
+    from torchvision.models.vgg import cfgs, make_layers
 
     from facesr.bench.networks.lpips import load_features
     from facesr.bench.weights import load_tensors
 
-    features = vgg16(weights=None).features
+    features = make_layers(cfgs["D"])  # VGG16 without its classifier, half a gigabyte that nothing here uses
     load_features(features, load_tensors(trunk), "vgg16 of torchvision")
     held = load_tensors(heads)
     both = [held.get("alpha"), held.get("beta")]
