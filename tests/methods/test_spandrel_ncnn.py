@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
-from facesr.bench.weights import find
+from facesr.bench.weights import find_weight
 from facesr.methods.spandrel import Spandrel, describe
 
 pytest.importorskip("spandrel", reason="the extra 'spandrel' is not installed")
@@ -145,7 +145,7 @@ def test_other_files_get_one_sentence(tmp_path: Path) -> None:
 def test_the_real_weights_answer_as_ncnn_does() -> None:
     """Where ncnn and the weights are here: 3.8e-6 on 16 x 16 noise was measured with ncnn 1.0.20261020."""
     try:
-        file = find("realesrgan-x4plus")
+        file = find_weight("realesrgan-x4plus")
     except WeightsMissing:
         pytest.skip("realesrgan-x4plus is not here: facesr weights fetch realesrgan-x4plus")
     ncnn = pytest.importorskip("ncnn", reason="ncnn is not installed")
