@@ -116,13 +116,13 @@ def _scores(run: Run, material: Material, faces: Sequence[Face], place: Path, fo
     parts.append(again.rescore_run(run, material, material.faces, sets, place / "sets", tick))
     cells = [cell for part in parts for cell in part.cells]
     found += dict.fromkeys(problem for part in parts for problem in part.problems)
-    counted, wrong = agreement(run, cells, material.metrics)
+    counted, wrong = score_agreement(run, cells, material.metrics)
     if wrong:
         found.append(f"{len(wrong):,} scores are not what their images give ({some([str(w) for w in wrong], 3)})")
     return counted
 
 
-def agreement(run: Run, cells: Sequence[ScoreCell], metrics: Sequence[MetricPlan]) -> tuple[Counter[str], list[Difference]]:
+def score_agreement(run: Run, cells: Sequence[ScoreCell], metrics: Sequence[MetricPlan]) -> tuple[Counter[str], list[Difference]]:
     """Cells computed now beside those that were claimed."""
     with Cells(run.path) as held:
         claimed = again.by_place(list(known_cells(run.info, held, ScoreCell)))

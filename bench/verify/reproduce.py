@@ -19,7 +19,7 @@ from facesr.bench.results.run import known_cells
 from facesr.bench.run.plan import MetricPlan
 from facesr.bench.run.workers import Workers
 from facesr.bench.verify import again, structure
-from facesr.bench.verify.check import agreement
+from facesr.bench.verify.check import score_agreement
 from facesr.bench.verify.compare import Same
 from facesr.bench.verify.material import Material, gather_material, runnable_methods
 
@@ -122,7 +122,7 @@ def _again(
         scores = list(known_cells(made.info, cells, ScoreCell))
     pictures = list(again.compare_images(run, made))
     for spec in specs:
-        counted, wrong = agreement(run, [c for c in scores if c.method == spec.label], material.metrics)
+        counted, wrong = score_agreement(run, [c for c in scores if c.method == spec.label], material.metrics)
         images: Counter[str] = Counter()
         troubles = []
         for method, scale, face, same in pictures:
@@ -150,7 +150,7 @@ def _scored(
         return
     made = again.rescore_run(run, material, material.faces, _metrics(run, material), place, tick)
     for label, reason in why.items():
-        counted, wrong = agreement(run, [c for c in made.cells if c.method == label], material.metrics)
+        counted, wrong = score_agreement(run, [c for c in made.cells if c.method == label], material.metrics)
         verdict = Reproduced.OTHER if wrong else Reproduced.SCORES if counted else Reproduced.NOTHING
         yield (
             label,
