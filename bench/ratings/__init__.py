@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings.columns import COLUMNS, UNUSED
 from facesr.bench.ratings.options import Options, rating_options
 from facesr.bench.ratings.table import Answers, Imported
 from facesr.bench.reading import check_regular
+
+if TYPE_CHECKING:
+    from facesr.bench.ratings.grid import TextGrid
 
 __all__ = ["COLUMNS", "UNUSED", "Imported", "Options", "rating_options", "read"]
 
@@ -53,6 +57,12 @@ def _naming(path: Path) -> Iterator[None]:
         raise FaceSRError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
+def _of_one_scale(path: Path, asked: Options) -> None:
+    """Refuse to choose one of several scales where the file's form has only one: rows of two would be taken together."""
+    if asked.rating_type is not None:
+        raise FaceSRError(f"--rating-type {asked.rating_type!r} chooses a scale of an AVrate file, and {path.name} is none")
+
+
 def _answers(path: Path, asked: Options, *, alone: bool = True) -> Answers:
     """``alone`` False: one of a folder's files, whose name is the rater where it does not name one itself."""
     if not alone:
@@ -60,13 +70,13 @@ def _answers(path: Path, asked: Options, *, alone: bool = True) -> Answers:
     from facesr.bench.ratings import avrate, jsons
     from facesr.bench.ratings.folder import named_by_file
     from facesr.bench.ratings.grid import TEXT, read_grid
-    from facesr.bench.ratings.long import long
-    from facesr.bench.ratings.platforms import PLATFORMS
     from facesr.bench.ratings.sureal import sureal
 
     suffix = path.suffix.lower()
     if suffix in {".db", ".sqlite", ".sqlite3"}:
         return avrate.from_database(path, asked)
+    if suffix in {".py", ".json"}:
+        _of_one_scale(path, asked)
     if suffix == ".py":
         return sureal(path, asked)
     if suffix == ".json":
@@ -76,6 +86,16 @@ def _answers(path: Path, asked: Options, *, alone: bool = True) -> Answers:
     if suffix not in TEXT | {".xlsx", ".parquet"}:
         raise FaceSRError(f"{path}: {suffix or 'a file without ending'} is not read; give {ENDINGS}")
     grid = read_grid(path, asked.sheet) if alone else named_by_file(read_grid(path, asked.sheet), path, asked)
+    return _of_grid(grid, path, asked)
+
+
+def _of_grid(grid: TextGrid, path: Path, asked: Options) -> Answers:
+    from facesr.bench.ratings import avrate
+    from facesr.bench.ratings.long import long
+    from facesr.bench.ratings.platforms import PLATFORMS
+
+    if not (asked.layout in {None, "avrate"} and avrate.is_avrate(grid)):
+        _of_one_scale(path, asked)
     if asked.layout in PLATFORMS:
         return PLATFORMS[asked.layout][1](grid, asked)
     if asked.layout == "p910":

@@ -1,0 +1,140 @@
+"""What the walk over every option sees of a command: exit code, what it prints, what it writes, without the clock and without chance."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shlex
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facesr.cli import main, whole_parser
+
+CHANCE = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?([+-]\d\d:\d\d|Z)?"  # times
+    r"|\b\d+(\.\d+)?(e-\d+)? ?(s|ms|min|seconds)\b"  # durations
+    r"|/r/[\w-]{16,}|\b[0-9a-f]{16,}\b"  # personal links, hashes of what has a time in it
+)
+ASKED = {"run.json": ("command", "seed", "calls", "environment", "protocol", "title", "digest"), "study.json": ("*",)}
+"""What a file repeats of the request itself, or of the clock: no effect."""
+CLOCK = ("seconds", "memory", "checksum", "token", "at", "created", "secret", "code", "salt", "stamp", "facts")
+"""Columns of tables that no two calls have alike."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The words are refused, with these words in the sentence: the option cannot be shown to act on every machine, or only together."""
+
+    words: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of a command."""
+
+    code: int
+    said: str
+    files: dict[str, str]
+
+
+Look = Callable[[str], Seen]
+
+
+def options(command: str = "") -> Iterator[str]:
+    """Every option and positional of every command, as in ``run --limit`` and ``data prepare dataset``."""
+    yield from (place for place in _walk(whole_parser(), []) if place.startswith(command))
+
+
+def _walk(parser: argparse.ArgumentParser, path: list[str]) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, one in action.choices.items():
+                yield from _walk(one, [*path, name])
+        elif path:
+            name = action.option_strings[-1] if action.option_strings else action.dest
+            if name not in ("--help", "--quiet", "--verbose"):
+                yield " ".join([*path, name])
+
+
+def look(
+    line: str, world: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    acts: Mapping[str, Callable[[Path], None]] | None = None,
+) -> Seen:  # fmt: skip
+    """Carry out a command line (several with ``&&``) in a fresh copy of ``world``; the code is the highest. ``acts``: what
+    words that are no commands do with the folder they name."""
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(world, place, symlinks=True)
+    monkeypatch.chdir(place)
+    before = files(place)
+    capsys.readouterr()
+    code = 0
+    for part in line.split(" && "):
+        first, *rest = shlex.split(part)
+        try:
+            if acts and first in acts:
+                if code == 0:
+                    acts[first](place / rest[0])
+            else:
+                code = max(code, main([first, *rest]))
+        except SystemExit as stop:
+            code = max(code, int(str(stop.code or 0)))
+    printed = capsys.readouterr()
+    now = files(place)
+    changed = {name: content for name, content in now.items() if before.get(name) != content}
+    changed |= {name: "gone" for name in before if name not in now}
+    return Seen(code, _plain(printed.out + printed.err, place), changed)
+
+
+def _plain(text: str, place: Path) -> str:
+    return CHANCE.sub("#", text.replace(str(place), "W"))
+
+
+def files(place: Path) -> dict[str, str]:
+    """Every file by a digest of what is in it, without clock and chance."""
+    found = {}
+    for file in sorted(place.rglob("*")):
+        if file.is_file() and file.suffix not in (".lock", ".log") and not file.name.endswith(("-wal", "-shm")):
+            content = hashlib.sha256(_content(file, place)).hexdigest()[:12]
+            name = CHANCE.sub("#", file.relative_to(place).as_posix())
+            found[f"{name} {content}" if "#" in name else name] = content
+    return found
+
+
+def _content(file: Path, place: Path) -> bytes:
+    data = file.read_bytes()
+    if data.startswith(b"SQLite format 3"):
+        return _plain("\n".join(_rows(file)), place).encode()
+    if file.name in ASKED:
+        plain = json.loads(data)
+        if "*" in ASKED[file.name]:
+            return b""
+        data = json.dumps({k: v for k, v in plain.items() if k not in ASKED[file.name]}).encode()
+    if file.suffix in (".parquet", ".png", ".npy", ".pdf"):
+        return data
+    return _plain(data.decode("utf-8", "replace"), place).encode()
+
+
+def _rows(file: Path) -> Iterator[str]:
+    db = sqlite3.connect(file)
+    try:
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+            names = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+            kept = [n for n in names if not any(n == c or n.endswith(f"_{c}") for c in CLOCK)]
+            if kept:
+                rows: list[Any] = db.execute(
+                    f"SELECT {', '.join(kept)} FROM {table} ORDER BY 1, 2"
+                    if len(kept) > 1
+                    else f"SELECT {kept[0]} FROM {table} ORDER BY 1"
+                ).fetchall()
+                yield f"{table} {rows}"
+    finally:
+        db.close()
