@@ -48,7 +48,10 @@ def plan(info: Mapping[str, Any], file: Path) -> AnalysisPlan:
 def imported_ratings(folder: Path) -> pd.DataFrame:
     """Every rating, with the columns of ``COLUMNS``."""
     with open_parquet(folder / "ratings.parquet") as file:
-        table: pd.DataFrame = file.read().to_pandas()
+        try:
+            table: pd.DataFrame = file.read().to_pandas()
+        except ValueError as error:  # what pandas noted beside the columns is damaged
+            raise FaceSRError(f"{folder / 'ratings.parquet'} cannot be read ({error}): import the ratings again") from None
     return table.reindex(columns=list(COLUMNS))
 
 

@@ -326,7 +326,7 @@ def load_study(path: Path | str, database: str | None = None) -> Study:
     if not file.exists():
         raise FaceSRError(f"{folder} is not a study: it has no study.json; 'facesr study create RUN' makes one")
     info = read_json(file)
-    if info.get("kind") not in {"study", "import"}:
+    if info.get("kind") not in ("study", "import"):
         raise FaceSRError(f"{file} is not a study's description: it lacks kind 'study' or 'import'")
     _check(info, file)
     if info["kind"] == "import":
@@ -344,3 +344,10 @@ def _check(info: Mapping[str, Any], file: Path) -> None:
     whole = isinstance(scale, list) and len(scale) == 2 and all(isinstance(v, int | float) for v in scale)
     if not whole or not all(isinstance(info.get(k), str) for k in ("name", "digest")):
         raise FaceSRError(f"{file} is damaged: a study's description has name, digest and scale; put the original back")
+    tables = {"counts": dict, "unused": dict, "source": dict, "analysis": dict, "notes": list} if info["kind"] == "import" else {}
+    if wrong := [key for key, kind in tables.items() if info.get(key) is not None and not isinstance(info[key], kind)]:
+        raise FaceSRError(f"{file} is damaged: {wrong[0]!r} has another form than it was written with; put the original back")
+    try:
+        json.dumps(info, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a lone surrogate, which no file or page can hold
+        raise FaceSRError(f"{file} is damaged: it holds text that is no Unicode; put the original back") from None
