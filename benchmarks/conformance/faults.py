@@ -20,6 +20,9 @@ class Fault:
     sign: str
 
 
+MARK = "<!-- not executed: a fault of a peer, which make conformance runs -->"
+"""The tests of the documentation run every other block."""
+
 SUREAL = """
 import types
 from sureal import MosModel
@@ -134,5 +137,17 @@ def shown(fault: Fault) -> str:
     said = [line.rpartition("\r")[2][:160] for line in said]
     verdict = "" if fault.sign in "\n".join([*said, done.stderr]) else " **No longer so in this version.**"
     return "\n".join(
-        [*lines, f"{fault.peer} {version}.{verdict}", "", "```python", fault.example.strip(), "```", "", "```text", *said, "```"]
+        [
+            *lines,
+            f"{fault.peer} {version}.{verdict}",
+            "",
+            MARK,
+            "```python",
+            fault.example.strip(),
+            "```",
+            "",
+            "```text",
+            *said,
+            "```",
+        ]
     )
