@@ -97,7 +97,7 @@ def make_run(
         frame.loc[lost, ["value", "status", "reason"]] = [np.nan, "no_face", "no face was found in the SR image"]
     frame.to_parquet(folder / "scores.parquet")
     rng = np.random.default_rng(seed)
-    info = {
+    info: dict[str, Any] = {
         "format": FORMAT,
         "protocol": {
             "name": "celebahq-x8-128",
@@ -139,9 +139,11 @@ def make_run(
         "calls": [{"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:01:00+00:00"}],
         "seed": seed,
     }
-    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
     if images:
         _pictures(folder, names, methods, scales)
+        for face in info["faces"]:  # HR is shown as it was measured: the file has the sha256 that was noted
+            face["sha256"] = hashlib.sha256((folder / "hr" / f"{face['name']}.png").read_bytes()).hexdigest()
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
     return folder
 
 
