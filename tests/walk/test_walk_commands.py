@@ -213,6 +213,7 @@ CASES: dict[str, Case] = {
     "completion shell": ("completion {}", "bash", "zsh"),
 }
 ELSEWHERE = {"train": "tests/methods/test_training.py", "study": "test_walk_study.py"}
+"""Commands whose options are not walked here. Those of ``train``, and the keys of recipes, are tested where training is, not walked one by one."""
 
 
 @pytest.fixture(scope="module")
