@@ -11,7 +11,7 @@ import numpy as np
 from facesr.bench.faces import F64, U8
 from facesr.bench.stats.cube import Cube
 
-PICTURES = "demo faces and 7 generated pictures (flat, bright, noise, stripes, odd sizes)"
+PICTURES = "faces, 7 generated"
 FACES = "8 demo faces, 128 px"
 
 

@@ -16,7 +16,7 @@ from facesr.bench.metrics.base import NoScore
 from facesr.bench.registry import build_metric
 
 Peer = Callable[[U8, U8], float]
-EVERY = f"{PICTURES}, 4 of 11 to 40 px"
+EVERY = f"{PICTURES}, 4 tiny"
 LARGE = "5 pictures of 177 to 256 px, odd sides among them"
 
 
