@@ -1,4 +1,4 @@
-"""Spending functions of Lan and DeMets 1983 at half of the information, level .05, .025 a side: 2 × .00153 by O'Brien-Fleming's, .0310 by Pocock's."""
+"""Spending functions of Lan and DeMets 1983 at half of the raters, level .05: twice .00153 by O'Brien-Fleming's, .0310 by Pocock's."""
 
 from __future__ import annotations
 
