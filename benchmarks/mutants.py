@@ -38,19 +38,6 @@ MEMORY = 3 << 30
 """Bytes that a changed program may take."""
 
 
-METRIC_TESTS = (
-    "fidelity",
-    "perceptual",
-    "identity",
-    "naturalness",
-    "recognition",
-    "conventions",
-    "networks_lpips",
-    "insight",
-    "registry",
-)
-
-
 @dataclass(frozen=True)
 class Group:
     """Modules that are changed, the tests that should notice, and how many changes are drawn."""
@@ -63,18 +50,22 @@ class Group:
 GROUPS = {
     "metrics": Group(
         ("bench/metrics/*.py",),
-        tuple(f"tests/bench/test_{name}.py" for name in METRIC_TESTS),
+        ("tests/bench/metrics", "tests/bench/networks/test_networks_lpips.py", "tests/bench/test_registry.py"),
         40,
     ),
     "resampling": Group(
         ("bench/imaging/resample.py", "bench/imaging/lowres.py", "bench/imaging/color.py"),
-        ("tests/bench/test_resample.py", "tests/bench/test_unrounded_lr.py", "tests/bench/test_own_lr.py"),
+        ("tests/bench/imaging/test_resample.py", "tests/bench/imaging/test_unrounded_lr.py", "tests/bench/data/test_own_lr.py"),
         45,
     ),
     "stats": Group(("bench/stats/*.py",), ("tests/bench/stats", "tests/facesr/test_stats_and_studies.py"), 50),
     "study order": Group(
         ("bench/study/order.py", "bench/study/adaptive.py", "bench/study/pairs.py"),
-        ("tests/bench/test_study_order.py", "tests/bench/test_study_pairs.py", "tests/bench/test_study_adaptive.py"),
+        (
+            "tests/bench/study/test_study_order.py",
+            "tests/bench/study/test_study_pairs.py",
+            "tests/bench/study/test_study_adaptive.py",
+        ),
         40,
     ),
 }

@@ -57,7 +57,9 @@ def _onnx(path: Path) -> None:
 
 
 def _t7(path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("torch7_writer", Path(__file__).parents[1] / "methods" / "test_fsrnet_torch7.py")
+    spec = importlib.util.spec_from_file_location(
+        "torch7_writer", Path(__file__).parents[1] / "methods" / "fsrnet" / "test_fsrnet_torch7.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     theirs = importlib.util.module_from_spec(spec)

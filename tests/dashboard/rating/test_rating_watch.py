@@ -12,7 +12,7 @@ from facesr.bench.study import Study, reading, store
 from facesr.bench.study.simulate import simulate
 from fake_study import small_study
 
-PAGE = Path(__file__).parents[2] / "dashboard" / "rating" / "watch.py"
+PAGE = Path(__file__).parents[3] / "dashboard" / "rating" / "watch.py"
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ def test_how_many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_array_script_of_the_documentation(world: Path, alone: Run) -> None:
     """The ten lines of docs/large-runs.md, as SLURM would call them."""
-    text = (Path(__file__).parents[2] / "docs/large-runs.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/large-runs.md").read_text()
     script = text.partition("```bash\n")[2].partition("```")[0]
     assert len(script.splitlines()) <= 10
     (world / "array.sh").write_text(script)
