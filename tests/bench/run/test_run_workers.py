@@ -125,7 +125,7 @@ def test_shards_that_are_not_one_run_are_refused(world: Path, alone: Run) -> Non
     image = next((b / "sr/net").glob("*.png"))
     image.write_bytes(b"not it")
     third = start(_plan(world, "t4", shard="3/3")).path
-    with pytest.raises(FaceSRError, match="not what was measured"):
+    with pytest.raises(FaceSRError, match="not the image that was measured"):
         merge(world / "no", [a, b, third])
     with pytest.raises(FaceSRError, match="holds shard 1/3"):
         start(_plan(world, "t1"))
