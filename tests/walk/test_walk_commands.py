@@ -121,7 +121,7 @@ CASES: dict[str, Case] = {
     "table --peek": ("table half", "", "--peek"),
     "table --simulated": ("table rated", "", "--simulated"),
     **_given("table run --format latex", "--columns 2", "--label tab:mine", "--no-cite"),
-    "table --by": ("table run", "", "--by gender"),
+    "table --by": ("table run", "", Refused("--by gender", "0 groups of 5 people")),
     "table --samples": ("table run --format md", "", Refused("--samples", "sample")),
     "site runs": ("site {} --out s", "run", "scales"),
     "site --out": ("site run --out {}", "s", "t"),

@@ -61,8 +61,7 @@ def test_unrounded_lr_reaches_methods_metrics_and_readers(tmp_path: Path) -> Non
     assert (scores.loc["npy"]["status"] == "ok").all()
     assert scores.loc[("png", "001", "psnr"), "reason"].endswith('8-bit PNG cannot hold it: set input = "npy"')
     # pictures for people, verification, and the shards' way
-    from facesr.reports.verify import verify
-
+    from facesr.bench.verify.files import verify_files
     from facesr.dashboard.images import face_png
     from facesr.reports.page import data_url
 
@@ -70,7 +69,7 @@ def test_unrounded_lr_reaches_methods_metrics_and_readers(tmp_path: Path) -> Non
     assert np.array_equal(shown, np.floor(kept * 255.0 + 0.5))
     assert data_url(run.lr_path("001", 8)).startswith("data:image/png")
     assert face_png(run, "residual", "001", 8, "bicubic")
-    assert verify(run).clean
+    assert verify_files(run).clean
     for i in (1, 2):
         start(_plan(tmp_path, "bicubic", out=f"s{i}", shard=f"{i}/2"))
     whole = merge(tmp_path / "whole", [tmp_path / "s1", tmp_path / "s2"])

@@ -45,7 +45,7 @@ def test_insightface_runs_its_own_files_and_without_it_the_numbers_are_the_same(
     monkeypatch.setattr(insight, "recogniser", lambda path, real=insight.recogniser: asked.append(path) or real(path))
     theirs = ArcFace(str(file)).run(crops)
     assert asked == [file]
-    monkeypatch.setattr(insight, "installed", lambda: False)
+    monkeypatch.setattr(insight, "insight_installed", lambda: False)
     assert ArcFace(str(file)).run(crops) == pytest.approx(theirs, rel=1e-6, abs=1e-5)
     assert asked == [file]
 

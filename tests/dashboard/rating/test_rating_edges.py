@@ -158,7 +158,12 @@ def test_who_fails_the_check_of_sight_may_be_sent_away(shared: Any, tmp_path: Pa
 def test_who_cannot_be_judged_is_not_taken_where_sight_is_demanded(shared: Any, tmp_path: Path) -> None:
     """Without a card no acuity: under ``refuse`` the button says that the study ends there, and it does; under ``record`` one goes on."""
     for rule, button in (("refuse", "I have no such card: leave the study"), ("record", "I have no such card")):
-        study = small_study(tmp_path / rule, screen=["card", "acuity"], screen_failed=rule, screened_url="https://example.org/out")
+        study = small_study(
+            tmp_path / rule,
+            screen=["card", "acuity"],
+            screen_failed=rule,
+            screened_url="https://example.org/out" if rule == "refuse" else "",
+        )
         with ThreadServer(study.path) as server:
             name, url = link(study, server)
             page = shared.new_page()
