@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import re
+import secrets
 import shlex
 import shutil
 import sqlite3
@@ -75,6 +77,7 @@ def look(
     shutil.copytree(world, place, symlinks=True)
     monkeypatch.chdir(place)
     before = files(place)
+    _no_chance(monkeypatch)
     capsys.readouterr()
     code = 0
     for part in line.split(" && "):
@@ -92,6 +95,17 @@ def look(
     changed = {name: content for name, content in now.items() if before.get(name) != content}
     changed |= {name: "gone" for name in before if name not in now}
     return Seen(code, _plain(printed.out + printed.err, place), changed)
+
+
+def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and tokens that are drawn: the same in each look."""
+    drawn = itertools.count()
+
+    def token(size: int | None = None) -> str:
+        return hashlib.sha512(f"{next(drawn)}".encode()).hexdigest()[: 2 * (size or 32)]
+
+    for name in ("token_hex", "token_urlsafe"):
+        monkeypatch.setattr(secrets, name, token)
 
 
 def _plain(text: str, place: Path) -> str:
