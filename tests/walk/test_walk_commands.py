@@ -66,6 +66,23 @@ def _given(line: str, *words: str) -> dict[str, Case]:
     return {f"{line.split(maxsplit=1)[0]} {word.split()[0]}": (line, "", word) for word in words}
 
 
+def how_ratings_are_read(command: str, line: str) -> dict[str, Case]:
+    """The options by which a file of ratings is read; ``line`` reads ``ratings.csv``, the others are files that need the option."""
+
+    def of(name: str) -> str:
+        return line.replace("ratings.csv", f"{name}.csv")
+
+    return {
+        f"{command} --map": (of("named"), "", "--map score=second"),
+        f"{command} --labels": (of("words"), "", "--labels awful=1,poor=2,fair=3,good=4,great=5"),
+        f"{command} --missing": (line, "", "--missing 3"),
+        f"{command} --reverse": (line, "", "--reverse"),
+        f"{command} --layout": (line, "", Refused("--layout nosuch", "nosuch")),
+        f"{command} --sheet": (line, "", Refused("--sheet second", "sheet")),
+        f"{command} --rating-type": (of("kinds"), "", Refused("--rating-type beauty", "of an AVrate file")),
+    }
+
+
 CASES: dict[str, Case] = {
     "run protocol": (RUN.replace("P.toml", "{}"), "P.toml", "Q.toml"),
     "run --lr": ("run --methods bicubic --metrics psnr --hr hr --out made --size 32 --lr {}", "lr", "lr16"),
@@ -154,13 +171,7 @@ CASES: dict[str, Case] = {
     "metrics --higher": ("metrics validate ratings.csv odd.csv {}", "--lower odd", "--higher odd"),
     "metrics --lower": ("metrics validate ratings.csv odd.csv {}", "--higher odd", "--lower odd"),
     "metrics --peek": ("metrics validate half run", "", "--peek"),
-    "metrics --map": ("metrics validate named.csv scores.csv", "", "--map score=second"),
-    "metrics --labels": ("metrics validate words.csv scores.csv", "", "--labels awful=1,poor=2,fair=3,good=4,great=5"),
-    "metrics --missing": ("metrics validate ratings.csv scores.csv", "", "--missing 3"),
-    "metrics --reverse": (VALIDATE, "", "--reverse"),
-    "metrics --layout": (VALIDATE, "", Refused("--layout nosuch", "nosuch")),
-    "metrics --sheet": (VALIDATE, "", Refused("--sheet second", "sheet")),
-    "metrics --rating-type": ("metrics validate kinds.csv scores.csv", "", Refused("--rating-type beauty", "of an AVrate file")),
+    **how_ratings_are_read("metrics", VALIDATE),
     "metrics --pattern": (VALIDATE, "", Refused("--pattern (?P<condition>[a-z]+)-(?P<face>f[0-9])", "--pattern")),
     "data list --json": ("data list", "", "--json"),
     "data prepare dataset": (PREPARE.replace("mine", "{}"), "mine", "other"),

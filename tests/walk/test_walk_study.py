@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from looking import Refused, Seen, look, options
-from test_walk_commands import Case, make_faces, one_person, spies, tables
+from test_walk_commands import Case, how_ratings_are_read, make_faces, one_person, spies, tables
 from test_walk_files import P
 
 from facesr.cli import main
@@ -184,15 +184,8 @@ CASES: dict[str, Case] = {
 }
 for act in ("import", "check"):
     read = f"study {act} ratings.csv" + (" --out s" if act == "import" else "")
-    CASES |= {
+    CASES |= how_ratings_are_read(f"study {act}", read) | {
         f"study {act} --scale": (read, "", "--scale 1 9"),
-        f"study {act} --map": (read.replace("ratings", "named"), "", "--map score=second"),
-        f"study {act} --labels": (read.replace("ratings", "words"), "", "--labels awful=1,poor=2,fair=3,good=4,great=5"),
-        f"study {act} --missing": (read, "", "--missing 3"),
-        f"study {act} --reverse": (read, "", "--reverse"),
-        f"study {act} --layout": (read, "", Refused("--layout nosuch", "nosuch")),
-        f"study {act} --sheet": (read, "", Refused("--sheet second", "sheet")),
-        f"study {act} --rating-type": (read.replace("ratings", "kinds"), "", Refused("--rating-type beauty", "of an AVrate file")),
         f"study {act} --pattern": (read.replace("ratings", "files"), "", "--pattern (?P<condition>[a-z]+)-(?P<face>f[0-9])"),
     }
 

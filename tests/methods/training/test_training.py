@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import resize8, write_png
 from facesr.cli import main
 from facesr.methods.fsrnet.method import FSRNet
 from facesr.methods.pix2pixhd.method import Pix2PixHD
@@ -117,16 +115,6 @@ last = 8
 folder = "FOLDER"
 first = 8
 """
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("faces")
-    noise = np.random.default_rng(0)
-    for i in range(10):
-        coarse = noise.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        write_png(path / f"{i:02d}.png", resize8(coarse, 32, "bicubic-matlab"))
-    return path
 
 
 def recipe(tmp_path: Path, text: str, folder: Path, name: str = "recipe.toml") -> Path:

@@ -16,16 +16,6 @@ from facesr.methods.training import FaceBatches, degrade_batch, load_faces
 from facesr.methods.training.data import Augment, training_images
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("faces")
-    noise = np.random.default_rng(0)
-    for i in range(10):
-        coarse = noise.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        write_png(path / f"{i:02d}.png", resize8(coarse, 32, "bicubic-matlab"))
-    return path
-
-
 def same(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor):
         return torch.equal(a, b)
