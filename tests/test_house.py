@@ -209,3 +209,4 @@ def test_every_recorded_figure_says_where_it_comes_from() -> None:
     origin = (ROOT / "tests/conformance/ORIGIN.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `(\w+)` \|", origin, re.MULTILINE))
     assert named == {file.stem for file in (ROOT / "tests/conformance/vectors").glob("*.npz")}
+    assert sum(file.stat().st_size for file in (ROOT / "tests/conformance/vectors").iterdir()) <= 4e6, "a clone carries them"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,16 @@ import torch
 
 from conformance import LEFT_OUT, SAMPLES, VECTORS, positions
 
-FIRST_FACE = ("arcface_ir_se50", "insightface_iresnet18")
+FIRST_FACE = ("arcface_ir_se50", "insightface_iresnet18", "psp_parts")
 """Networks whose answer to a face does not depend on the other of the two."""
+
+
+def save(file: Path, arrays: dict[str, Any]) -> None:
+    """As ``numpy.savez_compressed``, with LZMA, which is 4 % smaller here; ``numpy.load`` reads either."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as held:
+        for name, array in arrays.items():
+            with held.open(f"{name}.npy", "w") as out:
+                np.lib.format.write_array(out, array)
 
 
 def flatten(value: Any, place: str, arrays: dict[str, Any], least: int = 2 * SAMPLES) -> Any:
@@ -45,7 +54,7 @@ def carry(file: Path) -> None:
         )
     small = file.stat().st_size < 50_000
     index = {k: flatten(v, k, arrays, 10**9 if small else 2 * SAMPLES) for k, v in held.items()}
-    np.savez_compressed(VECTORS / f"{file.stem}.npz", index=np.frombuffer(json.dumps(index).encode(), np.uint8), **arrays)
+    save(VECTORS / f"{file.stem}.npz", {"index": np.frombuffer(json.dumps(index).encode(), np.uint8), **arrays})
 
 
 if __name__ == "__main__":
