@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesr.bench.data.dataset import find_dataset
 from facesr.bench.errors import FaceSRError
+from facesr.bench.faces import U8, Batch
+from facesr.bench.imaging import read_rgb
+from facesr.bench.metrics.base import Metric, SetMetric
+from facesr.bench.registry import build_metric, method_specs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from facesr.bench.faces import U8, Batch
     from facesr.bench.method import Method
-    from facesr.bench.metrics.base import Metric
 
 OURS = Path(__file__).parents[1]
 
@@ -34,8 +37,6 @@ def method_faults(what: str, *, size: int = 128, scale: int = 8, settings: tuple
     agree bit by bit, on any number of threads and when the method is made anew, as those of the methods that come along do.
     """
     import torch
-
-    from facesr.bench.registry import method_specs
 
     try:
         (spec,) = method_specs([what], settings)
@@ -134,9 +135,6 @@ def metric_faults(what: str) -> list[str]:
     Checked: it loads and names itself; one number per image; HR against itself scores better than noise, in the declared direction and range;
     the images stay as they were; a score does not depend on the batch.
     """
-    from facesr.bench.metrics.base import SetMetric
-    from facesr.bench.registry import build_metric
-
     try:
         metric = build_metric(what)
     except FaceSRError as error:
@@ -194,18 +192,12 @@ def _scorer(metric: Metric, batch: Batch) -> Callable[[U8, Batch], list[Any]]:
 
 
 def _batch() -> Batch:
-    from facesr.bench.data.dataset import find_dataset
-    from facesr.bench.faces import Batch
-    from facesr.bench.imaging import read_rgb
-
     faces = tuple(find_dataset("demo", "all", 128).faces[:3])
     hr = np.stack([read_rgb(face.path) for face in faces])
     return Batch(faces, hr, hr[:, 4::8, 4::8].copy())
 
 
 def _part(batch: Batch, i: int) -> Batch:
-    from facesr.bench.faces import Batch
-
     return Batch(batch.faces[i : i + 1], batch.hr[i : i + 1], batch.lr[i : i + 1] if batch.lr is not None else None)
 
 

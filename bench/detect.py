@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facesr.bench import weights
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import F64, U8
 from facesr.bench.onnxnet import F32, OnnxNet
@@ -70,8 +71,6 @@ def main_face(detections: Sequence[Detection], shape: tuple[int, int]) -> Detect
 
 @cache
 def _net() -> OnnxNet:
-    from facesr.bench import weights
-
     return OnnxNet(Path(weights.find_weight(WEIGHTS)), free="NHW")
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.dashboard import address, live, shell
+from facesr.dashboard.rating.watch import watch_page as watch
 from facesr.dashboard.scene import Scene, in_view
 from facesr.dashboard.sources import Catalogue, open_sources
 from facesr.dashboard.views import (
@@ -98,8 +99,6 @@ def _navigation(shown: Catalogue, scene: Scene | None) -> Any:
     at = len(listed) - 1 if scene is not None else len(listed)
     pages = dict([*listed[:at], ("mos", opinion), ("people", agreement), *listed[at:]])
     if _served():
-        from facesr.dashboard.rating.watch import watch_page as watch
-
         pages["watch"] = st.Page(
             _page("watch", watch), title="Watch the study", icon=":material/visibility:", url_path="watch", default=scene is None
         )

@@ -19,6 +19,8 @@ from starlette.routing import Mount, Route
 from facesr.bench.study import Study
 from facesr.bench.study import tables as t
 from facesr.bench.study.database import trouble
+from facesr.dashboard.host import SCRIPT, apply_settings
+from facesr.dashboard.images import routes as pictures
 from facesr.dashboard.rating.api import Limits, rating_api
 from facesr.dashboard.rating.limits import Bounded
 from facesr.dashboard.rating.login import Login
@@ -74,8 +76,6 @@ def study_app(
     import streamlit as st
 
     from facesr.dashboard import warm
-    from facesr.dashboard.host import SCRIPT, apply_settings
-    from facesr.dashboard.images import routes as pictures
 
     app = st.App(SCRIPT, routes=[*routes, *pictures()])
     apply_settings({"browser.serverAddress": address or "localhost", "server.port": port, "client.toolbarMode": "minimal"})

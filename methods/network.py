@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
+from facesr.bench.imaging import resize
 from facesr.bench.method import Method
+from facesr.bench.weights import find_weight, weight_sha256
 from facesr.methods.notes import SMALL_WEIGHTS
 
 if TYPE_CHECKING:
@@ -71,8 +73,6 @@ class NetworkMethod(Method, Generic[Net]):
 
     def file(self) -> Path:
         """The weight file: the one asked for, else the project's own. Raises ``WeightsMissing``."""
-        from facesr.bench.weights import find_weight
-
         if self.checkpoint:
             return find_weight(self.checkpoint)
         if self.default is None:
@@ -88,8 +88,6 @@ class NetworkMethod(Method, Generic[Net]):
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of every weight file in use; of none where they are not here (``load`` then says so)."""
-        from facesr.bench.weights import weight_sha256
-
         try:
             return {name: weight_sha256(path) for name, path in self.files().items()}
         except WeightsMissing:
@@ -161,8 +159,6 @@ class NetworkMethod(Method, Generic[Net]):
 
     def enlarged(self, lr: Tensor, names: Sequence[str], kernel: str) -> Tensor:
         """``checked`` LR of the protocol's side, enlarged to ``size`` by ``kernel`` and clipped: what networks that keep the size take."""
-        from facesr.bench.imaging import resize
-
         lr = self.checked(lr, names)
         if round(lr.shape[-1] * self.scale) != self.size:
             side = self.size / self.scale

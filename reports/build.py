@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.stats.pairwise import PairComparison, compare_methods
 from facesr.reports.cells import Cell
 from facesr.reports.scores import Scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from facesr.bench.stats.pairwise import PairComparison
 
 LEVELS = 6
 """More distinct numbers than this (ages) are shown in bands of a third of the faces each."""
@@ -78,8 +77,6 @@ class Duel:
 def duel(scores: Scores, a: str, b: str, metric: str, scale: float | None = None) -> Duel:
     """Compare two methods face by face: differences, wins, the paired test and the interval of the mean difference."""
     import pandas as pd
-
-    from facesr.bench.stats.pairwise import compare_methods
 
     values = scores.only(methods=[a, b]).values(metric, scale)[[a, b]].dropna()
     if a == b:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.pairwise import compare_methods
 from facesr.bench.study.analysis import PairedAnalysis
 from facesr.reports import build, notes
 from facesr.reports.costs import with_costs
@@ -123,8 +124,6 @@ def gather(
 
 def _pairs(scores: Scores, metric: str) -> Drawing | None:
     """All pairs of methods by one metric, where there are few enough methods to read."""
-    from facesr.bench.stats.pairwise import compare_methods
-
     values = scores.values(metric)
     rated = [m for m in scores.methods if values[m].notna().sum() > 1]
     if not 2 < len(rated) <= 12 or scores.is_set_metric(metric):

@@ -10,10 +10,11 @@ import numpy as np
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Batch, Face
 from facesr.bench.imaging import read_rgb
+from facesr.bench.metrics.embedders import embedder
+from facesr.bench.metrics.identity import Recogniser
 from facesr.reports.scores import Scores
 
 if TYPE_CHECKING:
-    from facesr.bench.metrics.identity import Recogniser
     from facesr.bench.onnxnet import F32
 
 BATCH = 32
@@ -44,9 +45,6 @@ def possible(scores: Scores) -> str:
 
 
 def _recogniser() -> Recogniser:
-    from facesr.bench.metrics.embedders import embedder
-    from facesr.bench.metrics.identity import Recogniser
-
     return Recogniser(embedder("sface"))
 
 

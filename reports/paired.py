@@ -7,6 +7,7 @@ from pathlib import Path
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.correction import letter_display
+from facesr.bench.study import load_study
 from facesr.bench.study.analysis import PairedAnalysis, analyse_study
 from facesr.reports.cells import Cell, Column, Row, rank_columns
 from facesr.reports.notes import declared_in
@@ -24,8 +25,6 @@ def open_paired(path: Path, *, peek: bool = False, simulated: bool = False) -> P
 
 def is_paired(path: Path) -> bool:
     """Whether a study folder is a paired comparison."""
-    from facesr.bench.study import load_study
-
     return load_study(path).method == "pair"
 
 

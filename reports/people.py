@@ -14,7 +14,8 @@ import numpy as np
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, whole
 from facesr.bench.stats.clustered import clustered_mean
-from facesr.bench.study.analysis import Analysis
+from facesr.bench.stats.validation import Validation, validate
+from facesr.bench.study.analysis import Analysis, plain_value
 from facesr.reports.cells import Cell, Column, Row, rank_columns
 from facesr.reports.notes import declared
 from facesr.reports.scores import Scores
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from facesr.bench.stats.correlation import MetricAgreement
     from facesr.bench.stats.intervals import Interval
-    from facesr.bench.stats.validation import Validation
 
 FEWEST = 6
 """Fewest images with ratings and scores that metrics are compared on."""
@@ -96,8 +96,6 @@ def people_of(table: pd.DataFrame, columns: Mapping[str, Column], result: Analys
 
     A metric that does not vary, or is known of too few images, is left out and listed. Raises ``FaceSRError`` where none is left.
     """
-    from facesr.bench.stats.validation import validate
-
     why = {}  # by metric: two metrics may have one label
     for name, column in columns.items():
         known = table.loc[table["mos"].notna(), name].dropna()
@@ -199,8 +197,6 @@ def _some(names: pd.Series[str]) -> str:
 
 def as_dict(people: People) -> dict[str, object]:
     """The judgement as plain data: verdict, sentences, one entry per metric, composite; None where a number is not known."""
-    from facesr.bench.study.analysis import plain_value
-
     found = people.found
     metrics = [
         {**plain_value(one), "label": people.columns[one.metric].label,

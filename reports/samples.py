@@ -13,7 +13,10 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.imaging.files import read_rgb
 from facesr.bench.metrics.base import NoScore
+from facesr.bench.metrics.identity import Identity
+from facesr.bench.metrics.perceptual import StLpipsAlex
 from facesr.bench.stats.intervals import Interval, mean_interval
+from facesr.bench.weights import with_fetch
 from facesr.reports.cells import Cell, Column, Row
 from facesr.reports.references import printed
 from facesr.reports.scores import Scores
@@ -137,9 +140,6 @@ def rms(a: U8, b: U8) -> float:
 
 
 def _diversity(stacks: Mapping[str, U8]) -> tuple[list[float], str]:
-    from facesr.bench.metrics.perceptual import StLpipsAlex
-    from facesr.bench.weights import with_fetch
-
     metric = StLpipsAlex()
     try:
         with_fetch(lambda: metric.weights)
@@ -150,9 +150,6 @@ def _diversity(stacks: Mapping[str, U8]) -> tuple[list[float], str]:
 
 def _identity(scores: Scores, stacks: Mapping[str, U8]) -> tuple[list[list[float]], str]:
     """Similarity to HR of each sample of each face that has HR and in which a face is found."""
-    from facesr.bench.metrics.identity import Identity
-    from facesr.bench.weights import with_fetch
-
     run = scores.runs[0]
     if not run.has_hr:
         return [], "No identity: there is no HR."

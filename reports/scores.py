@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facesr.bench.errors import FaceSRError, same_name, suggest
 from facesr.bench.numbers import whole
 from facesr.bench.results import WHOLE_SET, MethodInfo, MetricInfo, Run, Status, load_run
+from facesr.bench.stats.many import mean_intervals
 from facesr.reports.cells import Cell, Column, Failure
 from facesr.reports.references import KEY
 
@@ -187,8 +188,6 @@ class Scores:
         return {}
 
     def _count(self, level: float) -> list[Cell]:
-        from facesr.bench.stats.many import mean_intervals
-
         faces = np.array(self.faces, dtype=object)
         position, values, status = self._grid
         good = status == 0

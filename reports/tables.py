@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.stats.pairwise import compare_methods, significance_letters
 from facesr.reports import notes
 from facesr.reports.build import faces_where
 from facesr.reports.cells import Cell, Row, rank_columns
+from facesr.reports.costs import check_costs, with_costs
+from facesr.reports.groups import bias_table
 from facesr.reports.references import printed
+from facesr.reports.samples import samples_table
 from facesr.reports.scores import Scores, open_runs
 from facesr.reports.table import Table
 
@@ -47,8 +51,6 @@ def narrowed(
 
 def with_letters(scores: Scores, cells: Sequence[Cell], alpha: float = 0.05) -> list[Cell]:
     """The cells with the letters of methods that cannot be told apart (paired Wilcoxon over faces, Holm within the metric)."""
-    from facesr.bench.stats.pairwise import compare_methods, significance_letters
-
     letters: dict[tuple[str, float, str], str] = {}
     for scale in scores.scales:
         for metric in scores.metrics:
@@ -162,8 +164,6 @@ def table_of(
         from facesr.reports.published import published_table
 
         return published_table(narrowed(open_runs(runs), methods, metrics, scales, attributes), mos)
-    from facesr.reports.costs import check_costs, with_costs
-
     check_costs(cost)
     chosen = narrowed(open_runs(runs), methods, metrics, scales, attributes)
     return with_costs(score_table(chosen, full=full, mos=mos), chosen, cost)
@@ -185,9 +185,6 @@ def special_table(
     ``samples``: labels of one method run with several seeds, or none for the samples that methods stored. ``beside``: options that were given
     and do nothing here, which is refused.
     """
-    from facesr.reports.groups import bias_table
-    from facesr.reports.samples import samples_table
-
     given = [*(["--by"] if by else []), *(["--samples"] if samples is not None else [])]
     unused = [*given[1:], *beside, *(["--metrics"] if metrics and not by else []), *(["--methods"] if methods and samples else [])]
     unused += [f"the study {p}" for p in paths if is_study(p)]

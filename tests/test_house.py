@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -116,30 +117,33 @@ def _module(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _graph() -> dict[str, set[str]]:
-    """Who imports whom among our own modules, imports inside functions included; what only type checkers import is left out."""
+@cache
+def _imports() -> list[tuple[str, set[str], bool]]:
+    """Every import statement: its module, what it loads, and whether inside a function. What only type checkers import is left out."""
     files = {_module(f): f for room in ORDER for f in (ROOT / room).rglob("*.py") if not f.parent.is_symlink()}
-    graph: dict[str, set[str]] = {name: set() for name in files}
+    found: list[tuple[str, set[str], bool]] = [(name, set(), False) for name in files]
     for name, file in files.items():
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        hidden = {
-            id(node)
-            for block in ast.walk(tree)
-            if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
-            for node in ast.walk(block)
-        }
+        checked = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+        hidden = {id(node) for block in checked for node in ast.walk(block)}
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+        inside = {id(node) for function in functions for node in ast.walk(function)}
         for node in ast.walk(tree):
-            if id(node) in hidden:
-                continue
-            if isinstance(node, ast.Import):
-                graph[name] |= {a.name for a in node.names if a.name in files}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for a in node.names:
-                    inner = f"{node.module}.{a.name}"
-                    graph[name].add(inner if inner in files else node.module)
-        graph[name] &= set(files)
-        graph[name].discard(name)
-    return graph
+            if isinstance(node, ast.Import) and id(node) not in hidden:
+                found.append((name, {a.name for a in node.names}, id(node) in inside))
+            elif isinstance(node, ast.ImportFrom) and id(node) not in hidden:
+                whole = {f"{node.module}.{a.name}" for a in node.names}
+                known = {module if module in files else str(node.module) for module in whole}
+                found.append((name, known, id(node) in inside))
+    return found
+
+
+def _graph() -> dict[str, set[str]]:
+    """Who imports whom among our own modules, imports inside functions included."""
+    graph: dict[str, set[str]] = defaultdict(set)
+    for name, loads, _ in _imports():
+        graph[name] |= loads - {name}
+    return {name: {other for other in known if other in graph} for name, known in graph.items()}
 
 
 def _circles(graph: dict[str, set[str]]) -> list[set[str]]:
@@ -163,6 +167,31 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 def test_a_circle_would_be_found() -> None:
     assert _circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+
+
+def test_an_import_inside_a_function_spares_a_library() -> None:
+    """Our own modules are imported at the top of a file, unless that would load a library that the file does without so far."""
+    top: dict[str, set[str]] = defaultdict(set)
+    for name, loads, inside in _imports():
+        top[name] |= set() if inside else {*loads, name.rpartition(".")[0]} - {""}
+
+    @cache
+    def loaded(start: str) -> set[str]:
+        seen, todo = set(), [start]
+        while todo:
+            if (module := todo.pop()) not in seen:
+                seen.add(module)
+                todo += top.get(module, ())
+        return seen
+
+    def spared(name: str, loads: set[str]) -> set[str]:
+        """Libraries, and the module itself where a package's part needs the package first."""
+        more = set().union(*map(loaded, loads))
+        libraries, own = ({m.partition(".")[0] for m in some} for some in (more, loaded(name)))
+        return (libraries - own - sys.stdlib_module_names) | ({name} & more)
+
+    free = [f"{name}: {loads}" for name, loads, inside in _imports() if inside and loads <= set(top) and not spared(name, loads)]
+    assert not free
 
 
 INTERFACES = {

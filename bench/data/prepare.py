@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from facesr import __version__
+from facesr.bench.align import align_ffhq, map_points
 from facesr.bench.data import celebahq, london, manifest
 from facesr.bench.data.dataset import prepared_folder
 from facesr.bench.data.landmarks import LandmarkFile, Points, implausible
 from facesr.bench.data.manifest import MANIFEST, Manifest, ManifestRow, Rejected
 from facesr.bench.data.names import unique_names
 from facesr.bench.data.sources import Item, Source
+from facesr.bench.detect import detect, main_face
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.faces import U8
 from facesr.bench.imaging.decode import decode, header_size
@@ -246,8 +248,6 @@ def _bring(request: Request, job: Pending, image: U8) -> tuple[U8, Points | None
         if height < size:
             raise RejectedError(f"{width} x {height} pixels: too small, would need enlarging to {size}")
         return resize8(image, size, request.reduce), None, ()
-    from facesr.bench.align import align_ffhq, map_points
-
     points = job.points or _detect(image)
     if problem := implausible(points):
         raise RejectedError(f"its landmarks cannot be an upright face's: {problem}")
@@ -260,8 +260,6 @@ def _bring(request: Request, job: Pending, image: U8) -> tuple[U8, Points | None
 
 
 def _detect(image: U8) -> Points:
-    from facesr.bench.detect import detect, main_face
-
     face = main_face(with_fetch(lambda: detect(image)), (image.shape[0], image.shape[1]))
     if face is None:
         raise RejectedError("no face found")

@@ -17,6 +17,7 @@ import numpy as np
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.faces import F64, U8, Batch
 from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.weights import WeightsBroken, weight_sha256
 
 RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
 LANDMARKS = "shape_predictor_68_face_landmarks.dat"
@@ -36,8 +37,6 @@ EYES = (36, 45)
 
 def file(name: str) -> Path:
     """A model file of the installed package ``face-recognition-models``, checked; the package itself is not imported. Raises ``WeightsMissing``."""
-    from facesr.bench.weights import WeightsBroken, weight_sha256
-
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None or importlib.util.find_spec("dlib") is None:
         raise WeightsMissing(f"dlib and its models are not installed: {INSTALL}")

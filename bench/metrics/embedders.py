@@ -20,6 +20,7 @@ from facesr.bench.faces import U8
 from facesr.bench.metrics import insight
 from facesr.bench.metrics.network import batch_slices, exactly, ready, to_network
 from facesr.bench.onnxnet import F32, OnnxNet
+from facesr.bench.weights import find_weight, load_tensors, user_places
 
 REMEMBERED = 2048
 """Embeddings kept in memory, so that identity, retrieval and verification on one batch share them."""
@@ -109,8 +110,6 @@ class OnnxEmbedder(Embedder):
         self.input = f"{order.upper()}, {scaling}"
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find_weight
-
         if not str(self._file):
             raise WeightsMissing(f"{self.label} needs a recognition network: set weights to an ONNX file")
         return {self.name: find_weight(self._file)}
@@ -161,8 +160,6 @@ def arcface_file(wanted: str = "") -> Path:
 
     Searched: the folders of FACESR_WEIGHTS and ``~/.insightface/models``; nothing is downloaded. Raises ``WeightsMissing``.
     """
-    from facesr.bench.weights import user_places
-
     if wanted and wanted not in PACKS:
         path = Path(wanted).expanduser()
         if not path.is_file():
@@ -214,8 +211,6 @@ class IRSE50(Embedder):
         self._weights = weights or self.weight
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find_weight
-
         return {self.name: find_weight(self._weights)}
 
     def parts(self, n: int) -> Iterator[slice]:
@@ -250,7 +245,6 @@ class AdaFace(IRSE50):
 @cache
 def _ir(file: Path) -> Any:
     from facesr.bench.networks.irse import Backbone
-    from facesr.bench.weights import load_tensors
 
     return ready(Backbone.from_state_dict(load_tensors(file)))
 
@@ -258,7 +252,6 @@ def _ir(file: Path) -> Any:
 @cache
 def _iresnet(file: Path) -> Any:
     from facesr.bench.networks.iresnet import IResNet
-    from facesr.bench.weights import load_tensors
 
     return ready(IResNet.from_state_dict(load_tensors(file)))
 

@@ -21,6 +21,7 @@ from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.embedders import Embedder, OnnxEmbedder, embedder
 from facesr.bench.metrics.faces import Crops, aligned, check_align, five_points, hr_points, psp_crop
 from facesr.bench.onnxnet import F32
+from facesr.bench.weights import find_weight, weight_sha256
 
 ALIGNMENTS = {
     "hr-landmarks": "one transform per face from HR's five landmarks (known, else YuNet's), applied to HR and SR",
@@ -60,8 +61,6 @@ class Recogniser:
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of network and detector. The detector may be missing where every face's landmarks are known."""
-        from facesr.bench.weights import find_weight, weight_sha256
-
         held = {name: weight_sha256(path) for name, path in self.network.files().items()}
         if self.align == "detected" and (detector := self._insight()):
             return held | {"scrfd": weight_sha256(detector)}
@@ -160,8 +159,6 @@ class LandmarkDistance(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import find_weight, weight_sha256
-
         return {"yunet": weight_sha256(find_weight("yunet"))}
 
     def reference(self, batch: Batch) -> list[F64 | NoScore]:
@@ -184,8 +181,6 @@ class FaceFound(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import find_weight, weight_sha256
-
         return {"yunet": weight_sha256(find_weight("yunet"))}
 
     def reference(self, batch: Batch) -> list[F64 | NoScore]:

@@ -19,6 +19,7 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import F64, U8
 from facesr.bench.metrics.base import NoScore
 from facesr.bench.onnxnet import F32, OnnxNet
+from facesr.bench.weights import find_weight
 
 LARGEST = 640
 """Side of the square that SCRFD sees at most; smaller images are seen as they are, padded to a multiple of 32."""
@@ -31,8 +32,6 @@ def insight_installed() -> bool:
 
 def detector_file() -> Path | None:
     """The detector of insightface's packs where it can be used: the package is installed and the file lies on this machine."""
-    from facesr.bench.weights import find_weight
-
     if not insight_installed():
         return None
     try:

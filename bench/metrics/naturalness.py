@@ -24,6 +24,7 @@ from facesr.bench.metrics.identity import HrFaces, Recogniser
 from facesr.bench.metrics.network import batch_slices, device, exactly
 from facesr.bench.metrics.reference import FeatureMoments, Reference, features_of, open_reference
 from facesr.bench.onnxnet import F32
+from facesr.bench.weights import find_weight, load_tensors, weight_sha256
 
 FEATURES = 2048
 """Inception's last pooled layer."""
@@ -200,8 +201,6 @@ def _inception(file: Path) -> Any:
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    from facesr.bench.weights import load_tensors
-
     # torch-fidelity unpickles whatever the file holds; it gets a copy that holds only the tensors, read without running code.
     with tempfile.TemporaryDirectory() as folder:
         copy = str(Path(folder) / file.name)
@@ -213,8 +212,6 @@ def _inception(file: Path) -> Any:
 class _Inception(_Distribution):
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import find_weight, weight_sha256
-
         return {"inception": weight_sha256(find_weight("inception-fid"))} | self.known()
 
     def __init__(self, *, reference: str = "", size: int = 0, reduce: str = "box") -> None:
@@ -230,8 +227,6 @@ class _Inception(_Distribution):
 
     def features(self, sr: U8, batch: Batch, reference: Any) -> Sequence[Any]:
         import torch
-
-        from facesr.bench.weights import find_weight
 
         net = _inception(find_weight("inception-fid"))
         rows: list[F32] = []

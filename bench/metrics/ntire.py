@@ -16,9 +16,11 @@ import numpy as np
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Batch, Face
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
+from facesr.bench.metrics.embedders import embedder
 from facesr.bench.metrics.identity import Recogniser
 from facesr.bench.metrics.naturalness import FID, feature_moments, frechet_of
 from facesr.bench.metrics.pyiqa_plugin import panel
+from facesr.bench.weights import find_weight
 
 THRESHOLDS = {"CelebA": 0.5, "LFW-Test": 0.6, "CelebChild-Test": 0.6, "Wider-Test": 0.3, "WebPhoto-Test": 0.3}
 """AdaFace similarity of SR and LQ, by test set, below which a face has lost its identity (``eval.py``: thresholds)."""
@@ -66,8 +68,6 @@ class NtireScore(SetMetric):
 
     @cached_property
     def _fid(self) -> FID:
-        from facesr.bench.weights import find_weight
-
         return FID(reference=self._reference or str(find_weight("inception-ffhq-512")))
 
     @cached_property
@@ -76,8 +76,6 @@ class NtireScore(SetMetric):
 
     @cached_property
     def _recogniser(self) -> Recogniser:
-        from facesr.bench.metrics.embedders import embedder
-
         return Recogniser(embedder("adaface", self._identity))
 
     @property

@@ -15,8 +15,10 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import U8, Batch
+from facesr.bench.imaging import read_rgb
 from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.network import batch_slices, exactly, ready, to_network
+from facesr.bench.weights import find_weight, load_tensors, weight_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +48,6 @@ class _Perceptual(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import weight_sha256
-
         return {name: weight_sha256(path) for name, path in self.files().items()}
 
     def skip(self, size: int) -> str | None:
@@ -149,8 +149,6 @@ class _StLPIPS(_Perceptual):
         )
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find_weight
-
         return {"weights": find_weight(f"stlpips-{self.trunk}")}
 
     def network(self) -> LPIPS:
@@ -171,8 +169,6 @@ class StLpipsVgg(_StLPIPS):
 
 def _first(names: tuple[str, ...]) -> Path:
     """The first of these weight files that is here. Raises ``WeightsMissing`` with what to do about the first."""
-    from facesr.bench.weights import find_weight
-
     problems = []
     for name in names:
         try:
@@ -185,7 +181,6 @@ def _first(names: tuple[str, ...]) -> Path:
 @cache
 def _lpips(trunk: Literal["alex", "vgg", "squeeze"], file: Path) -> LPIPS:
     from facesr.bench.networks.lpips import LPIPS
-    from facesr.bench.weights import load_tensors
 
     net: LPIPS = ready(LPIPS(trunk, load_tensors(file)))
     return net
@@ -194,7 +189,6 @@ def _lpips(trunk: Literal["alex", "vgg", "squeeze"], file: Path) -> LPIPS:
 @cache
 def _stlpips(trunk: Literal["alex", "vgg"], file: Path) -> LPIPS:
     from facesr.bench.networks.stlpips import ShiftTolerantLPIPS
-    from facesr.bench.weights import load_tensors
 
     net: LPIPS = ready(ShiftTolerantLPIPS(trunk, load_tensors(file)))
     return net
@@ -205,8 +199,6 @@ def sample_diversity(folder: Path, names: Sequence[str], metric: _Perceptual | N
 
     A run keeps them in ``samples/METHOD``. A face with fewer than two samples gets its reason instead of a value.
     """
-    from facesr.bench.imaging import read_rgb
-
     metric = metric or LpipsAlex()
     found: dict[str, float | NoScore] = {}
     for name in names:

@@ -13,6 +13,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Batch
 from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.network import batch_slices, device, exactly
+from facesr.bench.weights import find_weight, load_tensors, weight_sha256
 
 LAYERS = ("3", "8", "15", "22", "29")
 """ReLU 1_2, 2_2, 3_3, 4_3 and 5_3 in torchvision's VGG16."""
@@ -27,8 +28,6 @@ class _PiqNetwork(Metric):
 
     @property
     def weights(self) -> dict[str, str]:
-        from facesr.bench.weights import find_weight, weight_sha256
-
         return {name: weight_sha256(find_weight(name)) for name in self.needed}
 
     def network(self) -> Any:
@@ -59,8 +58,6 @@ class Dists(_PiqNetwork):
     needed = ("vgg16", "dists")
 
     def network(self) -> Any:
-        from facesr.bench.weights import find_weight
-
         return _dists(find_weight("vgg16"), find_weight("dists"))
 
 
@@ -76,8 +73,6 @@ class PieApp(_PiqNetwork):
         return f"PieAPP's patches have {PATCH} pixels a side, these images {size}" if size < PATCH else None
 
     def network(self) -> Any:
-        from facesr.bench.weights import find_weight
-
         return _pieapp(find_weight("pieapp"))
 
 
@@ -88,7 +83,6 @@ def _dists(trunk: Path, heads: Path) -> Any:
     from torchvision.models.vgg import cfgs, make_layers
 
     from facesr.bench.networks.lpips import load_features
-    from facesr.bench.weights import load_tensors
 
     features = make_layers(cfgs["D"])  # VGG16 without its classifier, half a gigabyte that nothing here uses
     load_features(features, load_tensors(trunk), "vgg16 of torchvision")
@@ -112,7 +106,6 @@ def _pieapp(file: Path) -> Any:
     from piq.pieapp import PieAPPModel
 
     from facesr.bench.networks.checkpoints import find_state, load_strictly
-    from facesr.bench.weights import load_tensors
 
     state = dict(find_state(load_tensors(file), ("conv1.",), file.name, "PieAPP network").tensors)
     last = state.get("ref_score_subtract.weight")

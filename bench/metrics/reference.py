@@ -19,9 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from facesr.bench.data.dataset import chosen
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import F32, F64, U8, Face
+from facesr.bench.imaging.files import read_rgb
+from facesr.bench.imaging.resample import resize8
 from facesr.bench.metrics.base import NoScore
+from facesr.bench.weights import find_weight, read_tensors, weight_sha256
+from facesr.bench.weights.files import cache_folder
 
 SAVED = (".npz", ".pth", ".pt")
 LARGEST = 4 << 30
@@ -66,8 +71,6 @@ def open_reference(text: str, size: int, reduce: str) -> Reference:
     path = Path(text).expanduser()
     if path.suffix.lower() in SAVED:
         return _saved(path)
-    from facesr.bench.data.dataset import chosen
-
     if not path.is_dir() and os.sep in text:
         raise FaceSRError(f"reference {text}: there is no such folder or file")
     try:
@@ -82,8 +85,6 @@ def open_reference(text: str, size: int, reduce: str) -> Reference:
 
 
 def _saved(path: Path) -> Reference:
-    from facesr.bench.weights import find_weight, read_tensors, weight_sha256
-
     if not path.is_file():
         raise FaceSRError(f"reference {path}: there is no such file")
     file = find_weight(path)
@@ -127,8 +128,6 @@ def features_of(
     """
     if reference.features is not None:
         return reference.features
-    from facesr.bench.weights.files import cache_folder
-
     place = cache_folder() / "features" / f"{hashlib.sha256(f'{reference.digest} {key}'.encode()).hexdigest()[:40]}.npy"
     if place.is_file():
         try:
@@ -153,9 +152,6 @@ def features_of(
 
 
 def _image(face: Face, size: int, reduce: str) -> U8:
-    from facesr.bench.imaging.files import read_rgb
-    from facesr.bench.imaging.resample import resize8
-
     image = read_rgb(face.path)
     if not size or image.shape[:2] == (size, size):
         return image

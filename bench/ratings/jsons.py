@@ -9,6 +9,7 @@ from typing import Any
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings.folder import named_by_file
 from facesr.bench.ratings.grid import TextGrid, clean, text_and_encoding
+from facesr.bench.ratings.long import long
 from facesr.bench.ratings.options import Options
 from facesr.bench.ratings.platforms import is_jspsych, jspsych
 from facesr.bench.ratings.sureal import sureal
@@ -18,8 +19,6 @@ from facesr.bench.reading import parse_json
 
 def answers(path: Path, options: Options, *, alone: bool = True) -> Answers:
     """Lists of objects are trials, one list in another is a person's (JATOS writes a list per line); an object is a sureal dataset."""
-    from facesr.bench.ratings.long import long
-
     content = _content(path)
     if isinstance(content, dict):
         return sureal(path, options, content)

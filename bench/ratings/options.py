@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.reading import read_toml
 
 ROLES = (
     *("rater", "face", "condition", "stimulus", "score", "other", "kind", "training", "position", "rt_ms", "at", "simulated"),
@@ -127,8 +128,6 @@ def _labels(texts: Iterable[str], problems: list[str]) -> dict[str, float]:
 
 
 def _label_file(file: Path, problems: list[str]) -> dict[str, float]:
-    from facesr.bench.reading import read_toml
-
     try:
         return {str(word): float(grade) for word, grade in read_toml(file).items()}
     except (FaceSRError, ValueError, TypeError) as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from facesr.bench import protocol
+from facesr.bench.registry import installed
 from facesr.bench.results.info import MethodInfo, RunInfo
 
 
@@ -12,8 +14,6 @@ def command(info: RunInfo, out: str = "") -> str:
 
     A user's own folders, programs and files are named as they were where the run was made. ``out``: the run folder's name.
     """
-    from facesr.bench import protocol
-
     name = str(info.protocol.get("name", "PROTOCOL"))
     data = str(info.protocol.get("data", {}).get("dataset", ""))
     words = ["facesr", "run", name if name in protocol.protocol_names() else f"{name}.toml"]
@@ -55,7 +55,5 @@ def _method(method: MethodInfo) -> str:
         return f"{method.label}=command:{path}"
     if ".py:" in target:
         return f"{method.label}={target}"
-    from facesr.bench.registry import installed
-
     name = next((n for n, t in installed("facesr.methods").items() if t == target), method.label)
     return name if name == method.label else f"{method.label}={name}"

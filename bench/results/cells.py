@@ -129,13 +129,17 @@ class Cells:
         if write:
             _mend(self.path)
         with self._reported():
-            if write:
-                self.db = sqlite3.connect(self.path, isolation_level=None)
+            if not write:
+                self.db = sqlite3.connect(_to_read(self.path), uri=True, timeout=2, isolation_level=None)
+                return
+            self.db = sqlite3.connect(self.path, isolation_level=None)
+            try:
                 self.db.execute("PRAGMA journal_mode = WAL")
                 self.db.execute("PRAGMA synchronous = NORMAL")
                 self.db.executescript(_schema())
-            else:
-                self.db = sqlite3.connect(_to_read(self.path), uri=True, timeout=2, isolation_level=None)
+            except sqlite3.Error:
+                self.db.close()
+                raise
 
     @classmethod
     def copied(cls, folder: Path) -> Cells:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.data.dataset import prepared_folder
+from facesr.bench.diagnosis import counted
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging.lowres import lr_suffix
 from facesr.bench.numbers import whole
@@ -117,8 +118,6 @@ class Run:
 
     def remarks(self) -> list[str]:
         """What came up about images as they were read, each cause once, and what methods far below bicubic look like."""
-        from facesr.bench.diagnosis import counted
-
         said = [f"HR: {line}" for line in counted(f.note for f in self.faces)]
         return said + [f"{m.label}: {line}" for m in self.info.methods for line in (*m.remarks, *m.diagnosis)]
 

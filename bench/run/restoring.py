@@ -12,7 +12,9 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError, WeightsMissing, sentence, trace
 from facesr.bench.faces import U8
+from facesr.bench.imaging.files import encode_png, to_tensor, to_uint8
 from facesr.bench.imaging.lowres import LR
+from facesr.bench.imaging.resample import resize
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.registry import MethodSpec
 from facesr.bench.results import SERVED, Status
@@ -149,8 +151,6 @@ def _some(method: Method, task: RestoreTask, part: slice, result: RestoreResult)
 def _batch(method: Method, task: RestoreTask, names: Sequence[str], lr: LR) -> list[Restoration]:
     import torch
 
-    from facesr.bench.imaging.files import encode_png, to_tensor, to_uint8
-
     given, all_names = _filled(method, lr, names)
     _finished(task.setting.device)
     start = time.perf_counter()
@@ -193,8 +193,6 @@ def _finished(device: str) -> None:
 
 def _encoded(pixels: U8, device: str) -> list[bytes]:
     """PNG files of images; beside a GPU several at once, since it waits for them (a file of 1024 px takes as long as drawing it)."""
-    from facesr.bench.imaging.files import encode_png
-
     if device.startswith("cpu"):
         return [encode_png(image) for image in pixels]
     with ThreadPoolExecutor(ENCODERS) as pool:
@@ -228,8 +226,6 @@ MAX_OVERSHOOT = 0.5
 
 
 def _fit(task: RestoreTask, images: Tensor, count: int) -> Tensor:
-    from facesr.bench.imaging.resample import resize
-
     size = task.setting.size
     n, channels, height, width = images.shape if images.ndim == 4 else (0, 0, 0, 0)
     if (n, channels) != (count, 3) or height != width or height < size:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.intervals import F64
+from facesr.bench.stats.power import StudySize, standard_error, typical
 
 SPREADS = (0.9, 1.0, 1.1)
 """Standard deviations of five-point ratings of one condition that studies of faces report."""
@@ -194,8 +195,6 @@ def check_claims(
     ``spreads``: standard deviations to assume, by default ``spreads_of(scale)``; variance components are those of one five-point study,
     scaled by the range. Raises one ``FaceSRError`` with everything that is impossible.
     """
-    from facesr.bench.stats.power import StudySize, standard_error, typical
-
     labels = [chr(ord("A") + i) if len(mos) <= 26 else f"method {i + 1}" for i in range(len(mos))] if names is None else list(names)
     sds = spreads_of(scale) if spreads is None else tuple(spreads)
     _refuse(mos, raters, faces, alpha, sds, scale, labels, rounding)

@@ -11,6 +11,7 @@ import numpy as np
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.clustered import Components, clustered_mean
 from facesr.bench.stats.intervals import F64
+from facesr.bench.stats.pairwise import detectable_difference
 
 TYPICAL = Components(rater=0.55, face=0.34, rater_condition=0.27, face_condition=0.36, rater_face=0.31, residual=0.91)
 """Measured on 19 raters x 27 prompts x 5 image generators, "appeal" (AVT, TU Ilmenau, 2022): one study, an orientation."""
@@ -176,8 +177,6 @@ def size_sentence(parts: Components, raters: int, faces: int, difference: float,
 
     From the closed standard error and a shifted t, 80 % power at ``alpha`` over ``comparisons`` (Bonferroni); ``study_power`` simulates.
     """
-    from facesr.bench.stats.pairwise import detectable_difference
-
     level = alpha / max(comparisons, 1)
 
     def finds(r: int, f: int) -> bool:

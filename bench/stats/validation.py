@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import fixed
 from facesr.bench.stats.correlation import (
     Ranking,
     _z,
@@ -296,8 +297,6 @@ def _turned(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _figure(one: Interval) -> str:
-    from facesr.bench.numbers import fixed
-
     return f"{fixed(one.mean, 2)} [{fixed(one.low, 2)}, {fixed(one.high, 2)}]"
 
 

@@ -14,17 +14,19 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed, p_words
+from facesr.bench.ratings.times import moments, sittings
+from facesr.bench.stats.analysis import MosAnalysis, analyse_mos
+from facesr.bench.stats.paired_comparison import BradleyTerry, bradley_terry
 from facesr.bench.stats.pairwise import letters_refused
 from facesr.bench.study import ending
 from facesr.bench.study.carried import Entry, carried_out, plan_entries
+from facesr.bench.study.pairs import preference_counts, sides
 from facesr.bench.study.study import Study, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facesr.bench.stats.analysis import MosAnalysis
     from facesr.bench.stats.mos import ConditionMos
-    from facesr.bench.stats.paired_comparison import BradleyTerry
 
 
 SCHEMA = "facesr.analysis/1"
@@ -333,8 +335,6 @@ def _analyse(study: Study, *, peek: bool, simulated: bool, ordinal: bool) -> Ana
         done["primary"] = "bradley-terry"
         kept = _plan(study, done, left_out, simulated=simulated)
         return PairedAnalysis(study, left_out, label, alpha, study.citation, kept, *_scores(study, ratings))
-    from facesr.bench.stats.analysis import analyse_mos
-
     rated = set(ratings.loc[ratings["kind"] == "main", "condition"])
     found = analyse_mos(
         ratings if study.imported else _with_sessions(ratings),
@@ -362,8 +362,6 @@ def _analyse(study: Study, *, peek: bool, simulated: bool, ordinal: bool) -> Ana
 
 def _with_sessions(ratings: pd.DataFrame) -> pd.DataFrame:
     """Ratings of a study of ours with the session of each: a rater who comes back after hours begins another."""
-    from facesr.bench.ratings.times import moments, sittings
-
     session = ratings["position"] * 0
     for _, times in ratings.groupby("rater", sort=False)["at"]:
         session.loc[times.index] = sittings(moments(list(times)).seconds)
@@ -371,9 +369,6 @@ def _with_sessions(ratings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(study: Study, ratings: pd.DataFrame) -> tuple[BradleyTerry, int, str]:
-    from facesr.bench.stats.paired_comparison import bradley_terry
-    from facesr.bench.study.pairs import preference_counts, sides
-
     rated = ratings[ratings["kind"] == "main"]
     conditions = list(dict.fromkeys([*rated["condition"], *rated["other"]])) if study.imported else study.design.conditions
     names, by_cell = preference_counts(ratings, conditions)

@@ -13,9 +13,11 @@ from facesr.bench.ratings import Options, read
 from facesr.bench.reading import file_sha256, open_parquet, read_json
 from facesr.bench.study import reading
 from facesr.bench.study import tables as t
+from facesr.bench.study.adaptive import trials_digest
 from facesr.bench.study.closing import changed_since
 from facesr.bench.study.conduct import conduct
 from facesr.bench.study.design import plan_digest
+from facesr.bench.study.export import verify_export
 from facesr.bench.study.findings import Finding, check_imported, check_table, check_unused, names_of
 from facesr.bench.study.imports import unused
 from facesr.bench.study.order import Trial
@@ -51,8 +53,6 @@ def _check_study(study: Study) -> list[Finding]:
 
 
 def _check_export(folder: Path) -> list[Finding]:
-    from facesr.bench.study.export import verify_export
-
     problems = verify_export(folder)
     found = [Finding("impossible", "files that are not the exported ones", len(problems), problems[:5])] if problems else []
     file = folder / "ratings.parquet"
@@ -121,8 +121,6 @@ def _closing(study: Study) -> list[Finding]:
 
 
 def _chosen(study: Study) -> list[Finding]:
-    from facesr.bench.study.adaptive import trials_digest
-
     with study.engine.connect() as connection:
         plan = connection.execute(select(t.plan).order_by(t.plan.c.row, t.plan.c.position)).all()
         log = connection.execute(select(t.event.c.detail).where(t.event.c.kind == "plan chosen")).scalars().all()

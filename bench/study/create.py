@@ -17,6 +17,7 @@ from sqlalchemy import Engine, insert, select
 
 from facesr.bench.config import Natural, from_table
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.imaging import encode_png, read_lr, read_rgb, resize, resize8, rounded, to_tensor, write_whole
 from facesr.bench.results import Run
 from facesr.bench.study import address
 from facesr.bench.study import tables as t
@@ -288,8 +289,6 @@ def _source(run: Run, condition: str, face: str, scale: float) -> Path:
 
 
 def _stimuli(run: Run, design: Design, folder: Path, scale: float) -> list[Stimulus]:
-    from facesr.bench.imaging import encode_png, read_lr, read_rgb, resize8, rounded, write_whole
-
     measured = _measured(run, scale)
     found = []
     for face, condition in design.needed():
@@ -326,8 +325,6 @@ def _errors(run: Run, scale: float) -> Callable[[str, str], float | None]:
     measured = _measured(run, scale)
 
     def error(face: str, condition: str) -> float | None:
-        from facesr.bench.imaging import read_lr, read_rgb
-
         file = _source(run, condition, face, scale)
         if not file.is_file():
             return None
@@ -339,8 +336,6 @@ def _errors(run: Run, scale: float) -> Callable[[str, str], float | None]:
 
 def consistency(image: U8, lr: U8 | F32, run: Run) -> float:
     """MSE of D(image) against LR, RGB in [0, 1], by the protocol's own operator. ``image`` (H, W, 3), ``lr`` (h, w, 3), uint8 or unrounded."""
-    from facesr.bench.imaging import resize, to_tensor
-
     kernel = str(dict(run.protocol.get("degradation") or {}).get("kernel", "bicubic-matlab"))
     small = resize(to_tensor(image[None]), lr.shape[:2], kernel).double()
     return float(((small - to_tensor(lr[None]).double()) ** 2).mean())

@@ -20,6 +20,7 @@ from facesr.bench.study import tables as t
 from facesr.bench.study.closing import has_ended
 from facesr.bench.study.database import later, now, writing
 from facesr.bench.study.past import took_part_before
+from facesr.bench.study.payments import sealed
 from facesr.bench.study.rules import violations
 from facesr.bench.study.study import Study
 
@@ -129,8 +130,6 @@ def _remember(study: Study, connection: Connection, rater: int, worker: str, sub
     """Keep what paying needs, encrypted; the latest submission counts, and what was paid is not touched."""
     if not worker or not submission:
         return
-    from facesr.bench.study.payments import sealed
-
     text = sealed(study.secret, {"worker": worker, "submission": submission})
     if not store.add_new(connection, t.submission, {"rater": rater, "sealed": text, "at": now()}):
         connection.execute(

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from facesr import __version__
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study.address import checked_url, only_here, remembered
 from facesr.bench.study.backup import backup
@@ -38,8 +39,6 @@ def deploy(study: Study, out: Path, *, url: str = "", home: str = "/srv/facesr")
         raise FaceSRError(
             f"--home {home!r} and the study's folder {study.path.name!r} may have letters, digits, '.', '_' and '-' only"
         )
-    from facesr import __version__
-
     words = {
         "VERSION": __version__,
         "HOME": home.rstrip("/"),

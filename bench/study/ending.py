@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.cube import cube
+from facesr.bench.stats.paired_comparison import bradley_terry
+from facesr.bench.stats.pairwise import decided
 from facesr.bench.study import closing, store
 from facesr.bench.study import tables as t
 from facesr.bench.study.database import writing
@@ -112,9 +115,6 @@ def decisions(
             from facesr.bench.study.pairs import preference_counts
 
             return preferred(*preference_counts(ratings, conditions), level)
-        from facesr.bench.stats.cube import cube
-        from facesr.bench.stats.pairwise import decided
-
         found = decided(cube(ratings, conditions), alpha=level, correction=plan.corrected_by, margin=plan.equivalence_margin)
         return undecided | found
     except FaceSRError:
@@ -123,7 +123,5 @@ def decisions(
 
 def preferred(names: list[str], by_cell: F64, level: float) -> dict[tuple[str, str], bool]:
     """For each pair whether Bradley-Terry's test decides it; ``by_cell``: of ``preference_counts``. Raises where scores are infinite."""
-    from facesr.bench.stats.paired_comparison import bradley_terry
-
     p = bradley_terry(by_cell.sum((0, 1)), names, by_cell=by_cell).p
     return {(names[i], names[j]): bool(p[i, j] < level) for i, j in combinations(range(len(names)), 2)}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facesr import __version__
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import COLUMNS, UNUSED
 from facesr.bench.reading import file_sha256, read_json
@@ -155,8 +156,6 @@ def _dictionary(study: Study, folder: Path, tables: dict[str, dict[str, str]]) -
 
 
 def _manifest(study: Study, folder: Path, files: list[Path], rows: dict[str, int], simulated: bool) -> Path:
-    from facesr import __version__
-
     content: dict[str, Any] = {
         "study": study.name,
         "digest": study.digest,

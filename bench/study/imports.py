@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.ratings import UNUSED, Imported, Options, read
+from facesr.bench.ratings.folder import files_of
 from facesr.bench.reading import MAX_FILE, file_sha256, read_text
 from facesr.bench.study.database import now
 from facesr.bench.study.design import FORMAT, canonical
@@ -66,8 +67,6 @@ def _sha256(path: Path) -> str:
     """Of a file's bytes; of a folder, of the names and digests of its tables."""
     if not path.is_dir():
         return file_sha256(path)
-    from facesr.bench.ratings.folder import files_of
-
     lines = [f"{file_sha256(f)}  {f.name}" for f in files_of(path)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

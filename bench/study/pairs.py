@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from facesr.bench.stats.intervals import mean_interval
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -43,8 +45,6 @@ def sides(ratings: pd.DataFrame) -> str:
     The share of left among the decided choices of each rater, with an interval over raters. A pair that stood equally often either way
     is not moved by a leaning.
     """
-    from facesr.bench.stats.intervals import mean_interval
-
     decided = ratings[(ratings["kind"] == "main") & ratings["score"].isin([1, 2])]
     if decided.empty:
         return ""

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Interval
 
 from facesr.bench.config import BadValue, Count, OneOf, Probability, Share, from_table
+from facesr.bench.stats.screening import RULES
 
 PRIMARY = ("two-way-clustered", "bradley-terry")
 CORRECTIONS = ("holm", "bonferroni", "bh", "none")
@@ -19,8 +20,6 @@ Seconds = Annotated[float, Interval(ge=0, le=60)]
 
 
 def _screenings() -> list[str]:
-    from facesr.bench.stats.screening import RULES
-
     return [*RULES, "vqeg-multimedia"]
 
 

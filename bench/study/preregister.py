@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from facesr.bench.stats.power import TYPICAL, StudySize, study_power
 from facesr.bench.study.carried import stopping_in_words
 from facesr.bench.study.design import Design
 from facesr.bench.study.study import Study
@@ -101,8 +102,6 @@ def _reason(study: Study, difference: float, pairs: int, parts: Components | Non
         return "Pairs have no variance components of grades; the size was set by the resources at hand."
     if design.raters < 2 or len(design.faces) < 2:
         return "A rehearsal: with one rater or one face nothing can be tested."
-    from facesr.bench.stats.power import TYPICAL, StudySize, study_power
-
     size = StudySize(design.raters, len(design.faces), design.per_rater if design.per_rater < len(design.faces) else None)
     level = study.plan.alpha / pairs
     found = study_power(parts or TYPICAL, size, difference, level)

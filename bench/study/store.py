@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.study import tables as t
 from facesr.bench.study.closing import has_ended, is_closed
 from facesr.bench.study.database import later, now, writing
@@ -137,8 +137,6 @@ def find_rater(connection: Connection, name: str) -> Rater:
     """The rater of that name."""
     row = connection.execute(select(t.rater).where(t.rater.c.name == name)).one_or_none()
     if row is None:
-        from facesr.bench.errors import suggest
-
         known = connection.execute(select(t.rater.c.name)).scalars().all()
         raise FaceSRError(f"no rater {name!r} in this study: {suggest(name, known) if known else 'nobody was invited yet'}")
     return rater_of(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import weakref
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -38,6 +39,9 @@ class Study:
     info: dict[str, Any]
     url: str = ""
     _engines: list[Engine] = field(default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, _close, self._engines)  # who forgets to close a study leaves no connection open
 
     @property
     def name(self) -> str:
@@ -315,8 +319,12 @@ class Study:
 
     def close(self) -> None:
         """Give the database connections back."""
-        while self._engines:
-            self._engines.pop().dispose()
+        _close(self._engines)
+
+
+def _close(engines: list[Engine]) -> None:
+    while engines:
+        engines.pop().dispose()
 
 
 def load_study(path: Path | str, database: str | None = None) -> Study:

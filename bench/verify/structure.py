@@ -18,6 +18,7 @@ from facesr.bench.results.cells import Cells, ScoreCell, SrCell
 from facesr.bench.results.run import known_cells
 from facesr.bench.results.sums import sums_problems
 from facesr.bench.run.plan import identity_of, run_digest
+from facesr.bench.tables import safe_cell
 from facesr.bench.verify.files import verify_files
 from facesr.bench.verify.material import Material
 
@@ -213,8 +214,6 @@ def _agree(name: str, rows: list[tuple[Any, Any]], scores: Mapping[Place, ScoreC
 
 
 def _safe(place: Place) -> Place:
-    from facesr.bench.tables import safe_cell
-
     image, method, scale, metric = place
     return (str(safe_cell(image)), str(safe_cell(method)), scale, str(safe_cell(metric)))
 

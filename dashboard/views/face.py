@@ -17,7 +17,7 @@ from facesr.dashboard.images import face_url
 from facesr.dashboard.scene import Scene, scale_control
 from facesr.dashboard.viewer import ShownPicture, viewer
 from facesr.reports import maps
-from facesr.reports.neighbours import neighbours, possible
+from facesr.reports.neighbours import embed_hr, neighbours, possible
 from facesr.reports.one_face import face_scores
 
 if TYPE_CHECKING:
@@ -167,6 +167,4 @@ def _neighbours(scene: Scene, face: str, scale: float) -> None:
 
 def embeddings(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """HR's embeddings, computed once for these files."""
-    from facesr.reports.neighbours import embed_hr
-
     return Scene(scene.group).kept("embeddings", lambda: embed_hr(scene.whole))

@@ -17,6 +17,7 @@ from facesr.dashboard.images import face_url
 from facesr.dashboard.scene import Scene, metric_control, scale_control
 from facesr.dashboard.views import face as one_face
 from facesr.reports.build import face_table
+from facesr.reports.gather import headline
 from facesr.reports.scores import Scores
 
 if TYPE_CHECKING:
@@ -173,8 +174,6 @@ def warm(scene: Scene) -> None:
     scores = scene.scores
     if not (singles := scene.single_metrics(scores)):
         raise FaceSRError("nothing to sort by yet")
-    from facesr.reports.gather import headline
-
     first = headline(scores)
     for metric in [first, *singles]:
         order(scene, metric, scores.scales[0], "worst")

@@ -10,6 +10,7 @@ import streamlit as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
+from facesr.bench.study import load_study
 from facesr.dashboard import shell
 from facesr.dashboard.address import check_address, choose_option, switch
 from facesr.dashboard.memo import memo
@@ -82,8 +83,6 @@ def ratings_stamp(path: Path) -> tuple[object, ...]:
             status = (path / name).stat()
             made += [name, status.st_mtime_ns, status.st_size]
     if (path / "database.url").is_file():
-        from facesr.bench.study import load_study
-
         study = load_study(path)
         try:
             made += [study.finished(), len(study.ratings())]

@@ -18,8 +18,9 @@ from facesr.bench.config import OneOf, Text, from_table
 from facesr.bench.data.names import same
 from facesr.bench.data.pairing import Partners
 from facesr.bench.errors import FaceSRError
-from facesr.bench.imaging import to_uint8, write_png, write_whole
+from facesr.bench.imaging import resize, to_uint8, write_png, write_whole
 from facesr.bench.imaging.lowres import encode_lr
+from facesr.bench.imaging.resample import KERNELS
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.reading import read_toml
 from facesr.bench.weights import weight_sha256
@@ -35,8 +36,6 @@ MONTH = 30 * 86400.0
 
 def kernels() -> Iterable[str]:
     """The resampling kernels by name."""
-    from facesr.bench.imaging.resample import KERNELS
-
     return KERNELS
 
 
@@ -118,8 +117,6 @@ class Command(Method):
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Write the LR files, run the program once, gather what it wrote."""
-        from facesr.bench.imaging import resize
-
         if self.spec.input == "png" and ((levels := lr * 255) - levels.round()).abs().max() > 1e-3:
             raise FaceSRError(f'{self.path}: LR is unrounded here and 8-bit PNG cannot hold it: set input = "npy"')
         if self.spec.upsample:

@@ -11,6 +11,7 @@ from facesr.bench.data.pairing import Partners, Rule
 from facesr.bench.errors import FaceSRError, some, suggest
 from facesr.bench.imaging import resize, to_tensor
 from facesr.bench.imaging.files import read_picture
+from facesr.bench.imaging.resample import KERNELS
 from facesr.bench.method import Method, Outcome, Restored
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ class Folder(Method):
         seed: int = 0, device: str = "cpu",
     ) -> None:  # fmt: skip
         super().__init__(size=size, scale=scale, seed=seed, device=device)
-        from facesr.bench.imaging.resample import KERNELS
-
         if reduce not in KERNELS:
             raise FaceSRError(f"folder {path}: no filter {reduce!r} for larger images: {suggest(reduce, KERNELS)}")
         self.path, self.reduce, self.rule = Path(path), reduce, Rule(str(suffix), str(pattern), str(pairs))

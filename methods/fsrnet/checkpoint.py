@@ -24,6 +24,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import find_state, reading_sizes
 from facesr.bench.weights import WeightsBroken, find_weight, load_tensors, metadata
 from facesr.methods.fsrnet.net import Sizes
+from facesr.methods.fsrnet.pickled import load_module_tensors
 
 Range = Literal["signed", "unit"]
 """``signed``: images in [-1, 1] in and out; ``unit``: [0, 1] in and out."""
@@ -77,8 +78,6 @@ def _load(path: Path) -> Mapping[str, Any]:
     except WeightsBroken as error:
         if "code" not in str(error):
             raise
-        from facesr.methods.fsrnet.pickled import load_module_tensors
-
         return load_module_tensors(path)
 
 

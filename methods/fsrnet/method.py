@@ -13,6 +13,7 @@ from torch import Tensor
 from facesr.bench.imaging import read_rgb, resize, to_tensor
 from facesr.bench.networks.checkpoints import built
 from facesr.bench.networks.exact import each
+from facesr.methods.fsrnet import nngraph
 from facesr.methods.fsrnet.checkpoint import Checkpoint, read_fsrnet
 from facesr.methods.fsrnet.net import FSRNetwork
 from facesr.methods.network import NetworkMethod, Precision
@@ -66,8 +67,6 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
     def open(self) -> FSRNetwork | Torch7FSRNet:
         file = self.file()
         if file.suffix == ".t7":
-            from facesr.methods.fsrnet import nngraph
-
             self.used_range = self.range or "unit"
             return nngraph.read_graph(file)
         held = read_fsrnet(file)

@@ -18,8 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.detect import detect_batch
+from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import read_rgb, resize
+from facesr.bench.weights import load_tensors
 from facesr.methods.fsrnet.parsing import CLASSES, BiSeNet
 from facesr.methods.training.data import FaceBatches, Faces, expand
 from facesr.methods.training.objective import Batch
@@ -148,15 +150,11 @@ def make_prior(options: PriorOptions, faces: Faces) -> Prior:
         "bisenet": _bisenet,
     }
     if options.kind not in makers:
-        from facesr.bench.errors import suggest
-
         raise FaceSRError(f"[data.prior]: no kind {options.kind!r}: {suggest(options.kind, makers)}")
     return makers[options.kind](options, faces)
 
 
 def _yunet(options: PriorOptions, faces: Faces) -> Prior:
-    from facesr.bench.detect import detect_batch
-
     size = faces.pixels.shape[1]
     points = torch.full((len(faces.pixels), 5, 2), float("nan"))
     for start in range(0, len(points), 64):
@@ -205,8 +203,6 @@ def _labels(options: PriorOptions, faces: Faces) -> Prior:
 
 
 def _bisenet(options: PriorOptions, faces: Faces) -> Prior:
-    from facesr.bench.weights import load_tensors
-
     net = BiSeNet.from_state(load_tensors(expand(options.path)))
     labels = []
     for start in range(0, len(faces.pixels), 8):

@@ -10,6 +10,9 @@ from torch import nn
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import load_strictly
+from facesr.methods.fsrnet.checkpoint import read_fsrnet
+from facesr.methods.fsrnet.gan import FSRGANObjective
+from facesr.methods.fsrnet.method import FSRNet
 from facesr.methods.fsrnet.net import Sizes
 from facesr.methods.fsrnet.objective import FSRNetLosses, FSRNetObjective
 from facesr.methods.fsrnet.priors import PriorBatches, PriorOptions, make_prior
@@ -17,6 +20,7 @@ from facesr.methods.training.data import expand
 from facesr.methods.training.generated import GeneratedBatches
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.recipe import Recipe
+from facesr.methods.training.trunks import tensors
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -46,9 +50,6 @@ def prepare(recipe: Recipe) -> Job:
 
 def _begin(net: nn.Module, start: str) -> None:
     """Fill ``net`` from the weight file ``start``; ``default``: this project's own."""
-    from facesr.methods.fsrnet.checkpoint import read_fsrnet
-    from facesr.methods.fsrnet.method import FSRNet
-
     file = FSRNet.default if start == "default" else expand(start)
     assert file is not None
     load_strictly(net, read_fsrnet(file).state, f"{file}, as this recipe's FSRNet")
@@ -57,9 +58,6 @@ def _begin(net: nn.Module, start: str) -> None:
 def _objective(sizes: Sizes, losses: FSRNetLosses, optimiser: dict[str, Any]) -> FSRNetObjective:
     if not losses.adversarial:
         return FSRNetObjective(sizes, losses, optimiser)
-    from facesr.methods.fsrnet.gan import FSRGANObjective
-    from facesr.methods.training.trunks import tensors
-
     vgg = (
         tensors(losses.perceptual_weights, "[loss] perceptual_weights") if losses.perceptual and losses.perceptual_weights else None
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.weights import catalogue, find_weight
+from facesr.bench.weights import catalogue, find_weight, read_tensors, tensors_in
 
 if TYPE_CHECKING:
     from facesr.methods.generators.base import Generator
@@ -64,7 +64,6 @@ def open_generator(name_or_path: str | Path, mapping: str | Path | None = None) 
 
 
 def _by_keys(path: Path, mapping: str | Path | None) -> Generator:
-    from facesr.bench.weights import read_tensors, tensors_in
     from facesr.methods.generators.mobilestylegan import MobileStyleGAN
     from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
     from facesr.methods.generators.stylegan1 import StyleGAN1

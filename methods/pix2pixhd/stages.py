@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import built
+from facesr.methods.fsrnet.checkpoint import read_fsrnet, sizes_of
 from facesr.methods.fsrnet.net import FSRNetwork
 from facesr.methods.pix2pixhd.net import GlobalGenerator, MultiscaleDiscriminator, Norm
 
@@ -53,16 +54,12 @@ class TwoStage(nn.Module):
 
 def first_stage(state: Mapping[str, Tensor], name: str) -> FSRNetwork:
     """FSRNet from its part of a two-stage weight file, or from a file of its own (``read_first``)."""
-    from facesr.methods.fsrnet.checkpoint import sizes_of
-
     sizes = dataclasses.replace(sizes_of(state, name), residual=True)
     return built(lambda: FSRNetwork(sizes), state, f"{name}, its first stage as an FSRNet")
 
 
 def read_first(file: Path) -> FSRNetwork:
     """This project's FSRNet weights as a first stage."""
-    from facesr.methods.fsrnet.checkpoint import read_fsrnet
-
     held = read_fsrnet(file)
     if held.range != "signed" or not held.sizes.residual:
         raise FaceSRError(f"{file}: a first stage works on [-1, 1] and adds its input; train it with 'facesr train fsrnet'")

@@ -16,10 +16,16 @@ from torch import Tensor, nn
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import resize
+from facesr.methods.fsrnet.method import FSRNet
+from facesr.methods.pix2pixhd.checkpoint import generator as built
+from facesr.methods.pix2pixhd.checkpoint import read_pix2pixhd
 from facesr.methods.pix2pixhd.losses import VGG19Loss, feature_matching, gan_bce, lsgan
+from facesr.methods.pix2pixhd.method import Pix2PixHD
 from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm, initialise
 from facesr.methods.pix2pixhd.stages import Judges, TwoStage, read_first
+from facesr.methods.pix2pixhd.start import widen
 from facesr.methods.training.data import enlarge_batch, expand
+from facesr.methods.training.identity import IdentityLoss
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y, unwrapped
 from facesr.methods.training.recipe import Recipe
@@ -114,12 +120,6 @@ class Pix2PixHDLosses:
 
 def _begun(sizes: Pix2PixHDSizes) -> nn.Module:
     """The generator as the recipe begins with it."""
-    from facesr.methods.fsrnet.method import FSRNet
-    from facesr.methods.pix2pixhd.checkpoint import generator as built
-    from facesr.methods.pix2pixhd.checkpoint import read_pix2pixhd
-    from facesr.methods.pix2pixhd.method import Pix2PixHD
-    from facesr.methods.pix2pixhd.start import widen
-
     net = sizes.generator()
     initialise(net)
     held: nn.Module | None = None
@@ -166,8 +166,6 @@ class Pix2PixHDObjective(Objective):
         if losses.ever("lpips"):
             self.frozen["lpips"] = lpips(losses.lpips_trunk, losses.lpips_weights, "[loss] lpips_weights")
         if losses.ever("identity"):
-            from facesr.methods.training.identity import IdentityLoss
-
             self.frozen["identity"] = IdentityLoss(tensors(losses.identity_weights, "[loss] identity_weights"))
 
     def _global_grad(self, on: bool) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import built, find_state, reading_sizes
 from facesr.bench.weights import load_tensors, metadata
+from facesr.methods.generators.stylegan2 import StyleGAN2
 from facesr.methods.psp.encoders import EncoderConfig, PSPEncoder, build_encoder, describe_encoder
 from facesr.methods.psp.net import PSPNet
 
@@ -99,8 +100,6 @@ def assemble(tree: Mapping[str, Any], path: Path, generator: Generator | None = 
 
 
 def _decoder(state: Mapping[str, Tensor], opts: Mapping[str, Any], path: Path) -> Generator:
-    from facesr.methods.generators.stylegan2 import StyleGAN2
-
     decoder = {key: value for key, value in state.items() if key.startswith("decoder.")}
     if not decoder:
         raise FaceSRError(f"{path} holds no decoder (no key begins with 'decoder.'): give the generator it was trained for.")
@@ -124,8 +123,6 @@ def stored_options(opts: Any) -> dict[str, Any]:
 
 def to_published(net: PSPNet) -> dict[str, Any]:
     """What the authors' own loader reads: ``torch.save`` it. Raises where the decoder is no StyleGAN2."""
-    from facesr.methods.generators.stylegan2 import StyleGAN2
-
     if not isinstance(net.decoder, StyleGAN2):
         raise FaceSRError(
             "Only a pSp with a StyleGAN2 decoder can be written in the published layout; use tensors() for the encoder."

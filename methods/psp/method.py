@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from facesr.bench.errors import WeightsMissing
+from facesr.bench.imaging import resize
 from facesr.bench.method import Outcome, Restored
+from facesr.bench.weights import metadata
+from facesr.methods.generators.opening import files, open_generator
 from facesr.methods.network import NetworkMethod, Precision
 
 if TYPE_CHECKING:
@@ -92,14 +95,10 @@ class PSP(NetworkMethod["PSPNet"]):
 
     def generator_of(self, path: Path) -> str:
         """The generator's name: as asked, or as the encoder's file says; '' where the checkpoint has its own."""
-        from facesr.bench.weights import metadata
-
         noted = metadata(path)
         return self.generator or noted.get("generator", "mobilestylegan128" if "psp_encoder" in noted else "")
 
     def files(self) -> dict[str, Path]:
-        from facesr.methods.generators.opening import files
-
         path = self.file()
         name = self.generator_of(path)
         return {path.name: path} | ({file.name: file for file in files(name)} if name else {})
@@ -107,7 +106,6 @@ class PSP(NetworkMethod["PSPNet"]):
     def open(self) -> PSPNet:
         import torch
 
-        from facesr.methods.generators.opening import open_generator
         from facesr.methods.psp.checkpoint import read_psp
 
         path = self.file()
@@ -194,7 +192,6 @@ class PSP(NetworkMethod["PSPNet"]):
 
     def _shrink(self, lr: Tensor) -> Callable[[Tensor], Tensor]:
         """As the bench measures it: clipped, reduced to the HR size by the box average, then degraded."""
-        from facesr.bench.imaging import resize
 
         def shrink(images: Tensor) -> Tensor:
             images = images.clamp(0, 1)

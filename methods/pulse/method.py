@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from facesr.bench.config import from_table
 from facesr.bench.method import Outcome, Restored
+from facesr.bench.weights import find_weight
+from facesr.methods.generators.opening import files, open_generator
 from facesr.methods.network import NetworkMethod, Precision
 from facesr.methods.pulse.settings import Settings
 
@@ -99,9 +101,6 @@ class PULSE(NetworkMethod["PULSENet"]):
         self.settings = from_table(Settings, given, "PULSE's settings")
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights import find_weight
-        from facesr.methods.generators.opening import files
-
         paths = files(self.prior)
         # What the release puts beside synthesis.pt is read from there where no other file is named.
         for name, given in (("gaussian_fit.pt", self.gaussian_fit), ("mapping.pt", self.mapping)):
@@ -110,7 +109,6 @@ class PULSE(NetworkMethod["PULSENet"]):
         return {path.name: path for path in paths}
 
     def open(self) -> PULSENet:
-        from facesr.methods.generators.opening import files, open_generator
         from facesr.methods.pulse.net import PULSENet, find_fit
 
         generator = open_generator(self.prior, mapping=self.mapping)

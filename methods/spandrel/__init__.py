@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
+from facesr.bench.imaging import resize
+from facesr.bench.imaging.resample import KERNELS
+from facesr.bench.weights import read_tensors
+from facesr.bench.weights.ncnn import pair
 from facesr.methods.network import NetworkMethod
 
 if TYPE_CHECKING:
@@ -46,8 +50,6 @@ class Spandrel(NetworkMethod["nn.Module"]):
         kernel: str = "bicubic-matlab",
         input_size: int = 0,
     ) -> None:
-        from facesr.bench.imaging.resample import KERNELS
-
         super().__init__(size=size, scale=scale, seed=seed, device=device, checkpoint=path)
         problems = [] if input_size >= 0 else [f"input_size {input_size} is negative"]
         self.require(*problems, kernel=(kernel, tuple(KERNELS)))
@@ -55,8 +57,6 @@ class Spandrel(NetworkMethod["nn.Module"]):
         self._descriptor: Any = None
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.weights.ncnn import pair
-
         file = self.file()
         return {path.name: path for path in pair(file) or (file,)}
 
@@ -127,7 +127,6 @@ class Spandrel(NetworkMethod["nn.Module"]):
         """See ``Method``; answers of ``side * scale`` pixels, at least ``size``."""
         import torch
 
-        from facesr.bench.imaging import resize
         from facesr.bench.networks.exact import one_torch_thread
         from facesr.methods.inputs import face_seed
 
@@ -161,8 +160,6 @@ def registry() -> Any:
 
 
 def _tensors(path: Path) -> dict[str, Any]:
-    from facesr.bench.weights import read_tensors
-    from facesr.bench.weights.ncnn import pair
     from facesr.methods.spandrel.rrdbnet import rrdbnet
 
     both = pair(path)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facesr.bench.data import sources
+from facesr.bench.data.dataset import find_dataset
 from facesr.bench.data.sources import Item
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import resize, resize8
@@ -84,8 +85,6 @@ def training_images(source: dict[str, Any], size: int = 128, read: bool = True) 
         raise FaceSRError(f"no data option {unknown[0]!r}: {suggest(unknown[0], _SOURCE_KEYS)}")
     chosen = slice(source.get("first", 0), source.get("last"))
     if "dataset" in source:
-        from facesr.bench.data.dataset import find_dataset
-
         held = find_dataset(str(source["dataset"]), str(source.get("split", "train")), size)
         return [Item(face.path.name, face.path) for face in held.faces][chosen]
     if "folder" not in source:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from facesr.bench.config import BadValue, Natural
 from facesr.bench.imaging import resize, to_uint8
+from facesr.methods.generators.opening import open_generator
+from facesr.methods.generators.synthetic import SyntheticFaces
 from facesr.methods.training import data as faces
 from facesr.methods.training.objective import Batch
 
@@ -48,9 +50,6 @@ class GeneratedBatches:
         augment: faces.Augment,
         seed: int,
     ) -> None:
-        from facesr.methods.generators.opening import open_generator
-        from facesr.methods.generators.synthetic import SyntheticFaces
-
         generator = open_generator(options.generator).to(options.device)
         self.drawn = SyntheticFaces(generator, self._rendered, sources=[], latents="", size=size, psi=options.psi)
         self.real, self.batch_size, self.size, self.factor = real, batch, size, factor

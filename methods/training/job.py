@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from facesr.bench.config import from_table
+from facesr.bench.data.dataset import find_dataset
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.methods.training import data as faces
 from facesr.methods.training import export
@@ -101,8 +102,6 @@ def with_faces(recipe: Recipe, data: str) -> Recipe:
 
     Of a folder or archive one face in twenty (the first 1 to 64) is kept for validation; a data set has a split ``val``.
     """
-    from facesr.bench.data.dataset import find_dataset
-
     if recipe.method == "generator":
         raise FaceSRError("the generator learns from the faces of its own teacher: --data is for fsrnet, pix2pixhd and psp")
     size = int(recipe.data.get("size", 128))

@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
+from facesr.bench.imaging import to_uint8, write_png
+
 LOG_SECONDS = 30.0
 
 
@@ -71,8 +73,6 @@ class TrainingProgress:
 
     def picture(self, step: int, image: Tensor) -> None:
         """A sample grid (3, H, W) in [0, 1]: to TensorBoard and to ``previews/``."""
-        from facesr.bench.imaging import to_uint8, write_png
-
         self.board.add_image("samples", image, step)
         folder = self.out / "previews"
         folder.mkdir(exist_ok=True)

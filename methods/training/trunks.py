@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.networks.lpips import LPIPS
+from facesr.bench.networks.stlpips import ShiftTolerantLPIPS
+from facesr.bench.weights import load_tensors, with_fetch
 from facesr.methods.training.data import expand
 
 if TYPE_CHECKING:
@@ -16,8 +19,6 @@ def tensors(name: str, option: str) -> dict[str, Any]:
 
     ``option``: the recipe's entry, for the sentence where it is empty.
     """
-    from facesr.bench.weights import load_tensors, with_fetch
-
     if not name:
         raise FaceSRError(
             f"{option} names no file: give one, or a name that 'facesr weights list' shows, or set the term's weight to 0"
@@ -29,9 +30,6 @@ def tensors(name: str, option: str) -> dict[str, Any]:
 
 def lpips(trunk: str, name: str, option: str = "[loss] trunk_weights") -> LPIPS:
     """LPIPS on ``alex``, ``vgg`` or ``squeeze``, or shift-tolerant on ``st-alex`` or ``st-vgg``, from the weight file ``name``."""
-    from facesr.bench.networks.lpips import LPIPS
-    from facesr.bench.networks.stlpips import ShiftTolerantLPIPS
-
     kind = trunk.removeprefix("st-")
     if kind == trunk:
         return LPIPS(kind, tensors(name, option))  # type: ignore[arg-type]

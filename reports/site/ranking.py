@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from facesr.bench.stats.pairwise import compare_methods
 from facesr.reports.cells import Cell
 from facesr.reports.scores import Scores
 
@@ -45,8 +46,6 @@ def ranking(scores: Scores, metric: str, scale: float) -> list[Place]:
 
 
 def _of_faces(scores: Scores, metric: str, scale: float, live: list[str]) -> Mapping[frozenset[str], bool]:
-    from facesr.bench.stats.pairwise import compare_methods
-
     values = scores.values(metric, scale)
     rated = [m for m in live if values[m].notna().sum() > 1]
     pairs = compare_methods(values[rated], rated) if len(rated) > 1 else []

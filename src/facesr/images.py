@@ -13,6 +13,8 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8
+from facesr.bench.imaging import read_lr, read_rgb, to_tensor
+from facesr.bench.imaging.files import decode_rgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +49,6 @@ class Pixels:
         if self.form == "float":
             shown = values.astype(np.float32) / 255
         elif self.form == "tensor":
-            from facesr.bench.imaging import to_tensor
-
             shown = to_tensor(values)
         return shown[0] if self.single else shown
 
@@ -67,8 +67,6 @@ def pixels(images: AnyImages, what: str) -> Pixels:
             raise FaceSRError(f"{what}: images of one batch must be of one size, not of {sizes[0]} and {sizes[-1]} (rows, columns)")
         return Pixels(np.concatenate([p.values for p in parts]), False, parts[0].form)
     if isinstance(images, str | PathLike):
-        from facesr.bench.imaging import read_rgb
-
         return Pixels(read_rgb(Path(images))[None], True, "pil")
     if hasattr(images, "getbands"):  # PIL, without importing it
         return Pixels(_from_pil(images, what)[None], True, "pil")
@@ -93,8 +91,6 @@ def lr_pixels(images: AnyImages) -> LR:
             raise FaceSRError("lr: images of one batch must be of one size, all of them 8-bit or none")
         return np.concatenate(parts)
     if isinstance(images, str | PathLike):
-        from facesr.bench.imaging import read_lr
-
         return read_lr(Path(images))[None]
     eight = pixels(images, "lr")
     if not (hasattr(images, "dtype") and "float" in str(images.dtype)):
@@ -107,8 +103,6 @@ def lr_pixels(images: AnyImages) -> LR:
 
 def _from_pil(image: Any, what: str) -> U8:
     """By way of a PNG in memory, so that orientation, profile, transparency and depth mean what they mean in a file."""
-    from facesr.bench.imaging.files import decode_rgb
-
     buffer = io.BytesIO()
     try:
         image.save(buffer, "PNG", exif=image.getexif(), compress_level=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from facesr.bench import protocol as protocols
 from facesr.bench.errors import FaceSRError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ def with_own_lr(
     ``names``: how its files are named, see ``facesr.bench.protocol.OwnLr``. ``hr``: whether a folder of HR is given.
     ``references``: photos of the people, where there is no HR.
     """
-    from facesr.bench import protocol as protocols
     from facesr.bench.registry import parse_metric
 
     problems = []

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
-from facesr.bench.registry import MethodSpec
+from facesr.bench.imaging import to_tensor, to_uint8
+from facesr.bench.method import Method, Restored
+from facesr.bench.registry import MethodSpec, method_specs
+from facesr.bench.weights import with_fetch
 from facesr.images import lr_pixels, pixels
 
 if TYPE_CHECKING:
-    from facesr.bench.method import Method
     from facesr.images import AnyImages
 
 
@@ -32,9 +34,6 @@ class ReadyMethod:
         no image for raises ``FaceSRError`` with the reason.
         """
         import torch
-
-        from facesr.bench.imaging import to_tensor, to_uint8
-        from facesr.bench.method import Restored
 
         given, exact = pixels(lr, "lr"), lr_pixels(lr)
         count, height, width, _ = given.values.shape
@@ -58,8 +57,6 @@ class ReadyMethod:
         return given.like(to_uint8(torch.cat(made)))
 
     def _loaded(self, size: int) -> Method:
-        from facesr.bench.weights import with_fetch
-
         made = self.spec.build(size=size, scale=self.scale, seed=self.seed, device=self.device)
         if reason := made.skip():
             raise FaceSRError(f"{self.spec.label} at x{self.scale} to {size}: {reason}")
@@ -73,8 +70,6 @@ def method(name: str, *, label: str = "", scale: float = 8, seed: int = 0, devic
     ``parameters`` are the method's own (``refine_steps=25``). ``label``: its name in tables. ``scale``: how many times larger the answer is.
     Raises ``FaceSRError`` for an unknown name or parameter; weights are looked for at the first call.
     """
-    from facesr.bench.registry import method_specs
-
     (spec,) = method_specs([f"{label}={name}" if label else name])
     spec = MethodSpec(spec.label, spec.target, {**spec.params, **parameters})
     spec.build(

@@ -8,8 +8,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facesr.bench import results
+from facesr.bench import protocol as protocols
+from facesr.bench import registry, results
 from facesr.bench.errors import FaceSRError
+from facesr.bench.registry import method_specs
+from facesr.bench.weights import without_fetch
+from facesr.owning import with_own_lr
+from facesr.reports.export import Exported, Publication, export_run
+from facesr.reports.tables import special_table, table_of
 from facesr.restoring import ReadyMethod
 
 if TYPE_CHECKING:
@@ -18,7 +24,6 @@ if TYPE_CHECKING:
     from facesr.bench.protocol import Protocol
     from facesr.bench.run import Plan
     from facesr.bench.run.forecast import Forecast
-    from facesr.reports.export import Exported
     from facesr.reports.site import Site
     from facesr.reports.table import Table
     from facesr.reports.writing import Written
@@ -80,8 +85,6 @@ class Run:
         ``options``: ``hr`` (with the HR images), ``rocrate``, ``every_eval_ever`` (with that metadata), ``licence``, ``authors``,
         ``organization``: see ``facesr.reports.export.Publication``. Returns where it lies, how many files are in it, and what is not in it and why.
         """
-        from facesr.reports.export import Publication, export_run
-
         return export_run(self.folder, Path(out), Publication(**options))
 
     def _repr_html_(self) -> str:
@@ -110,8 +113,6 @@ def table(
     mean the group that is served worst and its gap to the best, with intervals. ``samples``: how far apart several answers to one LR are: labels of
     one method run with several seeds, or [] for the samples that methods stored.
     """
-    from facesr.reports.tables import special_table, table_of
-
     if by or samples is not None:
         beside = {"--study": study, "--full": full, "--preset": preset, "--peek": peek, "--simulated": simulated, "--cost": cost}
         return special_table(
@@ -205,7 +206,6 @@ def forecast(
     """
     from facesr.bench.run.forecast import look_ahead
     from facesr.bench.run.workers import make_workers
-    from facesr.bench.weights import without_fetch
 
     with without_fetch():
         plan = _plan(
@@ -230,10 +230,7 @@ def _plan(
     lr: Path | str | None, references: Path | str | None, size: int | None, lr_names: str, metrics: Sequence[str], limit: int | None,
     seed: int, device: str,
 ) -> Plan:  # fmt: skip
-    from facesr.bench import protocol as protocols
-    from facesr.bench import registry
     from facesr.bench.run import make_plan
-    from facesr.owning import with_own_lr
 
     if isinstance(protocol, str | PathLike):
         protocol = protocols.load_protocol(str(protocol), registry.installed("facesr.metrics"))
@@ -253,8 +250,6 @@ def _plan(
 
 def specs(methods: Sequence[str | ReadyMethod]) -> list[Any]:
     """Specifications of methods, each label once."""
-    from facesr.bench.registry import method_specs
-
     if isinstance(methods, str):
         raise FaceSRError(f"methods is the text {methods!r}: give a list, as in [{methods!r}]")
     named = iter(method_specs([m for m in methods if isinstance(m, str)]))

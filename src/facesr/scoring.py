@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesr.bench.data.dataset import from_folder
+from facesr.bench.data.pairing import Partners, Rule, rule_of
 from facesr.bench.diagnosis import counted, diagnose, examined
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8, Batch, Face
+from facesr.bench.imaging.files import read_picture
+from facesr.bench.imaging.lowres import LR, NPY, read_lr
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
 from facesr.bench.metrics.measure import measure
+from facesr.bench.registry import build_metric, parse_metric
 from facesr.bench.results.status import Status
+from facesr.bench.stats.intervals import mean_interval
+from facesr.bench.weights import with_fetch
 from facesr.images import lr_pixels, pixels
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facesr.bench.data.pairing import Rule
-    from facesr.bench.imaging.lowres import LR
     from facesr.images import AnyImages
 
 DEFAULT = ("psnr", "psnr-y", "ssim", "st-lpips-alex", "identity-sface")
@@ -63,9 +68,6 @@ def metric(name: str, **conventions: Any) -> ReadyMetric:
 
     Raises ``FaceSRError`` for an unknown name or convention, and ``WeightsMissing`` where its network is not on this machine.
     """
-    from facesr.bench.registry import build_metric
-    from facesr.bench.weights import with_fetch
-
     made = build_metric(name, conventions)
     with_fetch(lambda: made.weights)
     return ReadyMetric(made)
@@ -111,8 +113,6 @@ class FolderScores:
         """One row per metric: mean, low and high of its interval over images, n, and how many images have no value."""
         import pandas as pd
 
-        from facesr.bench.stats.intervals import mean_interval
-
         rows = []
         for metric, part in self.frame.groupby("metric", sort=False):
             good = part[part["status"] == "ok"]["value"].to_numpy()
@@ -138,9 +138,6 @@ def score(
     ``lr_names``: the same of LR in one word (``"x8"``, ``"{name}x8.png"``, ``"pairs.csv"``). LR may be unrounded (``.npy``, float arrays).
     """
     import pandas as pd
-
-    from facesr.bench.data.pairing import Rule
-    from facesr.bench.registry import build_metric, parse_metric
 
     made = {text: build_metric(*parse_metric(text)) for text in metrics}  # by name and conventions: psnr and psnr?border=4 are two
     if not made:
@@ -266,10 +263,6 @@ class _Folders:
     """HR images of a folder, their SR images in another, and LR images in a third where metrics ask for them; decoded a few at a time."""
 
     def __init__(self, sr: AnyImages, hr: AnyImages, lr: AnyImages | None, rule: Rule, lr_names: str) -> None:
-        from facesr.bench.data.dataset import from_folder
-        from facesr.bench.data.pairing import Partners, rule_of
-        from facesr.bench.imaging.lowres import NPY
-
         for what, folder in (("sr", sr), ("hr", hr), *([("lr", lr)] if lr is not None else [])):
             if not _is_folder(folder):
                 raise FaceSRError(f"{what}: {_said(folder)} is not a folder: give folders on each side, or images on each side")
@@ -309,9 +302,6 @@ class _Folders:
 
     def _read(self, name: str) -> list[Any]:
         """SR, HR and, where there is one, LR."""
-        from facesr.bench.imaging.files import read_picture
-        from facesr.bench.imaging.lowres import NPY, read_lr
-
         places = {"sr": self.found["sr"].files[name], "hr": self.faces[name].path}
         places |= {"lr": self.found["lr"].files[name]} if "lr" in self.found else {}
         images = []

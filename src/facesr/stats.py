@@ -11,21 +11,21 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facesr.bench.ratings import rating_options, read
+from facesr.bench.stats.analysis import MosAnalysis, analyse_mos
+from facesr.bench.stats.cube import cube
 from facesr.bench.stats.intervals import Interval, mean_interval
+from facesr.bench.stats.mos import condition_mos
 from facesr.bench.stats.rank_tests import mann_whitney
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from facesr.bench.stats.analysis import MosAnalysis
 
 __all__ = ["Interval", "analyse", "mann_whitney", "mean_interval", "mos", "pairs"]
 
 
 def _table(ratings: pd.DataFrame | str | PathLike[str], scale: tuple[int, int] | None) -> tuple[pd.DataFrame, tuple[int, int]]:
     if isinstance(ratings, str | PathLike):
-        from facesr.bench.ratings import rating_options, read
-
         found = read(Path(ratings), rating_options(scale=scale))
         return found.table, (found.scale.low, found.scale.high)
     return ratings, scale or (1, 5)
@@ -42,8 +42,6 @@ def analyse(
 
     ``scale``: lowest and highest grade (1 to 5; of a file: the recognised one). ``reference``: the condition DMOS is taken from.
     """
-    from facesr.bench.stats.analysis import analyse_mos
-
     table, ends = _table(ratings, scale)
     return analyse_mos(table, reference=reference, scale=ends, level=level)
 
@@ -51,9 +49,6 @@ def analyse(
 def mos(ratings: pd.DataFrame | str | PathLike[str], *, scale: tuple[int, int] | None = None, level: float = 0.95) -> pd.DataFrame:
     """MOS of each condition: mean, sd, n, raters, faces, and its intervals over raters and over raters and faces (low, high)."""
     import pandas as pd
-
-    from facesr.bench.stats.cube import cube
-    from facesr.bench.stats.mos import condition_mos
 
     table, ends = _table(ratings, scale)
     rows = [

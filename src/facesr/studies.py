@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench import study as rooms
 from facesr.bench.errors import FaceSRError
+from facesr.bench.study import ending
+from facesr.bench.study.address import host_of, remembered
+from facesr.bench.study.analysis import Analysis, PairedAnalysis, analyse_study
+from facesr.bench.study.check import changed_files
+from facesr.bench.study.create import create
+from facesr.bench.study.crowd import carry_out_rules
+from facesr.bench.study.simulate import simulate
 from facesr.running import Run, load
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from facesr.bench.study.analysis import Analysis, PairedAnalysis
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,6 @@ class Study:
         ``pair``), ``scale``, ``analysis`` (entries of the analysis plan) and so on; what is not given comes from the run's protocol. Raises one
         ``FaceSRError`` with every problem, and then leaves nothing on disk.
         """
-        from facesr.bench.study.create import create
-
         found = run if isinstance(run, Run) else load(run)
         return cls(create(found.folder, Path(out), options=options))
 
@@ -60,10 +63,6 @@ class Study:
         whose forwarded headers are believed. ``password`` of the watching page: ``FACESR_ADMIN_PASSWORD`` where it is None, else one is made
         and printed.
         """
-        from facesr.bench.study import ending
-        from facesr.bench.study.address import host_of, remembered
-        from facesr.bench.study.check import changed_files
-        from facesr.bench.study.crowd import carry_out_rules
         from facesr.dashboard.serve import serve, study_app
 
         given = password if password is not None else os.environ.get("FACESR_ADMIN_PASSWORD")
@@ -104,8 +103,6 @@ class Study:
 
     def simulate(self, raters: int | None = None, mos: dict[str, float] | None = None, *, seed: int = 0) -> list[str]:
         """Add simulated raters, labelled as such and never counted with people; ``mos``: true means by condition. Returns their names."""
-        from facesr.bench.study.simulate import simulate
-
         return list(simulate(self.folder, raters or self.folder.design.raters, mos, seed=seed))
 
     def analyse(self, *, peek: bool = False, simulated: bool = False, ordinal: bool = False) -> Analysis | PairedAnalysis:
@@ -114,6 +111,4 @@ class Study:
         Refused before the declared stopping rule is met, unless ``peek``, which is logged. ``simulated``: of simulated raters.
         ``ordinal``: the ordinal mixed model too, as a sensitivity analysis (slow, extra ``clmm``).
         """
-        from facesr.bench.study.analysis import analyse_study
-
         return analyse_study(self.folder, peek=peek, simulated=simulated, ordinal=ordinal)

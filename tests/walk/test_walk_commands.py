@@ -359,7 +359,7 @@ def spies(monkeypatch: pytest.MonkeyPatch) -> None:
     from facesr.bench.run.device import gpus
     from facesr.bench.run.workers import Here
     from facesr.cli import dashboard
-    from facesr.dashboard import host, serve
+    from facesr.dashboard import serve
     from facesr.reports import paper
 
     def said(name: str, result: object = None) -> object:
@@ -381,9 +381,9 @@ def spies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "OnSlurm", said("slurm", Here))
     monkeypatch.setattr(clusters, "OnRay", said("ray", Here))
     monkeypatch.setattr(paper, "compile_paper", said("pdf"))
-    monkeypatch.setattr(host, "dashboard_app", said("pages", str))
+    monkeypatch.setattr(dashboard, "dashboard_app", said("pages", str))
     monkeypatch.setattr(
-        host, "serve_on", lambda app, at: print("serves", at, os.environ["FACESR_RUNS"], os.environ["FACESR_STUDIES"])
+        dashboard, "serve_on", lambda app, at: print("serves", at, os.environ["FACESR_RUNS"], os.environ["FACESR_STUDIES"])
     )
     monkeypatch.setattr(dashboard, "_listen", lambda name, port: Listener((name, port)))
     monkeypatch.setattr(threading, "Timer", lambda wait, act, args: Timer(args))

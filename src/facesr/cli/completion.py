@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from facesr.bench.errors import FaceSRError
+from facesr.cli import whole_parser
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -25,7 +26,5 @@ def main(args: argparse.Namespace) -> int:
         import shtab
     except ImportError:
         raise FaceSRError("completion needs the package shtab: pip install shtab") from None
-    from facesr.cli import whole_parser
-
     print(shtab.complete(whole_parser(), args.shell))
     return 0

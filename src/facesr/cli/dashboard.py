@@ -18,6 +18,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from facesr.bench.errors import FaceSRError
+from facesr.dashboard.host import dashboard_app, serve_on
+from facesr.dashboard.hosts import KnownHosts
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +41,6 @@ def main(args: argparse.Namespace) -> int:
     listener = _listen(args.host, args.port)
     port = int(listener.getsockname()[1])
     _environment(args)
-    from facesr.dashboard.host import dashboard_app, serve_on
-    from facesr.dashboard.hosts import KnownHosts
-
     where = args.url or f"http://{'localhost' if args.host in {'127.0.0.1', '::1', 'localhost'} else args.host}:{port}"
     print(f"results  {where.rstrip('/')}/", flush=True)
     if args.host not in {"127.0.0.1", "localhost", "::1"}:

@@ -17,6 +17,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from facesr.bench.errors import FaceSRError, shown
+from facesr.cli.progress import Bar
+
 SHOWN = 20
 """Lines of each kind printed; the manifest has all."""
 
@@ -81,9 +84,7 @@ def _list(args: argparse.Namespace) -> int:
 def _prepare(args: argparse.Namespace) -> int:
     from facesr.bench.data.prepare import Request, prepare_data
     from facesr.bench.diagnosis import counted
-    from facesr.bench.errors import FaceSRError, shown
     from facesr.bench.imaging.resample import matrix
-    from facesr.cli.progress import Bar
 
     matrix(args.reduce, 16, 8)  # an unknown kernel is told before any work
     if not 8 <= args.size <= 4096:
@@ -133,7 +134,6 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _pack(args: argparse.Namespace) -> int:
     from facesr.bench.data.pack import pack
-    from facesr.bench.errors import FaceSRError, shown
 
     wrong = [] if 8 <= args.size <= 4096 else [f"--size {args.size}: use 8 to 4096 pixels"]
     wrong += [] if 1 <= args.quality <= 100 else [f"--quality {args.quality}: use 1 to 100"]

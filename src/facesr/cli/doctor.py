@@ -17,6 +17,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from facesr.bench import weights
+from facesr.bench.weights.files import cache_folder
+from facesr.bench.weights.places import defaults
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -127,8 +131,6 @@ def _gpu() -> Piece:
 
 
 def _default_weights() -> Piece:
-    from facesr.bench.weights.places import defaults
-
     files = defaults()
     size = sum(file.stat().st_size for file in files) / 1e6
     remedy = "reinstall the project: they come along in its wheel and its repository"
@@ -136,8 +138,6 @@ def _default_weights() -> Piece:
 
 
 def _weight(name: str, entry: str, lost: str) -> Piece:
-    from facesr.bench import weights
-
     path = weights.where(entry)
     if path:
         return Piece(name, True, str(path))
@@ -171,8 +171,6 @@ def _program(name: str, commands: tuple[str, ...], lost: str, remedy: str) -> Pi
 
 
 def _writable() -> Piece:
-    from facesr.bench.weights.files import cache_folder
-
     folder = cache_folder()
     nearest = next(p for p in (folder, *folder.parents) if p.exists())
     good = os.access(nearest, os.W_OK)

@@ -12,6 +12,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import facesr
+from facesr.bench.errors import FaceSRError
+from facesr.cli.tone import hint
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -33,10 +37,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Export and say what is in it and what is not."""
-    import facesr
-    from facesr.bench.errors import FaceSRError
-    from facesr.cli.tone import hint
-
     if (args.license or args.author or args.organization) and not (args.rocrate or args.every_eval_ever or args.license):
         raise FaceSRError("--author and --organization are written into the metadata: give --rocrate or --every-eval-ever too")
     made = facesr.load(args.run).export(

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from facesr.bench.errors import shown
+from facesr.cli.progress import Bar
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,6 @@ def main(args: argparse.Namespace) -> int:
     """Merge and say what came of it."""
     from facesr.bench.run.merge import merge
     from facesr.bench.run.workers import make_workers
-    from facesr.cli.progress import Bar
 
     with Bar() as bar:
         run = merge(args.out, args.shards, bar, make_workers(args.workers))

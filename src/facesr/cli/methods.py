@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 
+from facesr.bench.errors import FaceSRError, same_name, suggest
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -15,7 +17,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a line for each method, or one in full."""
     from facesr.bench import registry
-    from facesr.bench.errors import FaceSRError, same_name, suggest
     from facesr.bench.method import Method
 
     known = registry.installed("facesr.methods")
@@ -37,7 +38,6 @@ def _json(known: Mapping[str, str], names: Sequence[str]) -> int:
     import json
 
     from facesr.bench import registry
-    from facesr.bench.errors import FaceSRError, suggest
     from facesr.bench.method import Method
 
     if unknown := [name for name in names if name not in known]:
@@ -58,7 +58,6 @@ def _show(name: str, target: str) -> int:
     import inspect
 
     from facesr.bench import registry
-    from facesr.bench.errors import FaceSRError
     from facesr.bench.method import Method
 
     cls = registry.load_class(target, Method, "method")

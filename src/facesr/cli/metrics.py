@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from facesr.bench import registry
 from facesr.bench.errors import FaceSRError
 from facesr.cli.study import reading_options
+from facesr.cli.validate import main as validate
 
 VALIDATE = "validate"
 
@@ -40,8 +42,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a line for each metric, or one in full; or judge them by people."""
     if args.name == VALIDATE:
-        from facesr.cli.validate import main as validate
-
         return validate(args)
     only = [
         f"--{k.replace('_', '-')}"
@@ -50,8 +50,6 @@ def main(args: argparse.Namespace) -> int:
     ]
     if args.files or only:
         raise FaceSRError(f"{', '.join(only) or args.files[0]} belongs to 'facesr metrics validate RATINGS SCORES'")
-    from facesr.bench import registry
-
     names = [args.name] if args.name else list(registry.installed("facesr.metrics"))
     metrics = [registry.build_metric(*registry.parse_metric(name)) for name in names]
     if args.json:

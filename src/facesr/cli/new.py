@@ -13,7 +13,8 @@ import argparse
 import re
 from pathlib import Path
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench import protocol
+from facesr.bench.errors import FaceSRError, suggest
 from facesr.cli import tone
 
 METHOD = '''"""{title}: a face super-resolution method for facesr."""
@@ -109,7 +110,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _taken(kind: str, name: str) -> str:
     """What has this name already; '' where nothing has."""
-    from facesr.bench import protocol, registry
+    from facesr.bench import registry
 
     known = protocol.protocol_names() if kind == "protocol" else registry.installed(f"facesr.{kind}s")
     return f"the {kind} {name} that comes along" if name in known else ""
@@ -129,11 +130,7 @@ def _class(args: argparse.Namespace) -> dict[Path, str]:
 
 
 def _protocol(args: argparse.Namespace) -> dict[Path, str]:
-    from facesr.bench import protocol
-
     if args.like not in protocol.protocol_names():
-        from facesr.bench.errors import suggest
-
         raise FaceSRError(f"no protocol {args.like!r}: {suggest(args.like, protocol.protocol_names())}")
     text = (Path(protocol.__file__).parents[1] / "protocols" / f"{args.like}.toml").read_text(encoding="utf-8")
     text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import facesr
+from facesr.bench.errors import FaceSRError
 from facesr.cli.options import factor, names
 
 
@@ -41,7 +43,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Gather, write, and say where."""
-    import facesr
     from facesr.reports.paper import compile_paper
 
     made = facesr.report(
@@ -58,8 +59,6 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _zoom(text: str) -> tuple[int, int, int]:
-    from facesr.bench.errors import FaceSRError
-
     parts = text.split(",")
     if len(parts) != 3 or not all(p.strip().isdigit() for p in parts):
         raise FaceSRError(f"--zoom {text!r}: give left,top,side in pixels of HR, as in 40,48,32")

@@ -13,6 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import facesr
+from facesr.bench.errors import shown
+from facesr.cli.progress import Bar
+from facesr.cli.tone import hint
 from facesr.cli.verify import here
 
 
@@ -27,11 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run, compare, and say what came of it."""
-    import facesr
-    from facesr.bench.errors import shown
     from facesr.bench.registry import split_specs
-    from facesr.cli.progress import Bar
-    from facesr.cli.tone import hint
 
     with Bar() as bar:
         found = facesr.reproduce(

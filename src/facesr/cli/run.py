@@ -17,8 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesr.bench.errors import shown, some
+from facesr.bench import protocol, registry
+from facesr.bench.errors import FaceSRError, shown, some
+from facesr.bench.registry import parse_value, split_specs
+from facesr.bench.weights import without_fetch
+from facesr.cli import tone
 from facesr.cli.options import names
+from facesr.cli.progress import Bar
+from facesr.owning import with_own_lr
 
 if TYPE_CHECKING:
     from facesr.bench.protocol import Protocol
@@ -103,9 +109,6 @@ def common(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run and say what came of it."""
-    from facesr.bench.errors import FaceSRError
-    from facesr.bench.registry import split_specs
-
     if args.hr and args.data:
         raise FaceSRError("--hr and --data both name the HR folder: give one")
     args.data = args.hr or args.data
@@ -114,8 +117,6 @@ def main(args: argparse.Namespace) -> int:
 
 def workers_for(args: argparse.Namespace, out: Path) -> Workers:
     """The workers that ``--workers``, ``--device``, ``--on`` and ``--slurm`` ask for."""
-    from facesr.bench.errors import FaceSRError
-    from facesr.bench.registry import parse_value
     from facesr.bench.run.clusters import OnRay, OnSlurm
     from facesr.bench.run.workers import default_count, make_workers
 
@@ -141,9 +142,6 @@ def run_and_print(
     """Plan, run, and print what came of it. ``params``: further parameters of every method, taken as they are."""
     from facesr.bench.run import start
     from facesr.bench.run.shared import SharedStore
-    from facesr.bench.weights import without_fetch
-    from facesr.cli import tone
-    from facesr.cli.progress import Bar
 
     with without_fetch() if args.dry_run else nullcontext():
         request = _request(args, methods, settings, params or {})
@@ -169,7 +167,6 @@ def _forecast(args: argparse.Namespace, request: Plan) -> int:
 
 
 def _request(args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str]) -> Plan:
-    from facesr.bench import registry
     from facesr.bench.run import make_plan
 
     return make_plan(
@@ -189,9 +186,6 @@ def _request(args: argparse.Namespace, methods: Sequence[str], settings: Sequenc
 
 def _protocol(args: argparse.Namespace) -> Protocol:
     """The protocol that is named, with LR images of one's own where they are given; ``score`` has only the first."""
-    from facesr.bench import protocol, registry
-    from facesr.owning import with_own_lr
-
     named = protocol.load_protocol(args.protocol, registry.installed("facesr.metrics")) if args.protocol else None
     hr, references, size = (getattr(args, name, None) for name in ("hr", "references", "size"))
     return with_own_lr(

@@ -12,9 +12,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import facesr
 from facesr.bench.errors import FaceSRError, shown, some
+from facesr.bench.imaging import write_whole
 from facesr.cli.options import names
+from facesr.cli.progress import Bar
 from facesr.cli.run import LR_NAMES, common, run_and_print
+from facesr.scoring import DEFAULT
 
 if TYPE_CHECKING:
     from facesr.scoring import FolderScores
@@ -65,11 +69,6 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:
-    import facesr
-    from facesr.bench.imaging import write_whole
-    from facesr.cli.progress import Bar
-    from facesr.scoring import DEFAULT
-
     if given := [f"--{name}" for name, default in OF_A_RUN.items() if getattr(args, name) != default]:
         raise FaceSRError(f"{', '.join(given)} cannot be used with --hr: give --protocol in its place")
     with Bar() as bar:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import facesr
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -24,8 +26,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the pages and say where."""
-    import facesr
-
     made = facesr.site(args.runs, args.out, title=args.title)
     print(f"{made.index} ({made.boards} table{'s' if made.boards > 1 else ''}, {made.pages} pages)")
     return 0

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.study.database import trouble
 from facesr.cli import study_deploy, study_people
 
 ACTS: dict[str, str] = {
@@ -281,8 +282,6 @@ def main(args: argparse.Namespace) -> int:
     try:
         return int(function_of(args.act)(args))
     except Exception as error:  # a database may fail at any statement: one sentence, wherever it was
-        from facesr.bench.study.database import trouble
-
         if not (sentence := trouble(error)):
             raise
         raise FaceSRError(sentence) from None

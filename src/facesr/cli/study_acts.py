@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.ratings import Options, rating_options
 from facesr.bench.reading import read_text, read_toml
 from facesr.cli.options import names
 
 if TYPE_CHECKING:
-    from facesr.bench.ratings import Options
     from facesr.bench.study import Study
 
 OPTIONS = (
@@ -155,8 +155,6 @@ def act_import(args: argparse.Namespace) -> int:
 
     plan: dict[str, Any] = {}
     if args.analysis:
-        from facesr.bench.reading import read_toml
-
         plan |= read_toml(args.analysis)
     given = {"reference": args.reference, "screening": args.screening, "equivalence_margin": args.margin, "alpha": args.alpha}
     plan |= {key: value for key, value in given.items() if value is not None}
@@ -174,8 +172,6 @@ def act_import(args: argparse.Namespace) -> int:
 
 
 def _how(args: argparse.Namespace) -> Options:
-    from facesr.bench.ratings import rating_options
-
     return rating_options(
         args.scale, args.map, args.labels, args.missing, args.reverse, args.pattern, args.rating_type, args.sheet, args.layout
     )

@@ -6,12 +6,13 @@ import argparse
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.study import load_study
+from facesr.bench.study import payments as pay
+from facesr.bench.study.crowd import depart
+from facesr.bench.study.payments import find_code
 
 
 def act_payments(args: argparse.Namespace) -> int:
     """Write the platform's files, or erase the ids of what is settled."""
-    from facesr.bench.study import payments as pay
-
     study = load_study(args.study, args.database)
     if args.settled:
         print(f"{pay.settle(study)} submissions are settled: their ids are erased, and the log says so")
@@ -50,8 +51,6 @@ def _bonus(text: str) -> tuple[float, dict[str, float]]:
 
 def act_code(args: argparse.Namespace) -> int:
     """Who was given a completion code."""
-    from facesr.bench.study.payments import find_code
-
     study = load_study(args.study, args.database)
     found = find_code(study, args.code)
     print(f"{args.code}: {', '.join(found)}" if found else f"{args.code}: no rater was given this code")
@@ -60,8 +59,6 @@ def act_code(args: argparse.Namespace) -> int:
 
 def act_returned(args: argparse.Namespace) -> int:
     """Free the place of a worker who returned the submission."""
-    from facesr.bench.study.crowd import depart
-
     study = load_study(args.study, args.database)
     depart(study, args.rater, "returned", args.reason)
     print(f"{args.rater}: the place is free for the next worker; the ratings stay, and are left out")

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 from facesr.bench.study import load_study
+from facesr.bench.study.address import remember, remembered
+from facesr.bench.study.backup import backup, restore
+from facesr.bench.study.deploy import deploy, warning
 
 
 def deploy_options(made: dict[str, argparse.ArgumentParser]) -> None:
@@ -32,9 +35,6 @@ def deploy_options(made: dict[str, argparse.ArgumentParser]) -> None:
 
 def act_deploy(args: argparse.Namespace) -> int:
     """Write the server's files."""
-    from facesr.bench.study.address import remember, remembered
-    from facesr.bench.study.deploy import deploy, warning
-
     study = load_study(args.study, args.database)
     files = deploy(study, args.out, url=args.url, home=args.home)
     if args.url:
@@ -50,8 +50,6 @@ def act_deploy(args: argparse.Namespace) -> int:
 
 def act_backup(args: argparse.Namespace) -> int:
     """Save the running study."""
-    from facesr.bench.study.backup import backup
-
     study = load_study(args.study, args.database)
     file = backup(study, args.to, keep=args.keep)
     print(
@@ -62,8 +60,6 @@ def act_backup(args: argparse.Namespace) -> int:
 
 def act_restore(args: argparse.Namespace) -> int:
     """Bring a study back."""
-    from facesr.bench.study.backup import restore
-
     study = restore(args.backup, args.out, args.database)
     ratings = len(study.ratings(excluded=True))
     print(f"{args.out}: {study.name}, {ratings:,} ratings of people, digest {study.digest[:12]}")

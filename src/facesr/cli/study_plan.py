@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.stats.clustered import components
+from facesr.bench.stats.cube import cube
+from facesr.bench.stats.power import TYPICAL, check_chances, power_grid, size_sentence
 from facesr.bench.study import load_study
+from facesr.bench.study.crowd import carry_out_rules
+from facesr.bench.study.preregister import text
+from facesr.bench.study.rescue import rescue
 
 
 def act_preregister(args: argparse.Namespace) -> int:
     """Print the plan as a text."""
-    from facesr.bench.study.preregister import text
-
     study = load_study(args.study, args.database)
     parts, source = None, ""
     if args.pilot:
-        from facesr.bench.stats.clustered import components
-        from facesr.bench.stats.cube import cube
-
         pilot = load_study(args.pilot)
         parts, source = components(cube(pilot.ratings(simulated=args.simulated)).values), f"the pilot study {pilot.name}"
     print(text(study, args.difference, parts, source), end="")
@@ -26,8 +27,6 @@ def act_preregister(args: argparse.Namespace) -> int:
 
 def act_close(args: argparse.Namespace) -> int:
     """End the collection."""
-    from facesr.bench.study.crowd import carry_out_rules
-
     study = load_study(args.study, args.database)
     carry_out_rules(study)
     sealed = study.end(args.reason)
@@ -39,8 +38,6 @@ def act_close(args: argparse.Namespace) -> int:
 
 def act_rescue(args: argparse.Namespace) -> int:
     """Save what can be read of a damaged database."""
-    from facesr.bench.study.rescue import rescue
-
     found = rescue(args.study, args.out, args.database)
     for name, (saved, lost) in found.items():
         print(f"  {name:<14}{saved:>8,} rows saved" + (f", {lost:,} lost" if lost else ""))
@@ -50,17 +47,11 @@ def act_rescue(args: argparse.Namespace) -> int:
 
 def act_power(args: argparse.Namespace) -> int:
     """Detectable differences, by simulation."""
-    from facesr.bench.stats.power import TYPICAL, check_chances, power_grid, size_sentence
-
     check_chances(args.alpha, args.target, args.difference)
     if args.comparisons < 1:
         raise FaceSRError(f"--comparisons counts the pairs compared, 1 or more, got {args.comparisons}")
     parts, source = TYPICAL, "measured on 19 raters x 27 prompts x 5 image generators (AVT AI images)"
     if args.study:
-        from facesr.bench.stats.clustered import components
-        from facesr.bench.stats.cube import cube
-        from facesr.bench.study import load_study
-
         study = load_study(args.study)
         if study.method == "pair":
             raise FaceSRError(

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import facesr
 from facesr.bench.errors import FaceSRError
 from facesr.cli.options import factor, names
 
@@ -86,7 +87,6 @@ def main(args: argparse.Namespace) -> int:
     """Build the table and print it; 1 where the table has no number at all."""
     form = _form(args)
     digits = _digits(args.digits)
-    import facesr
     from facesr.bench.imaging import write_whole
 
     table = facesr.table(

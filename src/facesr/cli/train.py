@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesr.bench.errors import FaceSRError
+from facesr import methods
+from facesr.bench.errors import FaceSRError, suggest
 
 if TYPE_CHECKING:
     from facesr.methods.training import Machine
@@ -63,8 +64,6 @@ def main(args: argparse.Namespace) -> int:
     if args.all:
         return _all(args, machine, changes)
     if method not in TRAINABLE:
-        from facesr.bench.errors import suggest
-
         raise FaceSRError(f"no training for {method!r}: {suggest(method, TRAINABLE)}" if method else "name a method, or give --all")
     recipe = read_recipe(args.recipe or default_recipe(method), changes)
     if recipe.method != method:
@@ -99,8 +98,6 @@ def default_recipe(method: str) -> Path:
 
 def recipe_file(method: str, name: str) -> Path:
     """A recipe that comes with a method."""
-    from facesr import methods
-
     folder = {"generator": "generators"}.get(method, method)
     path = Path(methods.__file__).parent / folder / "recipes" / f"{name}.toml"
     if not path.is_file():

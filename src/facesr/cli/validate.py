@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.ratings import Options, rating_options
+from facesr.bench.ratings.scored import directions, read_scored
 from facesr.cli.options import names
+from facesr.reports.cells import Column
 
 if TYPE_CHECKING:
-    from facesr.bench.ratings import Options
     from facesr.bench.study.analysis import Analysis
     from facesr.reports.people import People
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the table and the verdict; 1 where no metric can be trusted for this comparison."""
-    from facesr.bench.ratings import rating_options
-
     if len(args.files) != 2:
         raise FaceSRError(
             "give the ratings and the scores: 'facesr metrics validate ratings.csv scores.csv' (a study, a run folder do too)"
@@ -54,9 +54,7 @@ def _people(ratings: Path, scores: Path, how: Options, args: argparse.Namespace)
 
 
 def _with_table(result: Analysis, scores: Path, how: Options, args: argparse.Namespace) -> People:
-    from facesr.bench.ratings.scored import directions, read_scored
     from facesr.bench.registry import build_metric, installed
-    from facesr.reports.cells import Column
     from facesr.reports.people import join_scores, people_of
 
     read = read_scored(scores, how.splitter)

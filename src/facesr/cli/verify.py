@@ -12,6 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import facesr
+from facesr.bench.errors import FaceSRError, shown
+from facesr.cli.progress import Bar
+from facesr.cli.tone import hint
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -36,12 +41,8 @@ def here(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Check and say what was found."""
-    import facesr
-    from facesr.bench.errors import FaceSRError, shown
     from facesr.bench.imaging.files import write_whole
     from facesr.bench.registry import split_specs
-    from facesr.cli.progress import Bar
-    from facesr.cli.tone import hint
 
     if args.seed is not None and not args.sample:
         raise FaceSRError("--seed draws a sample: give --sample too")

@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facesr.bench.errors import FaceSRError
+from facesr.bench.numbers import span
+
 if TYPE_CHECKING:
     from facesr.bench.results import Run
 
@@ -24,7 +27,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a line now and then; 0 when the run has finished."""
-    from facesr.bench.errors import FaceSRError
     from facesr.bench.results import load_run
 
     if not 0 < args.every < 3600:
@@ -46,7 +48,6 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _line(run: Run, workers: bool) -> str:
-    from facesr.bench.numbers import span
     from facesr.bench.results import progress
     from facesr.bench.run.live import read_live
 

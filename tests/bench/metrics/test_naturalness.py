@@ -168,7 +168,7 @@ def test_inception_is_torch_fidelitys(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.undo()
     assert torch.load is real
     torch.save(blank.state_dict(), tmp_path / "weights-inception.pth")
-    monkeypatch.setattr("facesr.bench.weights.find_weight", lambda name: tmp_path / "weights-inception.pth")
+    monkeypatch.setattr("facesr.bench.metrics.naturalness.find_weight", lambda name: tmp_path / "weights-inception.pth")
     hr = np.stack([blobs(40, 40, s) for s in range(4)])
     features = KID().features(hr, batch(hr), None)
     with torch.inference_mode():

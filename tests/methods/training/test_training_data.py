@@ -87,7 +87,7 @@ def test_prepared_splits_are_taken(folder: Path, tmp_path: Path, monkeypatch: py
         asked.append((dataset, split, size))
         return from_folder(folder)
 
-    monkeypatch.setattr("facesr.bench.data.dataset.find_dataset", find)
+    monkeypatch.setattr("facesr.methods.training.data.find_dataset", find)
     faces = load_faces([{"dataset": "celeba-hq", "split": "train", "first": 2}], 32)
     assert asked == [("celeba-hq", "train", 32)]
     assert list(faces.names) == [f"{i:02d}" for i in range(2, 10)]
