@@ -226,7 +226,9 @@ def open_parquet(path: Path | str) -> Iterator[pq.ParquetFile]:
 
     check_regular(path)
     try:
-        with pq.ParquetFile(path, thrift_string_size_limit=64 * MIB, thrift_container_size_limit=4_000_000) as table:
+        with pq.ParquetFile(
+            path, thrift_string_size_limit=64 * MIB, thrift_container_size_limit=4_000_000, page_checksum_verification=True
+        ) as table:
             _budget(table, path)
             yield table
     except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:  # Arrow's own include ValueError and KeyError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -276,33 +276,51 @@ def _work(request: Request) -> Work:
         return _celebahq(request, source)
     if request.dataset == "london":
         return _london(request, source)
-    listed = [item.name for item in source.items(load=False) if not item.reason]
-    names = iter(unique_names(listed))
+    listing = [(item.name, not item.reason) for item in source.items(load=False)]
+    listed = [name for name, image in listing if image]
     points = LandmarkFile(request.landmarks).match(listed) if request.landmarks else {}
 
     def jobs() -> Iterator[Pending]:
-        for item in source.items():
+        for item, name in _named(source, listing):
             if item.reason:
                 yield Pending(item, reason=item.reason)
             elif request.landmarks and item.name not in points:
-                next(names)
                 yield Pending(item, reason=f"no landmarks in {request.landmarks.name}")
             else:
-                yield Pending(item, next(names), points=points.get(item.name))
+                yield Pending(item, name, points=points.get(item.name))
 
     return Work(jobs(), len(listed))
+
+
+def _named(source: Source, listing: Sequence[tuple[str, bool]]) -> Iterator[tuple[Item, str]]:
+    """The items of a source, each with the name of its face; ``listing``: what was found in it before, and whether it was an image.
+
+    An image keeps the name that its path was given there, whatever becomes of those before it: a member may turn out to be damaged, and a
+    shard may end too early. What does not come again is listed.
+    """
+    names = iter(unique_names([path for path, image in listing if image]))
+    given: dict[str, deque[str]] = defaultdict(deque)
+    for path, image in listing:
+        given[path].append(next(names) if image else "")
+    for item in source.items():
+        name = given[item.name].popleft() if given[item.name] else ""
+        yield item if name or item.reason else replace(item, data=b"", reason="was not there when the source was listed"), name
+    for path, left in given.items():
+        for _ in left:
+            yield Item(path, reason="cannot be read: its archive or shard is damaged before it"), ""
 
 
 def _celebahq(request: Request, source: Source) -> Work:
     mapping = celebahq.find_mapping(request.source, request.mapping)
     splits = celebahq.read_mapping(mapping)
     source = Source(source.path, {*source.skip, mapping.resolve()}, source.column)
-    names = [item.name for item in source.items(load=False) if not item.reason]
+    listing = [(item.name, not item.reason) for item in source.items(load=False)]
+    names = [name for name, image in listing if image]
     note = celebahq.refuse_renumbered(names, request.source.name, splits)
     counts = Counter(splits[index] for name in names if (index := celebahq.index_of(Item(name).stem)) is not None)
 
     def jobs() -> Iterator[Pending]:
-        for item in source.items():
+        for item, _ in _named(source, listing):
             index = celebahq.index_of(item.stem)
             if item.reason or index is None:
                 yield Pending(item, reason=item.reason or "its name holds no CelebA-HQ index from 0 to 29999")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.imaging.declared import Refused, check_png_profile, other_colours, profile
 
 if TYPE_CHECKING:
     from PIL import Image, ImageCms
@@ -43,10 +44,6 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-class _Refused(Exception):
-    """Why a picture is refused."""
-
-
 def decode(data: bytes, name: str) -> Picture:
     """Pixels of an image file's bytes. Raises ``FaceSRError``, one sentence that begins with ``name``."""
     try:
@@ -55,7 +52,7 @@ def decode(data: bytes, name: str) -> Picture:
             if found is not None:
                 return Picture(found)
         return _decoded(data)
-    except _Refused as error:
+    except Refused as error:
         raise FaceSRError(f"{name}: {error}") from None
     except Exception as error:  # each codec has its own ways to fail on a damaged file; MemoryError is among them
         raise FaceSRError(
@@ -68,7 +65,7 @@ def header_size(data: bytes, name: str) -> tuple[int, int]:
     try:
         with _opened(data) as picture:
             return picture.size
-    except _Refused as error:
+    except Refused as error:
         raise FaceSRError(f"{name}: {error}") from None
     except Exception as error:
         raise FaceSRError(f"{name}: broken or truncated image ({' '.join(str(error).split())[:200]})") from None
@@ -89,14 +86,14 @@ def _plain_png(data: bytes) -> U8 | None:
     _budget(width, height)
     plain = _chunks(data)
     if data[24] == 16:
-        raise _Refused("16-bit; save it as 8-bit RGB")
+        raise Refused("16-bit; save it as 8-bit RGB")
     if not plain or data[24:26] != b"\x08\x02" or max(width, height) >= 1 << 20:
         _whole_png(data, width, height)
         return None
     # unlike imdecode and Pillow, imdecodemulti does not pass off the first rows of a cut stream as the image
     whole, images = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     if not whole or len(images) != 1 or images[0].shape != (height, width, 3):
-        raise _Refused("broken or truncated image (its pixels end too early)")
+        raise Refused("broken or truncated image (its pixels end too early)")
     return np.asarray(images[0], np.uint8)
 
 
@@ -108,23 +105,25 @@ def _chunks(data: bytes) -> bool:
         size, kind = int.from_bytes(view[at : at + 4], "big"), bytes(view[at + 4 : at + 8])
         end = at + 12 + size
         if end > len(data):
-            raise _Refused("broken or truncated image (a PNG without its end)")
+            raise Refused("broken or truncated image (a PNG without its end)")
         body = view[at + 8 : end - 4]
         if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            raise _Refused(f"broken or truncated image (the checksum of its {kind.decode('latin-1')!r} part is wrong)")
+            raise Refused(f"broken or truncated image (the checksum of its {kind.decode('latin-1')!r} part is wrong)")
         kinds.add(kind)
         plain &= kind in PLAIN and not (kind[1:] in (b"EXt", b"TXt") and bytes(body[:12]) in (b"Raw profile ", b"XML:com.adob"))
         if kind == b"gAMA" and size == 4 and not 42_000 <= int.from_bytes(body, "big") <= 49_000:
             kinds.add(b"other gamma")
         if kind == b"cHRM" and size == 32 and any(abs(int.from_bytes(body[4 * i : 4 * i + 4], "big") - v) > 500 for i, v in SRGB):
             kinds.add(b"other primaries")
-        if kind == b"cICP" and bytes(body[:2]) != b"\x01\x0d":
-            raise _Refused("declares colours that are not sRGB (a cICP chunk); save it as sRGB")
+        if kind == b"cICP" and bytes(body) != b"\x01\x0d\0\x01":  # BT.709 primaries, sRGB's curve, RGB, full range
+            raise Refused("declares colours that are not full-range sRGB (a cICP chunk); save it as sRGB")
+        if kind == b"iCCP":
+            check_png_profile(bytes(body))
         if kind == b"IEND":
             break
         at = end
     if kinds & {b"other gamma", b"other primaries"} and not kinds & {b"sRGB", b"iCCP", b"cICP"}:
-        raise _Refused("declares colours that are not sRGB (a gamma or primaries of its own, without a profile); save it as sRGB")
+        raise Refused("declares colours that are not sRGB (a gamma or primaries of its own, without a profile); save it as sRGB")
     return plain and end == len(data) and kinds <= PLAIN
 
 
@@ -143,7 +142,7 @@ def _whole_png(data: bytes, width: int, height: int) -> None:
             part = inflate.unconsumed_tail
         at += 12 + size
     if got < wanted:
-        raise _Refused("broken or truncated image (its pixels end too early)")
+        raise Refused("broken or truncated image (its pixels end too early)")
 
 
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -158,7 +157,7 @@ SRGB = tuple(enumerate((31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 
 
 def _budget(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise _Refused(f"{width} x {height} pixels; images may have up to {MAX_PIXELS // 1_000_000} million")
+        raise Refused(f"{width} x {height} pixels; images may have up to {MAX_PIXELS // 1_000_000} million")
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -171,9 +170,9 @@ def _opened(data: bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS if heif else FORMATS[:-1])
     except UnidentifiedImageError:
-        raise _Refused(_unknown(data)) from None
+        raise Refused(_unknown(data)) from None
     except Image.DecompressionBombError:
-        raise _Refused(f"far more than {MAX_PIXELS // 1_000_000} million pixels") from None
+        raise Refused(f"far more than {MAX_PIXELS // 1_000_000} million pixels") from None
     _budget(*picture.size)
     return picture
 
@@ -209,11 +208,16 @@ def _decoded(data: bytes) -> Picture:
 
     with _opened(data) as picture:
         if problem := _problem(picture, data):
-            raise _Refused(problem)
+            raise Refused(problem)
         tag = picture.getexif().get(0x0112, 1) if picture.format == "TIFF" else 0  # which Pillow obeys, and drops, as it loads
         picture.load()
         tag = tag or picture.info.get("original_orientation") or picture.getexif().get(0x0112, 1)  # pillow-heif obeys it too
-        rgb, converted = _srgb(ImageOps.exif_transpose(picture), picture.info.get("icc_profile"))
+        embedded = profile(picture, data)
+        if not embedded and (problem := other_colours(picture, data)):
+            raise Refused(problem)
+        rgb, converted = _srgb(ImageOps.exif_transpose(picture), embedded)
+        if converted and picture.format == "PNG" and b"cICP" in data[: data.find(b"IDAT")]:
+            raise Refused("its colour profile and its cICP chunk disagree; save it as sRGB")
         first = f"the first of {picture.n_frames} pictures of a camera's file" if picture.format == "MPO" else ""  # type: ignore[attr-defined]
         turned = f"turned upright by its orientation tag ({tag})" if tag in range(2, 9) else ""
         return Picture(np.array(rgb, dtype=np.uint8), tuple(note for note in (first, turned, converted) if note))
@@ -234,10 +238,14 @@ def _problem(picture: Image.Image, data: bytes) -> str:
         return f"its EXIF orientation ({tag}) and its container disagree on which way is up; save it upright as PNG"
     if kind == "TIFF" and int(picture.tag_v2.get(254, 0)) & 1:  # type: ignore[attr-defined]
         return "only the preview of a camera's raw file; develop it to PNG first"
+    if kind == "TIFF" and any(int(f) not in (1, 4) for f in picture.tag_v2.get(339, ())):  # type: ignore[attr-defined]
+        return "its samples are signed or float; save it as 8-bit RGB"
+    if kind == "PNG" and mode == "L" and data[24] < 8 and "transparency" in picture.info:
+        picture.info["transparency"] *= 255 // ((1 << data[24]) - 1)  # Pillow spreads the levels over 0 to 255, and not this one
     alpha = mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
     if alpha and _lowest_alpha(picture) < 255:
         return "has transparent pixels, whose colour is undefined; save it without an alpha channel"
-    return _other_colours(picture, data)
+    return ""
 
 
 def _lowest_alpha(picture: Image.Image) -> int:
@@ -255,21 +263,6 @@ def _depth(picture: Image.Image, data: bytes) -> int:
     if picture.format == "AVIF" and (at := data[:65_536].find(b"pixi")) >= 0:
         return max(data[at + 9 : at + 9 + data[at + 8]], default=8)
     return 8
-
-
-def _other_colours(picture: Image.Image, data: bytes) -> str:
-    """Colours declared in a way other than a profile: those of HEIC and AVIF, and Adobe RGB of cameras."""
-    if picture.info.get("icc_profile"):
-        return ""
-    if picture.format in ("AVIF", "HEIF") and (at := data[:65_536].find(b"colrnclx")) >= 0:
-        primaries, transfer = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (8, 10))
-        if primaries not in (1, 2) or transfer not in (1, 2, 6, 13, 14, 15):
-            return f"declares colours that are not sRGB (primaries {primaries}, transfer {transfer}); save it as sRGB"
-    if picture.format in ("JPEG", "MPO"):
-        exif = picture.getexif()
-        if exif.get_ifd(0x8769).get(0xA001) == 2 or str(exif.get_ifd(0xA005).get(1, "")).startswith("R03"):
-            return "declares Adobe RGB and embeds no profile; save it as sRGB"
-    return ""
 
 
 # -- colour profiles -------------------------------------------------------------------------------------------------------------
@@ -301,7 +294,7 @@ def _transform(profile: bytes, grey: bool) -> tuple[ImageCms.ImageCmsTransform |
         space = source.profile.xcolor_space.strip()
         name = " ".join("".join(c if c.isprintable() else " " for c in ImageCms.getProfileDescription(source)).split())[:60]
         if space not in ("RGB", "GRAY") or (space == "GRAY" and not grey):
-            raise _Refused(f"embeds a colour profile for {space}, which does not fit its pixels; save it as sRGB")
+            raise Refused(f"embeds a colour profile for {space}, which does not fit its pixels; save it as sRGB")
         mode = "L" if space == "GRAY" else "RGB"
         transform = ImageCms.buildTransform(
             source, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
@@ -314,5 +307,5 @@ def _transform(profile: bytes, grey: bool) -> tuple[ImageCms.ImageCmsTransform |
         assert made is not None
         moved = np.abs(np.asarray(made, np.int16) - np.asarray(probe.convert("RGB"), np.int16)).max()
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
-        raise _Refused(f"its colour profile cannot be read ({' '.join(str(error).split())[:100]}); save it as sRGB") from None
+        raise Refused(f"its colour profile cannot be read ({' '.join(str(error).split())[:100]}); save it as sRGB") from None
     return (None if moved <= 1 else transform), f"grey {name}" if mode == "L" else name

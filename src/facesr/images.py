@@ -14,7 +14,9 @@ import numpy as np
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8
 from facesr.bench.imaging import read_lr, read_rgb, to_tensor
+from facesr.bench.imaging.decode import FORMATS
 from facesr.bench.imaging.files import decode_rgb
+from facesr.bench.reading import read_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +72,8 @@ def pixels(images: AnyImages, what: str) -> Pixels:
         return Pixels(read_rgb(Path(images))[None], True, "pil")
     if hasattr(images, "getbands"):  # PIL, without importing it
         return Pixels(_from_pil(images, what)[None], True, "pil")
+    if np.ma.is_masked(images):
+        raise FaceSRError(f"{what}: an array with masked pixels, which would be scored as if they were there; fill them first")
     tensor = hasattr(images, "detach")
     array = images.detach().cpu().float().numpy() if tensor and images.dtype.is_floating_point else np.asarray(images)  # type: ignore[union-attr]
     if tensor and array.ndim >= 3:
@@ -102,13 +106,47 @@ def lr_pixels(images: AnyImages) -> LR:
 
 
 def _from_pil(image: Any, what: str) -> U8:
-    """By way of a PNG in memory, so that orientation, profile, transparency and depth mean what they mean in a file."""
-    buffer = io.BytesIO()
+    """As its file would be read, where it was opened from one and not changed; else by way of a PNG in memory, so that orientation, profile,
+    declared colours, transparency and depth mean what they mean in a file."""
+    from PIL.PngImagePlugin import PngInfo
+
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise FaceSRError(f"{what}: a PIL image of {image.n_frames} frames; give one of them, as image.copy()")
+    if any(";16" in str(tile) for tile in getattr(image, "tile", ())):  # Pillow cuts RGB of 16 bits to 8 as it loads
+        raise FaceSRError(f"{what}: a PIL image of 16-bit pixels; give 8-bit RGB")
     try:
-        image.save(buffer, "PNG", exif=image.getexif(), compress_level=0)
-    except (OSError, ValueError) as error:
+        if (file := _its_file(image)) is not None:
+            return decode_rgb(file, what)
+        colours, buffer = PngInfo(), io.BytesIO()
+        said = image.info
+        if "srgb" in said:
+            colours.add(b"sRGB", bytes([int(said["srgb"]) & 3]))
+        elif "gamma" in said:
+            colours.add(b"gAMA", round(float(said["gamma"]) * 100_000).to_bytes(4, "big"))
+        if len(said.get("chromaticity", ())) == 8:
+            colours.add(b"cHRM", b"".join(round(float(v) * 100_000).to_bytes(4, "big") for v in said["chromaticity"]))
+        image.save(buffer, "PNG", exif=image.getexif(), compress_level=0, pnginfo=colours)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise FaceSRError(f"{what}: a PIL image of mode {image.mode} is not 8-bit RGB ({error})") from None
     return decode_rgb(buffer.getvalue(), what)
+
+
+def _its_file(image: Any) -> bytes | None:
+    """The bytes of the file that a PIL image was opened from, where it still shows that file's one picture."""
+    from PIL import Image
+
+    name, file = getattr(image, "filename", ""), getattr(image, "fp", None)
+    if image.format not in FORMATS:
+        return None
+    if name and Path(name).is_file():
+        data = read_bytes(name)
+    elif isinstance(file, io.BytesIO) and not file.closed:
+        data = file.getvalue()
+    else:
+        return None
+    with Image.open(io.BytesIO(data)) as again:
+        same = again.mode == image.mode and again.size == image.size and again.tobytes() == image.tobytes()
+    return data if same else None
 
 
 def _levels(array: NDArray[Any], what: str) -> U8:

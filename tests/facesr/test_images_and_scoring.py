@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import facesr
+from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8
 from facesr.cli import main
 
@@ -43,6 +47,36 @@ def test_every_form_of_an_image_gives_the_same_number(tmp_path: Path) -> None:
     assert metric(batch, batch[::-1]).tolist() == pytest.approx([psnr(a, b)] * 2)
 
 
+def test_a_pil_image_means_what_its_file_means(tmp_path: Path) -> None:
+    """Opened from a file or from bytes it is the file; what Pillow would cut, drop or leave aside without a word is refused alike."""
+    a, b = picture(0), picture(1)
+    metric = facesr.metric("psnr")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(a[::-1, ::-1]).save(tmp_path / "turned.tif", exif=exif)
+    cv2.imwrite(str(tmp_path / "deep.png"), a.astype(np.uint16) * 257)
+    Image.fromarray(a).save(tmp_path / "two.tif", save_all=True, append_images=[Image.fromarray(b)])
+    gamma = PngInfo()
+    gamma.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    Image.fromarray(a).save(tmp_path / "linear.png", pnginfo=gamma)
+    for name, says in (("turned.tif", ""), ("deep.png", "16-bit"), ("two.tif", "of 2 frames"), ("linear.png", "not sRGB")):
+        for source in (tmp_path / name, io.BytesIO((tmp_path / name).read_bytes())):
+            with Image.open(source) as image:
+                if not says:
+                    assert metric(image, b) == pytest.approx(psnr(a, b), abs=1e-12)
+                    continue
+                with pytest.raises(FaceSRError, match=says):
+                    metric(image, b)
+    with Image.open(tmp_path / "linear.png") as image:
+        image.load()
+        with pytest.raises(FaceSRError, match="not sRGB"):
+            metric(image.crop((0, 0, 32, 32)), b)  # a part of it knows its gamma too
+        assert metric(Image.fromarray(np.asarray(image)), b) == pytest.approx(psnr(a, b), abs=1e-12)
+    with Image.open(tmp_path / "turned.tif") as image:
+        image.putpixel((0, 0), (0, 0, 0))  # what is held counts, not the file
+        assert metric(image, Image.open(tmp_path / "turned.tif")) != 100
+
+
 def test_conventions_act() -> None:
     a, b = picture(0), picture(1)
     assert facesr.metric("psnr", border=4)(a, b) == pytest.approx(psnr(a[4:-4, 4:-4], b[4:-4, 4:-4]))
@@ -55,6 +89,7 @@ def test_conventions_act() -> None:
         (picture(0) / 127.5 - 1, "values run from -1 to 1"),
         (np.full((32, 32, 3), np.nan), "values run from nan to nan"),
         (picture(0).astype(np.int64), "values are int64"),
+        (np.ma.masked_greater(picture(0), 200), "masked pixels"),
         (picture(0)[:, :, 0], "give RGB images as"),
         (picture(0, 16), "they must agree"),
         (np.zeros((0, 32, 32, 3), np.uint8), "give RGB images as"),

@@ -145,6 +145,39 @@ def test_rows_without_bytes_are_listed(tmp_path: Path) -> None:
     assert [(r.source, r.reason) for r in made.rejected] == [("away.png", "its row holds no image bytes")]
 
 
+def test_a_damaged_image_does_not_move_the_names_of_those_after_it(tmp_path: Path) -> None:
+    """Names belong to paths: member 1 of five is damaged, encrypted, without bytes, or the end of its shard."""
+    source = tmp_path / "source"
+    source.mkdir()
+    with zipfile.ZipFile(source / "a.zip", "w") as archive:
+        for i in range(5):
+            archive.writestr(f"{i}.png", _png(i))
+    packed = bytearray((source / "a.zip").read_bytes())
+    packed[packed.find(b"1.png") + 60] ^= 8
+    packed[packed.find(b"PK\1\2") + 8] |= 1
+    (source / "a.zip").write_bytes(packed)
+    cells = [{"bytes": None, "path": "5.png"}, {"bytes": _png(6), "path": "6.png"}, {"bytes": b"", "path": "7.png"}]
+    pq.write_table(pa.table({"image": [*cells, {"bytes": _png(8), "path": "8.png"}]}), source / "b.parquet")
+    lost = [{"bytes": _png(i), "path": f"{i}.png"} for i in range(20, 44)]
+    pq.write_table(pa.table({"image": lost}), source / "c.parquet", compression="none", use_dictionary=False, row_group_size=8)
+    shard = bytearray((source / "c.parquet").read_bytes())
+    at = shard.find(_png(28)) - 24  # in the head of the second group's page
+    shard[at : at + 12] = b"\xff" * 12
+    (source / "c.parquet").write_bytes(shard)
+    write_png(source / "z.png", picture(9, 64))
+    made = _made(source)
+    kept = {r.name: read_rgb(tmp_path / "out" / r.file) for r in made.faces}
+    small = {str(i): np.floor(picture(i, 64).reshape(32, 2, 32, 2, 3).mean((1, 3)) + 0.5) for i in (2, 3, 4, 6, 8, *range(20, 28))}
+    small["z"] = np.floor(picture(9, 64).reshape(32, 2, 32, 2, 3).mean((1, 3)) + 0.5)
+    assert kept.keys() == small.keys()
+    assert all(np.array_equal(kept[name], image) for name, image in small.items())
+    away = {r.source: r.reason for r in made.rejected}
+    assert away.keys() == {"a.zip/0.png", "a.zip/1.png", "b.parquet/5.png", "b.parquet/7.png", "c.parquet"} | {
+        f"c.parquet/{i}.png" for i in range(28, 44)
+    }
+    assert away["c.parquet/40.png"] == "cannot be read: its archive or shard is damaged before it"
+
+
 @pytest.mark.parametrize(
     ("sources", "names"),
     [

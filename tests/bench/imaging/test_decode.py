@@ -136,11 +136,91 @@ def test_a_profile_that_is_srgb_changes_no_pixel() -> None:
 
 @pytest.mark.parametrize(
     ("profile", "says"),
-    [(b"nonsense", "profile cannot be read"), (ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(), "for Lab")],
+    [(b"nonsense" * 20, "profile cannot be read"), (ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(), "for Lab")],
 )
 def test_profiles_that_do_not_fit_are_refused(profile: bytes, says: str) -> None:
     with pytest.raises(FaceSRError, match=says):
         decode(_bytes(Image.fromarray(SMOOTH), "PNG", icc_profile=profile), "a")
+
+
+def _bmp(header: int, space: bytes, primaries: bytes = bytes(36), gammas: bytes = bytes(12), profile: bytes = b"") -> bytes:
+    """A BMP of ``SMOOTH`` with header V4 or V5 (MS-WMF 2.2.2.3 and 2.2.2.5)."""
+    rows = SMOOTH[::-1, :, ::-1].tobytes()
+    info = struct.pack("<IiiHHIIiiII", header, 64, 48, 1, 24, 0, len(rows), 2835, 2835, 0, 0)
+    info += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0) + space + primaries + gammas
+    info += struct.pack("<IIII", 4, header + len(rows), len(profile), 0) if header == 124 else b""
+    return b"BM" + struct.pack("<IHHI", 14 + header + len(rows) + len(profile), 0, 0, 14 + header) + info + rows + profile
+
+
+def _exif(main: dict[int, object] | None = None, photo: dict[int, object] | None = None) -> Image.Exif:
+    exif = Image.Exif()
+    exif.update(main or {})
+    if photo:
+        exif[0x8769] = photo
+    again = Image.Exif()  # Pillow's TIFF writer takes tables within tables from bytes only
+    again.load(exif.tobytes())
+    return again
+
+
+ADOBE = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+
+
+def _xyz(x: float, y: float) -> bytes:
+    return struct.pack("<iii", *(round(v * (1 << 30)) for v in (x, y, 1 - x - y)))
+
+
+def _colours(of: tuple[float, ...]) -> bytes:
+    return b"".join(_xyz(*of[i : i + 2]) for i in (0, 2, 4))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+def test_colours_declared_without_a_profile_are_refused_in_every_format(kind: str) -> None:
+    image = Image.fromarray(SMOOTH)
+    r03 = [_exif(photo={0xA001: 0xFFFF, 0xA005: {1: "R03"}})] if kind != "TIFF" else []  # Pillow writes no third table into a TIFF
+    for exif in (
+        *r03,
+        _exif(photo={0xA001: 2}),
+        _exif({319: ADOBE}),
+        _exif({318: (0.3457, 0.3585)}),
+        _exif({301: tuple(range(0, 65536, 256))}),
+    ):
+        with pytest.raises(FaceSRError, match=r"declares (Adobe RGB|colours that are not sRGB)"):
+            decode(_bytes(image, kind, exif=exif), "a")
+    srgb = _exif({319: (0.64, 0.33, 0.30, 0.60, 0.15, 0.06), 318: (0.3127, 0.329)}, {0xA001: 1, 0xA005: {1: "R98"}})
+    found = decode(_bytes(image, kind, exif=srgb), "a")
+    assert np.abs(found.pixels.astype(int) - SMOOTH).max() <= NOISE.get(kind, 0)
+    assert found.notes == ()
+
+
+def test_the_colours_of_a_bmp_are_read_from_its_header() -> None:
+    profile, power = _profile(563 / 256, *P3), struct.pack("<III", *[round(2.2 * 65536)] * 3)
+    srgb = _colours((0.64, 0.33, 0.30, 0.60, 0.15, 0.06))
+    for data in (_bmp(124, b"BGRs"), _bmp(108, b" niW"), _bmp(108, bytes(4)), _bmp(108, bytes(4), srgb, power)):
+        assert np.array_equal(decode(data, "a").pixels, SMOOTH)
+    found = decode(_bmp(124, b"DEBM", profile=profile), "a")
+    assert np.abs(found.pixels - _by_hand(SMOOTH, 563 / 256, P3)).max() <= 2
+    assert found.notes == ("colours converted from the embedded profile 'test colours' to sRGB",)
+    for data, says in (
+        (_bmp(124, b"DEBM", profile=profile)[:-50], "damaged or incomplete"),
+        (_bmp(124, b"KNIL", profile=b"c:\\p3.icc\0"), "in another file"),
+        (_bmp(108, bytes(4), _colours(ADOBE), power), "not sRGB"),
+        (_bmp(108, bytes(4), srgb, struct.pack("<III", *[65536] * 3)), "not sRGB"),
+    ):
+        with pytest.raises(FaceSRError, match=says):
+            decode(data, "a")
+
+
+def test_a_profile_that_is_there_and_cannot_be_had_whole_is_refused() -> None:
+    profile = _profile(563 / 256, *P3)
+    jpeg = bytearray(_bytes(Image.fromarray(SMOOTH), "JPEG", icc_profile=profile))
+    jpeg[jpeg.find(b"ICC_PROFILE\0") + 13] = 2  # the first of two parts, and there is one
+    webp_or_png = [_chunk(b"iCCP", b"p3\0" + body) for body in (b"\0" + b"no zlib stream", b"\1" + zlib.compress(profile), b"\0")]
+    for data in (bytes(jpeg), *(PLAIN[:33] + chunk + PLAIN[33:] for chunk in webp_or_png)):
+        with pytest.raises(FaceSRError, match="profile is damaged or incomplete"):
+            decode(data, "a")
+    twice = PLAIN[:33] + _chunk(b"cICP", bytes([1, 13, 0, 1])) + _chunk(b"iCCP", b"p3\0\0" + zlib.compress(profile)) + PLAIN[33:]
+    with pytest.raises(FaceSRError, match="disagree"):
+        decode(twice, "a")
 
 
 # -- kinds -----------------------------------------------------------------------------------------------------------------------
@@ -156,6 +236,36 @@ def _with(*chunks: bytes) -> bytes:
     return PLAIN[:33] + b"".join(chunks) + PLAIN[33:]
 
 
+def _grey(bits: int, *chunks: bytes) -> bytes:
+    """A grey PNG of 16 x 16 pixels of less than 8 bits, every level in it."""
+    rows = zlib.compress((b"\0" + bytes(range(0, 256, 128 // bits))[: 2 * bits]) * 8 + (b"\0" + b"\x76" * 2 * bits) * 8)
+    parts = [
+        _chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, bits, 0, 0, 0, 0)),
+        *chunks,
+        _chunk(b"IDAT", rows),
+        _chunk(b"IEND", b""),
+    ]
+    return PLAIN[:8] + b"".join(parts)
+
+
+def _signed_tiff() -> bytes:
+    """8-bit grey whose samples run from -128 to 127 (tag 339 is 2)."""
+    tags = [
+        (256, 3, 8),
+        (257, 3, 8),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 140),
+        (277, 3, 1),
+        (278, 3, 8),
+        (279, 4, 64),
+        (339, 3, 2),
+    ]
+    body = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return (b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4)).ljust(140, b"\0") + bytes(range(64))
+
+
 LONG = _chunk(b"tEXt", b"Comment\0" + b"x" * 5000)
 
 
@@ -165,7 +275,11 @@ LONG = _chunk(b"tEXt", b"Comment\0" + b"x" * 5000)
         (_with(LONG, _chunk(b"tRNS", struct.pack(">HHH", *map(int, picture(1)[0, 0])))), "transparent"),
         (_with(_chunk(b"gAMA", struct.pack(">I", 100_000))), "not sRGB"),
         (_with(_chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))), "not sRGB"),
-        (_with(_chunk(b"cICP", bytes([12, 13, 0, 1]))), "not sRGB"),
+        (_with(_chunk(b"cICP", bytes([12, 13, 0, 1]))), "not full-range sRGB"),
+        (_with(_chunk(b"cICP", bytes([1, 13, 0, 0]))), "not full-range sRGB"),
+        (_grey(4, _chunk(b"tRNS", struct.pack(">H", 7))), "transparent"),  # of levels 0 to 15
+        (_grey(1, _chunk(b"tRNS", struct.pack(">H", 1))), "transparent"),
+        (_signed_tiff(), "signed or float"),
         (bytes(cv2.imencode(".png", picture(1).astype(np.uint16) * 257)[1]), "16-bit"),
         (bytes(cv2.imencode(".tiff", picture(1).astype(np.uint16) * 257)[1]), "16-bit"),
         (PLAIN[:33] + _chunk(b"IDAT", zlib.compress(bytes(193 * 40))) + _chunk(b"IEND", b""), "pixels end too early"),
@@ -197,6 +311,7 @@ def test_what_would_be_a_guess_is_refused(data: bytes, says: str) -> None:
         _with(_chunk(b"gAMA", struct.pack(">I", 45_455))),
         _with(_chunk(b"gAMA", struct.pack(">I", 100_000)), _chunk(b"sRGB", b"\0")),  # the sRGB chunk overrides (PNG 3rd ed., 4.3)
         _with(_chunk(b"cICP", bytes([1, 13, 0, 1]))),
+        _with(_chunk(b"iCCP", b"srgb\0\0" + zlib.compress(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()))),
         PLAIN + b"appended by some tool",
     ],
 )
