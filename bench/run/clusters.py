@@ -13,7 +13,7 @@ from typing import Any
 
 from facesr.bench.errors import FaceSRError, sentence
 from facesr.bench.run.restoring import Loaded
-from facesr.bench.run.workers import LIVES, Result, Task, at, lost, on_own_gpu, perform
+from facesr.bench.run.workers import LIVES, Result, Task, Workers, at, default_count, lost, make_workers, on_own_gpu, perform
 
 _loaded = Loaded()
 
@@ -21,6 +21,22 @@ _loaded = Loaded()
 def _do(tasks: Sequence[Task]) -> list[Result]:
     """What a worker of a cluster does; the scheduler decides which GPU it sees."""
     return [perform(on_own_gpu(task), _loaded) for task in tasks]
+
+
+def workers_on(where: str | None, count: int | None, device: str, out: Path, jobs: Mapping[str, Any]) -> Workers:
+    """Who does a run's tasks: workers of this machine (``where`` None), of a Ray cluster (``ray``), or ``slurm`` jobs with settings ``jobs``."""
+    if jobs and where != "slurm":
+        raise FaceSRError("--slurm goes with --on slurm")
+    if where not in (None, "ray", "slurm"):
+        raise FaceSRError(f"--on {where}: choose ray or slurm, or leave it out for this machine")
+    if where is None:
+        return make_workers(count, device)
+    count = count if count is not None else default_count()
+    if count < 1:
+        raise FaceSRError(f"--workers {count}: give at least one")
+    if where == "ray":
+        return OnRay(count, gpus=1.0 if device.startswith("cuda") else 0.0)
+    return OnSlurm(count, out / ".slurm", jobs)
 
 
 class OnRay:

@@ -172,5 +172,4 @@ def _notes(plan: Plan, restorers: Sequence[Restorer]) -> Iterator[str]:
     yield from (f"metric {m.name}: {why}" for m in plan.metrics if (why := m.metric.skip(plan.size)))
     yield from dict.fromkeys(f"{r.spec.label}: {line}" for r in restorers for line in r.remarks)
     yield from dict.fromkeys(f"terms of {r.spec.label}: {r.facts.terms}" for r in restorers if r.facts.terms)
-    if plan.data.unused:
-        yield f"{len(plan.data.unused)} files of the data folder are no faces: {some(plan.data.unused)}"
+    yield from plan.leftovers

@@ -27,7 +27,7 @@ from facesr.bench.run.scorer import Scorer
 from facesr.bench.run.workers import Here, Workers
 
 
-def merge(
+def merge_shards(
     out: Path | str,
     shards: Sequence[Path | str],
     progress: Progress = lambda what, done, total: None,

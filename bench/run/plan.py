@@ -16,7 +16,7 @@ from facesr.bench.data.attributes import with_attributes
 from facesr.bench.data.dataset import Dataset, chosen, find_dataset
 from facesr.bench.data.own import kernel_problem, own_faces, scale_of, side_of
 from facesr.bench.data.pairing import rule_of
-from facesr.bench.errors import FaceSRError, Problems, WeightsMissing
+from facesr.bench.errors import FaceSRError, Problems, WeightsMissing, some
 from facesr.bench.faces import Face
 from facesr.bench.imaging.lowres import NPY, lr_suffix
 from facesr.bench.metrics.base import Metric, SetMetric
@@ -107,6 +107,12 @@ class Plan:
         """Side of HR and SR in pixels."""
         return self.protocol.data.size
 
+    @property
+    def leftovers(self) -> list[str]:
+        """What of the data folder is not used."""
+        unused = self.data.unused
+        return [f"{len(unused)} files of the data folder are no faces: {some(unused)}"] if unused else []
+
     def folder(self, kind: str, scale: float) -> Path:
         """``lr`` or ``sr/<label>``, with a sub-folder per scale where the protocol has several."""
         return self.out / kind / f"x{scale}" if len(self.scales) > 1 else self.out / kind
@@ -151,7 +157,7 @@ def make_plan(
 
     ``data``: a folder, or the name of a prepared data set, in place of the protocol's. ``metrics``: names in place of the protocol's.
     ``limit``: the first faces only.
-    ``shard``: ``3/16`` takes the third of sixteen parts of the faces; ``facesr.bench.run.merge`` puts the parts together.
+    ``shard``: ``3/16`` takes the third of sixteen parts of the faces; ``merge_shards`` puts the parts together.
     ``attributes``: a CSV of the faces' attributes, see ``facesr.bench.data.attributes``.
     ``elsewhere``: a cluster computes, so that this machine need not have ``device``.
     """

@@ -4,7 +4,7 @@ The public API; everything below is documented where it is defined, and stable f
 
 - ``score``, ``metric``: finished images against HR
 - ``method``: one method on images
-- ``run``, ``load``: a comparison under a protocol; ``forecast``: what it would do
+- ``run``, ``load``: a comparison under a protocol; ``forecast``: what it would do; ``merge``: its shards put together
 - ``table``, ``report``, ``site``: tables, report and leaderboard of one run or several, or of a study
 - ``verify``, ``reproduce``: whether a published run (``Run.export``) is what it says it is
 - ``Study``, ``stats``: a MOS study with people, and the statistics of ratings
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
     from facesr.checking import reproduce, verify
     from facesr.restoring import method
-    from facesr.running import Run, forecast, load, report, run, site, table
+    from facesr.running import Run, forecast, load, merge, report, run, site, table
     from facesr.scoring import metric, score
     from facesr.studies import Study
 
 __all__ = [
     "Batch", "Face", "FaceSRError", "Method", "Metric", "NoScore", "Outcome", "Restored", "Run", "SetMetric", "SetScore", "Study",
-    "WeightsMissing", "forecast", "load", "method", "metric", "report", "reproduce", "resize", "run", "score", "site", "stats", "table",
+    "WeightsMissing", "forecast", "load", "merge", "method", "metric", "report", "reproduce", "resize", "run", "score", "site", "stats", "table",
     "verify",
 ]  # fmt: skip
 
@@ -44,8 +44,8 @@ _HOMES = {
     "Method": "bench.method", "Outcome": "bench.method", "Restored": "bench.method",
     "Metric": "bench.metrics.base", "NoScore": "bench.metrics.base", "SetMetric": "bench.metrics.base", "SetScore": "bench.metrics.base",
     "resize": "bench.imaging", "method": "restoring", "metric": "scoring", "score": "scoring",
-    "Run": "running", "load": "running", "run": "running", "forecast": "running", "table": "running", "report": "running", "site": "running",
-    "Study": "studies",
+    "Run": "running", "load": "running", "run": "running", "forecast": "running", "merge": "running",
+    "table": "running", "report": "running", "site": "running", "Study": "studies",
     "reproduce": "checking", "verify": "checking",
 }  # fmt: skip
 

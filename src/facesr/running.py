@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -37,6 +37,8 @@ class Run:
     """A run folder, finished or growing. ``folder``: paths of its images, protocol, faces and methods as the results room keeps them."""
 
     folder: results.Run
+    said: tuple[str, ...] = ()
+    """What the call that made it found besides: files that are no faces, answers of a shared store."""
 
     @property
     def path(self) -> Path:
@@ -56,8 +58,8 @@ class Run:
 
     @property
     def remarks(self) -> list[str]:
-        """What came up about images as they were read, and what methods that score far below bicubic look like (BGR, shifted ...)."""
-        return self.folder.remarks()
+        """What came up about files as they were read, and what methods that score far below bicubic look like (BGR, shifted ...)."""
+        return [*self.said, *self.folder.remarks()]
 
     def table(
         self, *, methods: Sequence[str] | None = None, metrics: Sequence[str] | None = None, scales: Sequence[int] | None = None,
@@ -153,50 +155,46 @@ def _paths(of: Paths) -> list[Path]:
 
 def run(
     protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | ReadyMethod] = COMPARED, out: Path | str = "runs/run", *,
-    data: Path | str | None = None, lr: Path | str | None = None, references: Path | str | None = None, size: int | None = None,
-    lr_names: str = "",
-    metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu",
-    workers: int | None = 1, cache: str | None = None,
+    settings: Sequence[str] = (), data: Path | str | None = None, attributes: Path | str | None = None, lr: Path | str | None = None,
+    references: Path | str | None = None, size: int | None = None, lr_names: str = "", metrics: Sequence[str] = (), limit: int | None = None,
+    shard: str = "", seed: int = 0, device: str = "cpu", workers: int | None = 1, on: str | None = None,
+    slurm: Mapping[str, Any] | None = None, cache: str | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Run:  # fmt: skip
     """Compare methods on a protocol's faces; what an earlier call into ``out`` finished is not computed again.
 
     ``protocol``: a name (``facesr protocols`` lists them), a TOML file, or a ``Protocol``. ``methods``: names and specifications as
-    ``facesr run --methods`` takes them, or what ``facesr.method`` made. ``data``: a folder of aligned HR faces in place of the protocol's.
+    ``facesr run --methods`` takes them, or what ``facesr.method`` made; ``settings``: their parameters (``pulse.steps=200``).
+    ``data``: a folder of aligned HR faces in place of the protocol's; ``attributes``: a CSV of the faces' attributes.
     ``lr``: a folder of LR images of one's own in place of degraded HR (then a protocol may be left out: side ``size``, metrics by what there
     is; ``lr_names``: how its files are named, where not as HR is: ``x8``, ``{name}x8.png``, a CSV); without HR, ``references`` are photos of
-    the people. ``metrics``: names in place of the protocol's. ``limit``: the first faces only.
+    the people. ``metrics``: names in place of the protocol's. ``limit``: the first faces only; ``shard``: ``3/16`` is the third of sixteen
+    parts, which ``facesr.merge`` puts together.
     ``workers``: processes (None: as many as the machine
-    carries; any number gives the same bytes; a script asks for several under ``if __name__ == "__main__":``). ``cache``: a store of answers
+    carries; any number gives the same bytes; a script asks for several under ``if __name__ == "__main__":``). ``on``: ``ray`` or ``slurm``,
+    a cluster that does the tasks; ``slurm``: settings of its jobs. ``cache``: a store of answers
     shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a
     request that cannot be met, with all its problems, before any work starts.
     """
     from facesr.bench.run import start
+    from facesr.bench.run.clusters import workers_on
     from facesr.bench.run.shared import SharedStore
-    from facesr.bench.run.workers import make_workers
 
     plan = _plan(
-        protocol,
-        methods,
-        out,
-        data=data,
-        lr=lr,
-        references=references,
-        size=size,
-        lr_names=lr_names,
-        metrics=metrics,
-        limit=limit,
-        seed=seed,
-        device=device,
-    )
-    return Run(start(plan, progress, lambda: make_workers(workers, device), SharedStore(cache) if cache else None))
+        protocol, methods, out, settings=settings, data=data, attributes=attributes, lr=lr, references=references, size=size,
+        lr_names=lr_names, metrics=metrics, limit=limit, shard=shard, seed=seed, device=device, on=on,
+    )  # fmt: skip
+    store = SharedStore(cache) if cache else None
+    made = start(plan, progress, lambda: workers_on(on, workers, device, plan.out, slurm or {}), store)
+    return Run(made, (*plan.leftovers, *(store.sentences if store else ())))
 
 
 def forecast(
     protocol: str | PathLike[str] | Protocol | None = None, methods: Sequence[str | ReadyMethod] = COMPARED, out: Path | str = "runs/run", *,
-    data: Path | str | None = None, lr: Path | str | None = None, references: Path | str | None = None, size: int | None = None,
-    lr_names: str = "",
-    metrics: Sequence[str] = (), limit: int | None = None, seed: int = 0, device: str = "cpu", workers: int | None = 1,
+    settings: Sequence[str] = (), data: Path | str | None = None, attributes: Path | str | None = None, lr: Path | str | None = None,
+    references: Path | str | None = None, size: int | None = None, lr_names: str = "", metrics: Sequence[str] = (), limit: int | None = None,
+    shard: str = "", seed: int = 0, device: str = "cpu", workers: int | None = 1, on: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
 ) -> Forecast:  # fmt: skip
     """What ``run`` would do with the same arguments, without doing it: nothing is computed, downloaded or written.
 
@@ -204,55 +202,53 @@ def forecast(
     restore, None where a method was never timed on this machine; ``needed`` and ``free`` the bytes; ``notes`` what is missing (weights) and
     which terms there are. ``lines`` is all of it for a terminal. Raises ``FaceSRError`` as ``run`` does.
     """
+    from facesr.bench.run.clusters import workers_on
     from facesr.bench.run.forecast import look_ahead
-    from facesr.bench.run.workers import make_workers
 
     with without_fetch():
         plan = _plan(
-            protocol,
-            methods,
-            out,
-            data=data,
-            lr=lr,
-            references=references,
-            size=size,
-            lr_names=lr_names,
-            metrics=metrics,
-            limit=limit,
-            seed=seed,
-            device=device,
-        )
-        return look_ahead(plan, make_workers(workers, device).count)
+            protocol, methods, out, settings=settings, data=data, attributes=attributes, lr=lr, references=references, size=size,
+            lr_names=lr_names, metrics=metrics, limit=limit, shard=shard, seed=seed, device=device, on=on,
+        )  # fmt: skip
+        return look_ahead(plan, workers_on(on, workers, device, plan.out, slurm or {}).count)
+
+
+def merge(
+    out: Path | str, shards: Sequence[Path | str], *, workers: int | None = 1,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Run:  # fmt: skip
+    """Put all shards of a run together in the folder ``out``: images and scores as they are, scores of the whole set computed.
+
+    ``workers``, ``progress``: as for ``run``. Raises ``FaceSRError`` where a shard is missing, unfinished or of another run.
+    """
+    from facesr.bench.run.merge import merge_shards
+    from facesr.bench.run.workers import make_workers
+
+    return Run(merge_shards(out, shards, progress, make_workers(workers)))
 
 
 def _plan(
-    protocol: str | PathLike[str] | Protocol | None, methods: Sequence[str | ReadyMethod], out: Path | str, *, data: Path | str | None,
-    lr: Path | str | None, references: Path | str | None, size: int | None, lr_names: str, metrics: Sequence[str], limit: int | None,
-    seed: int, device: str,
+    protocol: str | PathLike[str] | Protocol | None, methods: Sequence[str | ReadyMethod], out: Path | str, *, settings: Sequence[str],
+    data: Path | str | None, attributes: Path | str | None, lr: Path | str | None, references: Path | str | None, size: int | None,
+    lr_names: str, metrics: Sequence[str], limit: int | None, shard: str, seed: int, device: str, on: str | None,
 ) -> Plan:  # fmt: skip
     from facesr.bench.run import make_plan
 
     if isinstance(protocol, str | PathLike):
         protocol = protocols.load_protocol(str(protocol), registry.installed("facesr.metrics"))
-    named = {"lr": None if lr is None else str(lr), "references": None if references is None else str(references)}
-    protocol = with_own_lr(protocol, hr=data is not None, size=size, names=lr_names, **named)
+    folders = {name: None if folder is None else str(folder) for name, folder in (("lr", lr), ("references", references))}
+    protocol = with_own_lr(protocol, hr=data is not None, size=size, names=lr_names, **folders)
     return make_plan(
-        protocol,
-        specs(methods),
-        out,
-        data=None if data is None else str(data),
-        metrics=metrics,
-        limit=limit,
-        seed=seed,
-        device=device,
-    )
+        protocol, specs(methods, settings), out, data=None if data is None else str(data), metrics=metrics, limit=limit, seed=seed,
+        device=device, shard=shard, attributes=None if attributes is None else str(attributes), elsewhere=on is not None,
+    )  # fmt: skip
 
 
-def specs(methods: Sequence[str | ReadyMethod]) -> list[Any]:
-    """Specifications of methods, each label once."""
+def specs(methods: Sequence[str | ReadyMethod], settings: Sequence[str] = ()) -> list[Any]:
+    """Specifications of methods, each label once; ``settings`` of those named by a text."""
     if isinstance(methods, str):
         raise FaceSRError(f"methods is the text {methods!r}: give a list, as in [{methods!r}]")
-    named = iter(method_specs([m for m in methods if isinstance(m, str)]))
+    named = iter(method_specs([m for m in methods if isinstance(m, str)], settings))
     found = [next(named) if isinstance(m, str) else m.spec for m in methods]
     if twice := {s.label for s in found if [t.label for t in found].count(s.label) > 1}:
         raise FaceSRError(f"two methods are labelled {min(twice)!r}: give one a label, as in facesr.method('psp', label='mine')")

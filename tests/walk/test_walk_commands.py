@@ -377,6 +377,7 @@ def spies(monkeypatch: pytest.MonkeyPatch) -> None:
         print("workers", count, device)
         return Here()
 
+    monkeypatch.setattr(clusters, "make_workers", team)
     monkeypatch.setattr(workers, "make_workers", team)
     monkeypatch.setattr(clusters, "OnSlurm", said("slurm", Here))
     monkeypatch.setattr(clusters, "OnRay", said("ray", Here))

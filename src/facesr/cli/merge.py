@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import facesr
 from facesr.bench.errors import shown
 from facesr.cli.progress import Bar
 
@@ -24,11 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Merge and say what came of it."""
-    from facesr.bench.run.merge import merge
-    from facesr.bench.run.workers import make_workers
-
     with Bar() as bar:
-        run = merge(args.out, args.shards, bar, make_workers(args.workers))
+        run = facesr.merge(args.out, args.shards, workers=args.workers, progress=bar).folder
     print(f"{run.info.title}: {len(run.faces)} faces of {len(args.shards)} shards, {len(run.methods)} methods -> {run.path}")
     failures = run.failures()
     for line in failures:

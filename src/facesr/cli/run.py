@@ -11,26 +11,16 @@ A run can be stopped at any moment; the same command goes on where it was. A lat
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
-from facesr.bench import protocol, registry
-from facesr.bench.errors import FaceSRError, shown, some
+import facesr
+from facesr.bench.errors import FaceSRError, shown
 from facesr.bench.registry import parse_value, split_specs
-from facesr.bench.weights import without_fetch
 from facesr.cli import tone
 from facesr.cli.options import names
 from facesr.cli.progress import Bar
-from facesr.owning import with_own_lr
-
-if TYPE_CHECKING:
-    from facesr.bench.protocol import Protocol
-    from facesr.bench.run import Plan
-    from facesr.bench.run.workers import Workers
-
+from facesr.restoring import ReadyMethod
 from facesr.running import COMPARED
 
 LR_NAMES = (
@@ -111,89 +101,26 @@ def main(args: argparse.Namespace) -> int:
     """Run and say what came of it."""
     if args.hr and args.data:
         raise FaceSRError("--hr and --data both name the HR folder: give one")
-    args.data = args.hr or args.data
-    return run_and_print(args, split_specs(args.methods), args.set)
+    own = {"lr": args.lr, "lr_names": args.lr_names, "references": args.references, "size": args.size}
+    return run_and_print(args, split_specs(args.methods), data=args.hr or args.data, settings=args.set, seed=args.seed, **own)
 
 
-def workers_for(args: argparse.Namespace, out: Path) -> Workers:
-    """The workers that ``--workers``, ``--device``, ``--on`` and ``--slurm`` ask for."""
-    from facesr.bench.run.clusters import OnRay, OnSlurm
-    from facesr.bench.run.workers import default_count, make_workers
-
-    if args.slurm and args.on != "slurm":
-        raise FaceSRError("--slurm goes with --on slurm")
-    if args.on is None:
-        return make_workers(args.workers, args.device)
-    count = args.workers if args.workers is not None else default_count()
-    if count < 1:
-        raise FaceSRError(f"--workers {count}: give at least one")
-    if args.on == "ray":
-        return OnRay(count, gpus=1.0 if args.device.startswith("cuda") else 0.0)
-    wrong = [text for text in args.slurm if "=" not in text]
-    if wrong:
+def run_and_print(args: argparse.Namespace, methods: Sequence[str | ReadyMethod], **options: Any) -> int:
+    """Run (or only say what a run would do) and print what came of it. ``options``: further ones of ``facesr.run``."""
+    if wrong := [text for text in args.slurm if "=" not in text]:
         raise FaceSRError(f"--slurm {wrong[0]}: write it as NAME=VALUE")
-    options = {name: parse_value(value) for name, _, value in (text.partition("=") for text in args.slurm)}
-    return OnSlurm(count, out / ".slurm", options)
-
-
-def run_and_print(
-    args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str] | None = None
-) -> int:
-    """Plan, run, and print what came of it. ``params``: further parameters of every method, taken as they are."""
-    from facesr.bench.run import start
-    from facesr.bench.run.shared import SharedStore
-
-    with without_fetch() if args.dry_run else nullcontext():
-        request = _request(args, methods, settings, params or {})
-        if args.dry_run:
-            return _forecast(args, request)
-    store = SharedStore(args.cache) if args.cache else None
+    options |= {name: getattr(args, name) for name in ("attributes", "limit", "shard", "device", "workers", "on")}
+    options["slurm"] = {name: parse_value(value) for name, _, value in (text.partition("=") for text in args.slurm)}
+    options["metrics"] = names(args.metrics) or ()
+    if args.dry_run:
+        for line in facesr.forecast(args.protocol, methods, args.out, **options).lines:
+            print(shown(line))
+        return 0
     with Bar() as bar:
-        run = start(request, bar, lambda: workers_for(args, request.out), store)
+        made = facesr.run(args.protocol, methods, args.out, cache=args.cache or None, progress=bar, **options)
+    run, failures = made.folder, made.folder.failures()
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
-    failures = run.failures()
-    for line in [*notes_of(request), *run.remarks(), *(store.sentences if store else []), *failures]:
+    for line in [*made.remarks, *failures]:
         print(f"  {shown(line)}")
     tone.hint(f"'facesr table {run.path}' prints the table, 'facesr report {run.path}' writes the report")
     return 1 if failures else 0
-
-
-def _forecast(args: argparse.Namespace, request: Plan) -> int:
-    from facesr.bench.run.forecast import look_ahead
-
-    for line in look_ahead(request, workers_for(args, request.out).count).lines:
-        print(shown(line))
-    return 0
-
-
-def _request(args: argparse.Namespace, methods: Sequence[str], settings: Sequence[str], params: Mapping[str, str]) -> Plan:
-    from facesr.bench.run import make_plan
-
-    return make_plan(
-        _protocol(args),
-        [replace(spec, params={**spec.params, **params}) for spec in registry.method_specs(methods, settings)],
-        args.out,
-        data=args.data,
-        metrics=names(args.metrics) or (),
-        limit=args.limit,
-        seed=getattr(args, "seed", 0),
-        device=args.device,
-        shard=args.shard,
-        attributes=args.attributes,
-        elsewhere=args.on is not None,
-    )
-
-
-def _protocol(args: argparse.Namespace) -> Protocol:
-    """The protocol that is named, with LR images of one's own where they are given; ``score`` has only the first."""
-    named = protocol.load_protocol(args.protocol, registry.installed("facesr.metrics")) if args.protocol else None
-    hr, references, size = (getattr(args, name, None) for name in ("hr", "references", "size"))
-    return with_own_lr(
-        named, args.lr, hr=args.data is not None or hr is not None, references=references, size=size, names=args.lr_names
-    )
-
-
-def notes_of(request: Plan) -> list[str]:
-    """What of the data was not used."""
-    unused = request.data.unused
-    return [f"{len(unused)} files of the data folder are no faces: {some(unused)}"] if unused else []

@@ -64,8 +64,7 @@ def main(args: argparse.Namespace) -> int:
         raise FaceSRError("--json goes with --hr: with a protocol, 'facesr table RUN --json' prints the run's table")
     if args.lr or args.lr_names:
         raise FaceSRError("--lr goes with --hr: a protocol makes its own LR images")
-    label = f"{args.label}=" if args.label else ""
-    return run_and_print(args, [f"{label}folder:{args.folder}"], [], rule)
+    return run_and_print(args, [facesr.method(f"folder:{args.folder}", label=args.label or "", **rule)], data=args.data)
 
 
 def _against_folder(args: argparse.Namespace, rule: dict[str, str]) -> int:

@@ -12,7 +12,7 @@ import facesr
 from facesr.bench.data.dataset import DEMO
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_lr, read_rgb, resize, resize8, rounded, to_tensor, write_png
-from facesr.bench.run.merge import merge
+from facesr.bench.run.merge import merge_shards
 from facesr.cli import main
 from helpers import faces, picture
 
@@ -95,7 +95,7 @@ def test_without_hr_only_what_needs_none(tmp_path: Path, capsys: pytest.CaptureF
     assert ">HR<" not in page
     for i in (1, 2):
         main([*arguments, "--shard", f"{i}/2", "--out", str(tmp_path / f"s{i}")])
-    whole = merge(tmp_path / "whole", [tmp_path / "s1", tmp_path / "s2"])
+    whole = merge_shards(tmp_path / "whole", [tmp_path / "s1", tmp_path / "s2"])
     assert whole.digest == run.folder.digest
     assert whole.scores().equals(run.scores)
 

@@ -16,7 +16,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_lr, read_rgb, resize, rounded, to_tensor
 from facesr.bench.imaging.lowres import decode_lr, encode_lr
 from facesr.bench.run import make_plan, start
-from facesr.bench.run.merge import merge
+from facesr.bench.run.merge import merge_shards
 from helpers import TINY, faces, picture
 
 UNROUNDED = TINY.replace("quantize = true", "quantize = false")
@@ -72,7 +72,7 @@ def test_unrounded_lr_reaches_methods_metrics_and_readers(tmp_path: Path) -> Non
     assert verify_files(run).clean
     for i in (1, 2):
         start(_plan(tmp_path, "bicubic", out=f"s{i}", shard=f"{i}/2"))
-    whole = merge(tmp_path / "whole", [tmp_path / "s1", tmp_path / "s2"])
+    whole = merge_shards(tmp_path / "whole", [tmp_path / "s1", tmp_path / "s2"])
     assert whole.lr_path("001", 8).read_bytes() == run.lr_path("001", 8).read_bytes()
     assert whole.digest == start(_plan(tmp_path, "bicubic", out="again")).digest
     # another digest than the rounded one, and going back makes every cell anew

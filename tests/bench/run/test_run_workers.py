@@ -19,7 +19,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run, load_run
 from facesr.bench.run import Plan, make_plan, start
 from facesr.bench.run.live import Live, Notes, read_live
-from facesr.bench.run.merge import merge
+from facesr.bench.run.merge import merge_shards
 from facesr.bench.run.workers import Here, Processes, gpus, make_workers
 from helpers import TINY, faces
 
@@ -102,12 +102,12 @@ def test_three_shards_merge_to_the_same_bytes(world: Path, alone: Run) -> None:
     shards = [start(_plan(world, f"s{i}", shard=f"{i}/3")).path for i in (1, 2, 3)]
     assert [len(load_run(s).faces) for s in shards] == [3, 2, 2]
     assert load_run(shards[0]).digest == alone.digest
-    merged = merge(world / "merged", [shards[2], shards[0], shards[1]])
+    merged = merge_shards(world / "merged", [shards[2], shards[0], shards[1]])
     assert _bytes(merged.path) == _bytes(alone.path)
     assert merged.info.shard == ""
     assert [f.name for f in merged.faces] == [f.name for f in alone.faces]
     before = {p: p.stat().st_mtime_ns for p in (world / "merged").rglob("*.png")}
-    assert _bytes(merge(world / "merged", shards).path) == _bytes(alone.path)  # again: nothing to do
+    assert _bytes(merge_shards(world / "merged", shards).path) == _bytes(alone.path)  # again: nothing to do
     again = start(_plan(world, "merged"))  # and the whole run finds every cell
     assert {p: p.stat().st_mtime_ns for p in (world / "merged").rglob("*.png")} == before
     assert _bytes(again.path) == _bytes(alone.path)
@@ -116,17 +116,17 @@ def test_three_shards_merge_to_the_same_bytes(world: Path, alone: Run) -> None:
 def test_shards_that_are_not_one_run_are_refused(world: Path, alone: Run) -> None:
     a, b = (start(_plan(world, f"t{i}", shard=f"{i}/3")).path for i in (1, 2))
     with pytest.raises(FaceSRError, match="shards are missing: 3/3"):
-        merge(world / "no", [a, b])
+        merge_shards(world / "no", [a, b])
     with pytest.raises(FaceSRError, match="is no shard"):
-        merge(world / "no", [a, alone.path])
+        merge_shards(world / "no", [a, alone.path])
     other = start(_plan(world, "t3", "net.slow=0.01", shard="3/3")).path
     with pytest.raises(FaceSRError, match="has other methods"):
-        merge(world / "no", [a, b, other])
+        merge_shards(world / "no", [a, b, other])
     image = next((b / "sr/net").glob("*.png"))
     image.write_bytes(b"not it")
     third = start(_plan(world, "t4", shard="3/3")).path
     with pytest.raises(FaceSRError, match="not the image that was measured"):
-        merge(world / "no", [a, b, third])
+        merge_shards(world / "no", [a, b, third])
     with pytest.raises(FaceSRError, match="holds shard 1/3"):
         start(_plan(world, "t1"))
 
@@ -305,5 +305,5 @@ def test_the_array_script_of_the_documentation(world: Path, alone: Run) -> None:
     for task in ("1", "2", "3"):
         done = subprocess.run(["bash", str(world / "array.sh")], env=environment | {"SLURM_ARRAY_TASK_ID": task}, check=False)
         assert done.returncode in (0, 1)  # 1: no recogniser finds a face in these
-    merged = merge(world / "array", [world / f"array-{i}" for i in (1, 2, 3)])
+    merged = merge_shards(world / "array", [world / f"array-{i}" for i in (1, 2, 3)])
     assert _bytes(merged.path) == _bytes(alone.path)
