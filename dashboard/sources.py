@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import facesr
 from facesr.bench.errors import FaceSRError
-from facesr.bench.results import Run, load_run
+from facesr.bench.results import Run
 from facesr.dashboard.memo import memo
 from facesr.reports.scores import Scores, from_runs
 
@@ -117,7 +118,7 @@ def open_run(path: Path) -> Run:
 
 def _open(path: Path) -> Run:
     try:
-        run = load_run(path)
+        run = facesr.load(path).folder
     except FaceSRError:
         raise
     except Exception as error:

@@ -50,6 +50,23 @@ def test_imports_run_one_way(room: str) -> None:
                     assert ORDER[other] < ORDER[room], f"{file.relative_to(ROOT)} imports {name}"
 
 
+DOORS = {
+    "results.load_run", "study.load_study", "study.create.create", "study.analysis.analyse_study", "study.simulate.simulate",
+    "study.export.export", "run.make_plan", "run.start", "run.forecast.look_ahead", "run.merge.merge_shards", "run.workers.make_workers",
+    "run.clusters.workers_on", "run.shared.SharedStore", "verify.check.verify_run", "verify.reproduce.reproduce_run", "verify.bundle.open_bundle",
+}  # fmt: skip
+"""What of ``facesr.bench`` the public API stands before."""
+
+
+def test_commands_and_pages_use_the_public_api() -> None:
+    """Runs and studies are made and opened through it, so that a notebook can do what a command does."""
+    for file in [*(ROOT / "src/facesr/cli").glob("*.py"), *(ROOT / "dashboard").rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for name in [f"{node.module}.{a.name}" for a in node.names] if isinstance(node, ast.ImportFrom) else []:
+                passed = [door for door in DOORS if f"facesr.bench.{door}.".startswith(f"{name}.")]
+                assert not passed, f"{file.relative_to(ROOT)} imports {name}: 'import facesr' has it"
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_explains_itself(name: str) -> None:
     done = subprocess.run([sys.executable, "-m", "facesr", name, "--help"], capture_output=True, text=True, check=False)

@@ -12,8 +12,9 @@ from typing import Any
 
 import streamlit as st
 
+import facesr
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import Study, load_study, store
+from facesr.bench.study import Study, store
 from facesr.bench.study.address import HERE, checked_url, link, remembered
 from facesr.bench.study.undo import undo
 from facesr.bench.study.watching import Overview, overview
@@ -23,7 +24,7 @@ ACTS = ("pause", "resume", "replace", "new link", "undo")
 
 @st.cache_resource(show_spinner=False)
 def _open(path: str) -> Study:
-    study = load_study(path)
+    study = facesr.Study.load(path).folder
     _ = study.engine
     return study
 

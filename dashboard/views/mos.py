@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+import facesr
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
-from facesr.bench.study import load_study
 from facesr.dashboard import shell
 from facesr.dashboard.address import check_address, choose_option, switch
 from facesr.dashboard.memo import memo
@@ -83,7 +83,7 @@ def ratings_stamp(path: Path) -> tuple[object, ...]:
             status = (path / name).stat()
             made += [name, status.st_mtime_ns, status.st_size]
     if (path / "database.url").is_file():
-        study = load_study(path)
+        study = facesr.Study.load(path).folder
         try:
             made += [study.finished(), len(study.ratings())]
         finally:

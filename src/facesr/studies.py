@@ -16,8 +16,10 @@ from facesr.bench.study import ending
 from facesr.bench.study.address import host_of, remembered
 from facesr.bench.study.analysis import Analysis, PairedAnalysis, analyse_study
 from facesr.bench.study.check import changed_files
+from facesr.bench.study.closing import Seal
 from facesr.bench.study.create import create
 from facesr.bench.study.crowd import carry_out_rules
+from facesr.bench.study.export import export
 from facesr.bench.study.simulate import simulate
 from facesr.running import Run, load
 
@@ -32,20 +34,24 @@ class Study:
     folder: rooms.Study
 
     @classmethod
-    def create(cls, run: Run | Path | str, out: Path | str = "studies/study", **options: Any) -> Study:
+    def create(
+        cls, run: Run | Path | str, out: Path | str = "studies/study", *, database: str | None = None, **options: Any
+    ) -> Study:
         """Freeze the design of a study of ``run`` in the new folder ``out``.
 
         ``options`` are those of ``facesr study create``: ``raters``, ``images``, ``anchors``, ``conditions``, ``method`` (``acr``, ``acr-hr``,
-        ``pair``), ``scale``, ``analysis`` (entries of the analysis plan) and so on; what is not given comes from the run's protocol. Raises one
-        ``FaceSRError`` with every problem, and then leaves nothing on disk.
+        ``pair``), ``scale``, ``analysis`` (entries of the analysis plan) and so on; what is not given comes from the run's protocol.
+        ``database``: the URL of a PostgreSQL database, in place of SQLite in the folder. Raises one ``FaceSRError`` with every problem, and then
+        leaves nothing on disk.
         """
         found = run if isinstance(run, Run) else load(run)
-        return cls(create(found.folder, Path(out), options=options))
+        return cls(create(found.folder, Path(out), options=options, database=database))
 
     @classmethod
-    def load(cls, path: Path | str) -> Study:
-        """Open a study's folder. Raises ``FaceSRError`` for a folder that is none, or is damaged."""
-        return cls(rooms.load_study(Path(path)))
+    def load(cls, path: Path | str, database: str | None = None) -> Study:
+        """Open a study's folder; ``database``: its URL, where it is not the one noted there. Raises ``FaceSRError`` for a folder that is none,
+        or is damaged."""
+        return cls(rooms.load_study(Path(path), database))
 
     @property
     def path(self) -> Path:
@@ -112,3 +118,23 @@ class Study:
         ``ordinal``: the ordinal mixed model too, as a sensitivity analysis (slow, extra ``clmm``).
         """
         return analyse_study(self.folder, peek=peek, simulated=simulated, ordinal=ordinal)
+
+    def export(self, out: Path | str, *, simulated: bool = False, peek: str = "") -> list[Path]:
+        """Write the ratings as CSV and Parquet, with a manifest and a data dictionary, into the folder ``out``; returns the files.
+
+        Refused before the declared stopping rule is met, unless ``peek`` gives a reason, which is logged.
+        """
+        study = self.folder
+        if not simulated and not study.may_show_means():
+            if not peek:
+                raise FaceSRError(
+                    f"{study.finished()} of {study.design.raters_to_finish} raters have finished, so the ratings stay closed: "
+                    "wait, or export now with --peek REASON, which is logged"
+                )
+            study.peek("facesr study export", peek)
+        return export(study, Path(out), simulated=simulated)
+
+    def end(self, reason: str = "") -> Seal:
+        """End the collection for good and freeze the sha256 of ratings and texts; ``reason``: needed before the stopping rule is met."""
+        carry_out_rules(self.folder)
+        return self.folder.end(reason)

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import facesr
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings import Options, rating_options
 from facesr.bench.reading import read_text, read_toml
 from facesr.cli.options import names
+from facesr.cli.study_people import opened
 
 if TYPE_CHECKING:
-    from facesr.bench.study import Study
+    pass
 
 OPTIONS = (
     *("method", "raters", "images", "faces_per_rater", "pairs_per_face", "ties", "scale_factor", "seed"),
@@ -27,12 +29,9 @@ OPTIONS = (
 
 def act_create(args: argparse.Namespace) -> int:
     """Make a study and say what its order guarantees."""
-    from facesr.bench.results import load_run
     from facesr.bench.study import address
-    from facesr.bench.study.create import create
     from facesr.bench.study.order import order_figures
 
-    run = load_run(args.run)
     options: dict[str, Any] = {name: getattr(args, name) for name in OPTIONS}
     options["conditions"] = names(args.conditions)
     options |= {option: names(getattr(args, option)) for option in ("languages", "screen", "practice_faces")}
@@ -41,7 +40,7 @@ def act_create(args: argparse.Namespace) -> int:
     if args.analysis:
         options["analysis"] = read_toml(args.analysis)
     folder = args.out or Path("studies") / args.run.resolve().name
-    study = create(run, folder, options=options, database=args.database)
+    study = facesr.Study.create(args.run, folder, database=args.database, **options).folder
     design, rows = study.design, study.design.rows()
     figures = order_figures(rows, design.conditions)
     print(f"{folder}: {design.method.upper()}, {design.raters} raters x {len(rows[0])} items, {len(design.faces)} faces")
@@ -73,9 +72,7 @@ def act_create(args: argparse.Namespace) -> int:
 
 def act_serve(args: argparse.Namespace) -> int:
     """Serve until stopped."""
-    from facesr.studies import Study
-
-    Study(_study(args)).serve(
+    opened(args).serve(
         args.host, args.port, runs=args.runs, watching=not args.no_dashboard, address=args.address, proxies=args.proxies
     )
     return 0
@@ -87,7 +84,7 @@ def act_status(args: argparse.Namespace) -> int:
     from facesr.bench.study.closing import seal_of
     from facesr.bench.study.watching import overview
 
-    study = _study(args)
+    study = opened(args).folder
     if not study.imported:
         ending.carry_out(study)
     found = overview(study)
@@ -115,9 +112,7 @@ def act_status(args: argparse.Namespace) -> int:
 
 def act_simulate(args: argparse.Namespace) -> int:
     """Simulated raters, labelled as such."""
-    from facesr.bench.study.simulate import simulate
-
-    study = _study(args)
+    study = opened(args)
     means = {}
     for part in names(args.mos) or []:
         name, equals, value = part.partition("=")
@@ -127,24 +122,14 @@ def act_simulate(args: argparse.Namespace) -> int:
             raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7") from None
         if not equals:
             raise FaceSRError(f"--mos {part!r}: write NAME=MEAN, such as psp=3.7")
-    added = simulate(study, args.raters or study.design.raters, means or None, seed=args.seed)
+    added = study.simulate(args.raters or None, means or None, seed=args.seed)
     print(f"{len(added)} simulated raters added: {added[0]} to {added[-1]}; they are labelled, and never counted with people")
     return 0
 
 
 def act_export(args: argparse.Namespace) -> int:
     """Write CSV, Parquet, manifest and dictionary."""
-    from facesr.bench.study.export import export
-
-    study = _study(args)
-    if not args.simulated and not study.may_show_means():
-        if not args.peek:
-            raise FaceSRError(
-                f"{study.finished()} of {study.design.raters_to_finish} raters have finished, so the ratings stay closed: "
-                "wait, or export now with --peek REASON, which is logged"
-            )
-        study.peek("facesr study export", args.peek)
-    files = export(study, args.out, simulated=args.simulated)
+    files = opened(args).export(args.out, simulated=args.simulated, peek=args.peek or "")
     print(f"{args.out}: {', '.join(f.name for f in files)}")
     return 0
 
@@ -191,23 +176,8 @@ def act_check(args: argparse.Namespace) -> int:
 
 def act_analyse(args: argparse.Namespace) -> int:
     """The whole analysis, in one form."""
-    from facesr.bench.study import load_study
-    from facesr.bench.study.analysis import analyse_study
     from facesr.reports.analysis import render_analysis
 
-    study = load_study(args.study, args.database)
-    try:
-        found = analyse_study(study, peek=args.peek, simulated=args.simulated, ordinal=args.ordinal)
-        sys.stdout.write(render_analysis(found, args.format))
-    finally:
-        study.close()
+    found = opened(args).analyse(peek=args.peek, simulated=args.simulated, ordinal=args.ordinal)
+    sys.stdout.write(render_analysis(found, args.format))
     return 0
-
-
-def _study(args: argparse.Namespace) -> Study:
-    from facesr.bench.study import load_study
-
-    study = load_study(args.study, args.database)
-    if study.imported and args.act not in {"export", "check", "analyse"}:
-        raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
-    return study

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+import facesr
 from facesr.bench.errors import FaceSRError
-from facesr.bench.study import load_study
 from facesr.bench.study import payments as pay
 from facesr.bench.study.crowd import depart
 from facesr.bench.study.payments import find_code
@@ -13,7 +13,7 @@ from facesr.bench.study.payments import find_code
 
 def act_payments(args: argparse.Namespace) -> int:
     """Write the platform's files, or erase the ids of what is settled."""
-    study = load_study(args.study, args.database)
+    study = facesr.Study.load(args.study, args.database).folder
     if args.settled:
         print(f"{pay.settle(study)} submissions are settled: their ids are erased, and the log says so")
         return 0
@@ -51,7 +51,7 @@ def _bonus(text: str) -> tuple[float, dict[str, float]]:
 
 def act_code(args: argparse.Namespace) -> int:
     """Who was given a completion code."""
-    study = load_study(args.study, args.database)
+    study = facesr.Study.load(args.study, args.database).folder
     found = find_code(study, args.code)
     print(f"{args.code}: {', '.join(found)}" if found else f"{args.code}: no rater was given this code")
     return 0 if found else 1
@@ -59,7 +59,7 @@ def act_code(args: argparse.Namespace) -> int:
 
 def act_returned(args: argparse.Namespace) -> int:
     """Free the place of a worker who returned the submission."""
-    study = load_study(args.study, args.database)
+    study = facesr.Study.load(args.study, args.database).folder
     depart(study, args.rater, "returned", args.reason)
     print(f"{args.rater}: the place is free for the next worker; the ratings stay, and are left out")
     return 0

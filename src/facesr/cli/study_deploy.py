@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from facesr.bench.study import load_study
+import facesr
 from facesr.bench.study.address import remember, remembered
 from facesr.bench.study.backup import backup, restore
 from facesr.bench.study.deploy import deploy, warning
@@ -35,7 +35,7 @@ def deploy_options(made: dict[str, argparse.ArgumentParser]) -> None:
 
 def act_deploy(args: argparse.Namespace) -> int:
     """Write the server's files."""
-    study = load_study(args.study, args.database)
+    study = facesr.Study.load(args.study, args.database).folder
     files = deploy(study, args.out, url=args.url, home=args.home)
     if args.url:
         remember(study.path, args.url)
@@ -50,7 +50,7 @@ def act_deploy(args: argparse.Namespace) -> int:
 
 def act_backup(args: argparse.Namespace) -> int:
     """Save the running study."""
-    study = load_study(args.study, args.database)
+    study = facesr.Study.load(args.study, args.database).folder
     file = backup(study, args.to, keep=args.keep)
     print(
         f"{file}: {file.stat().st_size / 1e6:.1f} MB, restored on trial; it holds the study's key, so keep it as you keep the study"

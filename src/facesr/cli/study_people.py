@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import facesr
 from facesr.bench.errors import FaceSRError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def act_url(args: argparse.Namespace) -> int:
     """Print or set the address."""
     from facesr.bench.study import address
 
-    study = study_to_change(args)
+    study = opened(args).folder
     if args.url:
         address.remember(study.path, args.url)
     print(address.remembered(study.path) or f"no address is remembered: facesr study url {study.path} https://study.example.org")
@@ -58,7 +59,7 @@ def act_invite(args: argparse.Namespace) -> int:
     """Add raters; the links are shown this once."""
     from facesr.bench.study import invitations as made
 
-    study = study_to_change(args)
+    study = opened(args).folder
     for file in filter(None, (args.links, args.qr)):  # links are made once: where they go must be there first
         if file.exists() or not file.absolute().parent.is_dir():
             raise FaceSRError(
@@ -122,7 +123,7 @@ def act_link(args: argparse.Namespace) -> int:
     """A new link; the old one stops working."""
     from facesr.bench.study import address, store
 
-    study = study_to_change(args)
+    study = opened(args).folder
     base = _address(args, study)
     print(f"{args.rater}\t{address.link(base, store.fresh_link(study.engine, args.rater))}")
     return 0
@@ -141,7 +142,7 @@ def act_resume(args: argparse.Namespace) -> int:
 def _set(args: argparse.Namespace, status: str, reason: str) -> int:
     from facesr.bench.study import reading, store
 
-    study = study_to_change(args)
+    study = opened(args).folder
     names = [args.rater]
     everyone = args.rater == "all"
     if everyone:
@@ -164,7 +165,7 @@ def act_replace(args: argparse.Namespace) -> int:
     """A new rater on the same row of the design."""
     from facesr.bench.study import address, store
 
-    study = study_to_change(args)
+    study = opened(args).folder
     base = _address(args, study)
     asked(args, f"{_about(study, args.rater)} loses the place to a new rater, and the ratings are left out")
     rater, token = store.replace(study.engine, args.rater, args.reason, force=args.force)
@@ -176,7 +177,7 @@ def act_exclude(args: argparse.Namespace) -> int:
     """Exclude from the analysis; the ratings stay."""
     from facesr.bench.study import imported, store
 
-    study = study_to_change(args)
+    study = opened(args).folder
     who = args.rater if study.imported else _about(study, args.rater)
     asked(args, f"{who} is left out of the analysis by the rule {args.rule!r}, which reports print")
     if study.imported:
@@ -193,7 +194,7 @@ def act_undo(args: argparse.Namespace) -> int:
     """Take back the last pause, exclusion or replacement."""
     from facesr.bench.study.undo import undo
 
-    print(undo(study_to_change(args), args.rater))
+    print(undo(opened(args).folder, args.rater))
     return 0
 
 
@@ -201,7 +202,7 @@ def act_delete_rater(args: argparse.Namespace) -> int:
     """Delete for good."""
     from facesr.bench.study import store
 
-    study = study_to_change(args)
+    study = opened(args).folder
     asked(args, f"every rating and event of {_about(study, args.rater)} is removed for good, and nothing brings it back")
     print(f"{args.rater}: {store.delete_rater(study.engine, args.rater)} ratings and everything else removed")
     return 0
@@ -228,11 +229,9 @@ def asked(args: argparse.Namespace, what: str) -> None:
         raise FaceSRError("nothing was changed")
 
 
-def study_to_change(args: argparse.Namespace) -> Study:
-    """The study; imported ratings have no raters to act on, but for leaving one out."""
-    from facesr.bench.study import load_study
-
-    study = load_study(args.study, args.database)
-    if study.imported and args.act not in {"exclude", "undo"}:
+def opened(args: argparse.Namespace) -> facesr.Study:
+    """The study that an act is about; imported ratings have no raters to act on, but for leaving one out."""
+    study = facesr.Study.load(args.study, args.database)
+    if study.folder.imported and args.act not in {"exclude", "undo", "export", "check", "analyse"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study

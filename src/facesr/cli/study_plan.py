@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import argparse
 
+import facesr
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.clustered import components
 from facesr.bench.stats.cube import cube
 from facesr.bench.stats.power import TYPICAL, check_chances, power_grid, size_sentence
-from facesr.bench.study import load_study
-from facesr.bench.study.crowd import carry_out_rules
 from facesr.bench.study.preregister import text
 from facesr.bench.study.rescue import rescue
 
 
 def act_preregister(args: argparse.Namespace) -> int:
     """Print the plan as a text."""
-    study = load_study(args.study, args.database)
+    study = facesr.Study.load(args.study, args.database).folder
     parts, source = None, ""
     if args.pilot:
-        pilot = load_study(args.pilot)
+        pilot = facesr.Study.load(args.pilot).folder
         parts, source = components(cube(pilot.ratings(simulated=args.simulated)).values), f"the pilot study {pilot.name}"
     print(text(study, args.difference, parts, source), end="")
     return 0
@@ -27,9 +26,7 @@ def act_preregister(args: argparse.Namespace) -> int:
 
 def act_close(args: argparse.Namespace) -> int:
     """End the collection."""
-    study = load_study(args.study, args.database)
-    carry_out_rules(study)
-    sealed = study.end(args.reason)
+    sealed = facesr.Study.load(args.study, args.database).end(args.reason)
     print(f"{args.study} is closed: {sealed.ratings:,} ratings of {sealed.raters} raters; nothing is taken any more")
     print(f"ratings      sha256 {sealed.ratings_sha256}")
     print(f"texts        sha256 {sealed.texts_sha256}")
@@ -52,7 +49,7 @@ def act_power(args: argparse.Namespace) -> int:
         raise FaceSRError(f"--comparisons counts the pairs compared, 1 or more, got {args.comparisons}")
     parts, source = TYPICAL, "measured on 19 raters x 27 prompts x 5 image generators (AVT AI images)"
     if args.study:
-        study = load_study(args.study)
+        study = facesr.Study.load(args.study).folder
         if study.method == "pair":
             raise FaceSRError(
                 f"{args.study} is a paired comparison: its answers are left, right and tie, not grades, so no rating study can be planned "

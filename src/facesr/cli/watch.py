@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import facesr
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import span
 
@@ -27,13 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a line now and then; 0 when the run has finished."""
-    from facesr.bench.results import load_run
-
     if not 0 < args.every < 3600:
         raise FaceSRError(f"--every {args.every:g}: give seconds between 0 and 3600")
     last = ""
     while True:
-        run = load_run(args.run)
+        run = facesr.load(args.run).folder
         line = (
             _line(run, args.once)
             if run.running
