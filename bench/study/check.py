@@ -30,16 +30,25 @@ if TYPE_CHECKING:
 def check_ratings(source: Study | Path | str, options: Options | None = None) -> list[Finding]:
     """Everything that is wrong with a study folder, an export's folder or a file of ratings; an empty list where nothing is.
 
-    ``options``: how to read a file that is none of ours.
+    ``options``: how to read a file that is none of ours; a study or an export is read as it was frozen, and given options are refused.
     """
     if isinstance(source, Study):
         return _check_study(source)
     path = Path(source)
+    if is_ours(path) and options not in (None, Options()):
+        raise FaceSRError(
+            f"{path} is a study or an export of facesr and is read as it was frozen: leave out the options on how to read a file"
+        )
     if (path / "manifest.json").is_file():
         return _check_export(path)
-    if path.is_dir() and ((path / "study.json").exists() or options is None):
+    if path.is_dir() and (is_ours(path) or options is None):
         return _check_study(load_study(path))
     return check_imported(read(path, options))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a folder is a study or an export, not a file or a folder of somebody's ratings."""
+    return (path / "manifest.json").is_file() or (path.is_dir() and (path / "study.json").exists())
 
 
 def _check_study(study: Study) -> list[Finding]:

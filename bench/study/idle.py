@@ -17,6 +17,7 @@ def idle(given: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
         **dict.fromkeys(CROWD, (values.get("join", "invited") != "invited", "is for crowds (--join prolific, mturk or open)")),
         **dict.fromkeys(("pairs_per_face", "ties"), (values.get("method") == "pair", "needs --method pair")),
         "anchors": (values.get("method") != "pair", "shows examples of grades, and pairs have none"),
+        "session_minutes": (values.get("rest_minutes") != 0, "asks for rests of no length, with --rest-minutes 0"),
         "rest_minutes": (values.get("session_minutes") != 0, "has no sessions to end, with --session-minutes 0"),
         "practice_faces": (values.get("practice") != 0, "has nothing to practise, with --practice 0"),
         "distance_cm": (bool(checks & {"card", "acuity"}), "needs --screen card or acuity, which use it"),

@@ -11,13 +11,16 @@ import secrets
 import shlex
 import shutil
 import sqlite3
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from facesr.bench.study import database
 from facesr.cli import main, whole_parser
 
 CHANCE = re.compile(
@@ -27,7 +30,7 @@ CHANCE = re.compile(
 )
 ASKED = {"run.json": ("command", "seed", "calls", "environment", "protocol", "title", "digest"), "study.json": ("*",)}
 """What a file repeats of the request itself, or of the clock: no effect."""
-CLOCK = ("seconds", "memory", "checksum", "token", "at", "created", "secret", "code", "salt", "stamp", "facts")
+CLOCK = ("seconds", "memory", "checksum", "token", "at", "created", "secret", "code", "salt", "stamp", "facts", "sealed")
 """Columns of tables that no two calls have alike."""
 
 
@@ -48,7 +51,45 @@ class Seen:
     files: dict[str, str]
 
 
-Look = Callable[[str], Seen]
+Case = tuple[str, str, str | Refused]
+"""A line, the words without the option, and the words with it; ``{}`` in the line is where they go, else its end."""
+
+
+def acts(case: Case, of: Callable[[str], Seen], before: dict[str, Seen], refusal_shows: bool = False) -> None:
+    """Assert that the words change what ``of`` the line is seen, or are refused; ``before``: what lines without the words gave."""
+    line, without, words = case
+
+    def whole(part: str) -> str:
+        return line.replace("{}", part, 1) if "{}" in line else f"{line} {part}".strip()
+
+    if isinstance(words, Refused):
+        found = of(whole(words.words))
+        assert found.code == 2 and words.says in found.said, found.said
+        return
+    key = whole(without)
+    if key not in before:
+        before[key] = of(key)
+        assert of(key) == before[key], "a line that is different each time shows nothing"
+    found = of(whole(words))
+    assert found != before[key], f"{words} is accepted and does nothing:\n{found.said}"
+    assert found.code != 2 or (refusal_shows and before[key].code != 2), found.said
+
+
+def how_ratings_are_read(command: str, line: str) -> dict[str, Case]:
+    """The options by which a file of ratings is read; ``line`` reads ``ratings.csv``, the others are files that need the option."""
+
+    def of(name: str) -> str:
+        return line.replace("ratings.csv", f"{name}.csv")
+
+    return {
+        f"{command} --map": (of("named"), "", "--map score=second"),
+        f"{command} --labels": (of("words"), "", "--labels awful=1,poor=2,fair=3,good=4,great=5"),
+        f"{command} --missing": (line, "", "--missing 3"),
+        f"{command} --reverse": (line, "", "--reverse"),
+        f"{command} --layout": (line, "", Refused("--layout nosuch", "nosuch")),
+        f"{command} --sheet": (line, "", Refused("--sheet second", "sheet")),
+        f"{command} --rating-type": (of("kinds"), "", Refused("--rating-type beauty", "of an AVrate file")),
+    }
 
 
 def options(command: str = "") -> Iterator[str]:
@@ -69,9 +110,9 @@ def _walk(parser: argparse.ArgumentParser, path: list[str]) -> Iterator[str]:
 
 def look(
     line: str, world: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    acts: Mapping[str, Callable[[Path], None]] | None = None,
+    others: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> Seen:  # fmt: skip
-    """Carry out a command line (several with ``&&``) in a fresh copy of ``world``; the code is the highest. ``acts``: what
+    """Carry out a command line (several with ``&&``) in a fresh copy of ``world``; the code is the highest. ``others``: what
     words that are no commands do with the folder they name."""
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(world, place, symlinks=True)
@@ -83,9 +124,9 @@ def look(
     for part in line.split(" && "):
         first, *rest = shlex.split(part)
         try:
-            if acts and first in acts:
+            if others and first in others:
                 if code == 0:
-                    acts[first](place / rest[0])
+                    others[first](place / rest[0])
             else:
                 code = max(code, main([first, *rest]))
         except SystemExit as stop:
@@ -98,8 +139,9 @@ def look(
 
 
 def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names and tokens that are drawn: the same in each look."""
-    drawn = itertools.count()
+    """Names and tokens that are drawn, and a study's clock, which goes on by a second whenever it is read: the same in each look."""
+    drawn, ticks = itertools.count(), itertools.count()
+    monkeypatch.setattr(database, "clock", lambda: datetime(2040, 1, 1, tzinfo=UTC) + timedelta(seconds=next(ticks)))
 
     def token(size: int | None = None) -> str:
         return hashlib.sha512(f"{next(drawn)}".encode()).hexdigest()[: 2 * (size or 32)]
@@ -127,6 +169,11 @@ def _content(file: Path, place: Path) -> bytes:
     data = file.read_bytes()
     if data.startswith(b"SQLite format 3"):
         return _plain("\n".join(_rows(file)), place).encode()
+    if file.suffix == ".zip" and zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            return b"".join(
+                name.encode() + _plain(archive.read(name).decode("latin-1"), place).encode() for name in archive.namelist()
+            )
     if file.name in ASKED:
         plain = json.loads(data)
         if "*" in ASKED[file.name]:

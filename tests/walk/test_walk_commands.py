@@ -5,48 +5,16 @@ The walk fails when an option is added that it does not know. ``{}`` in a line i
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from looking import Refused, Seen, look, options
+from looking import Case, Refused, Seen, acts, how_ratings_are_read, look, options
+from spies import spies
+from worlds import make_world
 
-from facesr.bench.imaging import read_rgb, write_png
-from facesr.bench.imaging.lowres import degrade
-from facesr.cli import COMMANDS, main
-from helpers import faces
+from facesr.cli import COMMANDS
 
-P = """
-name = "tiny-x4"
-version = 1
-[data]
-dataset = "nowhere"
-split = "all"
-size = 32
-[degradation]
-kernel = "bicubic-matlab"
-scale = 4
-[[metric]]
-name = "psnr"
-[[metric]]
-name = "consistency"
-"""
-NOISY = '''
-import numpy as np, torch
-from facesr.bench.imaging import resize
-from facesr.bench.method import Method
-class Noisy(Method):
-    """Draws noise by the seed."""
-    def __init__(self, *, share=0.1, **common):
-        super().__init__(**common)
-        self.share = float(share)
-    def restore(self, lr, names=()):
-        torch.manual_seed(self.seed)
-        return (resize(lr, self.size, "bicubic-matlab") + self.share * torch.rand(1, 3, self.size, self.size, device=lr.device)).clamp(0, 1)
-'''
 RUN = "run P.toml --data hr --methods bicubic --metrics psnr --out made"
 SCORE = "score sr --protocol P.toml --data hr --metrics psnr --out made"
 FREE = "score sr --hr hr --metrics psnr"
@@ -57,30 +25,9 @@ VALIDATE = "metrics validate ratings.csv scores.csv"
 PREPARE = "data prepare mine --from hr --size 16 --out made"
 
 
-Case = tuple[str, str, str | Refused]
-"""A line, the words without the option, and the words with it."""
-
-
 def _given(line: str, *words: str) -> dict[str, Case]:
     """Options of one line that are simply added to it: ``--limit 1``."""
     return {f"{line.split(maxsplit=1)[0]} {word.split()[0]}": (line, "", word) for word in words}
-
-
-def how_ratings_are_read(command: str, line: str) -> dict[str, Case]:
-    """The options by which a file of ratings is read; ``line`` reads ``ratings.csv``, the others are files that need the option."""
-
-    def of(name: str) -> str:
-        return line.replace("ratings.csv", f"{name}.csv")
-
-    return {
-        f"{command} --map": (of("named"), "", "--map score=second"),
-        f"{command} --labels": (of("words"), "", "--labels awful=1,poor=2,fair=3,good=4,great=5"),
-        f"{command} --missing": (line, "", "--missing 3"),
-        f"{command} --reverse": (line, "", "--reverse"),
-        f"{command} --layout": (line, "", Refused("--layout nosuch", "nosuch")),
-        f"{command} --sheet": (line, "", Refused("--sheet second", "sheet")),
-        f"{command} --rating-type": (of("kinds"), "", Refused("--rating-type beauty", "of an AVrate file")),
-    }
 
 
 CASES: dict[str, Case] = {
@@ -235,165 +182,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def make_faces(home: Path, count: int = 4) -> None:
-    """HR, LR and finished images."""
-    faces(home / "hr", count, 32)
-    faces(home / "hr2", 3, 32)
-    faces(home / "photos", 2, 64)
-    for name, side in (("lr", 8), ("lr16", 16), ("sr", 32), ("sr2", 32), ("suffixed", 32), ("named", 8)):
-        (home / name).mkdir()
-        for file in sorted((home / "hr").iterdir()):
-            small = degrade(read_rgb(file), 8 if side == 32 else side, "box", True)
-            image = small if side < 32 else np.kron(small, np.ones((4, 4, 1), np.uint8))
-            image = image // 2 if name == "sr2" else image
-            suffix = {"suffixed": "_sr", "named": "x4"}.get(name, "")
-            write_png(home / name / f"{file.stem}{suffix}.png", image)
-    shutil.copytree(home / "named", home / "mixed")
-    shutil.copy(home / "lr/000.png", home / "mixed/000.png")
-
-
-def make_world(home: Path) -> None:
-    """Faces, finished images, runs, studies and tables."""
-    make_faces(home)
-    (home / "P.toml").write_text(P)
-    (home / "Q.toml").write_text(P.replace('name = "tiny-x4"', 'name = "other"').replace("scale = 4", "scale = 2"))
-    (home / "S.toml").write_text(P.replace("scale = 4", "scale = [2, 4]"))
-    (home / "noisy.py").write_text(NOISY)
-    (home / "attributes.csv").write_text("image,gender,person\n000,f,a\n001,f,a\n002,m,b\n003,m,b\n")
-    (home / "pairs.csv").write_text("name,file\n" + "".join(f"{i:03d},{(i + 1) % 4:03d}.png\n" for i in range(4)))
-    (home / "points.csv").write_text(
-        "file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n" + "".join(f"{i:03d}.png,10,12,22,12,16,18,11,24,21,24\n" for i in range(4))
-    )
-    base = ["run", str(home / "P.toml"), "--data", str(home / "hr"), "--methods", "bicubic,nearest", "-q"]
-    base += ["--attributes", str(home / "attributes.csv")]
-    assert main([*base, "--out", str(home / "run")]) == 0
-    assert main(["run", str(home / "S.toml"), *base[2:], "--out", str(home / "scales")]) == 0
-    for i in (1, 2):
-        assert main([*base, "--shard", f"{i}/2", "--out", str(home / f"shard{i}")]) == 0
-    shutil.copytree(home / "run", home / "growing")
-    shutil.copytree(home / "run", home / "touched-run")
-    write_png(home / "touched-run/sr/nearest/001.png", np.zeros((32, 32, 3), np.uint8))
-    assert main([*base[:4], "--methods", f"noisy={home / 'noisy.py'}:Noisy", "-q", "--out", str(home / "noisy-run")]) == 0
-    info = (home / "growing/run.json").read_text()
-    (home / "growing/run.json").write_text(info.replace('"state": "finished"', '"state": "running"'))
-    create = ["study", "create", str(home / "run"), "--raters", "3", "--images", "3", "--anchors", "0", "--gap", "1"]
-    for name in ("rated", "half"):
-        assert main([*create, "--outside-epsilon", "flag", "--out", str(home / name)]) == 0
-    assert main(["study", "simulate", str(home / "rated")]) == 0
-    for name in ("prepared", "touched"):
-        assert main(["data", "prepare", "mine", "--from", str(home / "hr"), "--size", "16", "--out", str(home / name)]) == 0
-    write_png(home / "touched/images/000.png", np.zeros((16, 16, 3), np.uint8))
-    one_person(home / "half")
-    tables(home)
-
-
-def one_person(folder: Path) -> None:
-    """Of three raters one has finished."""
-    from sqlalchemy import select
-
-    from facesr.bench.study import load_study, store
-    from facesr.bench.study import tables as t
-
-    study = load_study(folder)
-    rater, _ = store.seat_rater(study.engine, rows=3)
-    store.consent(study.engine, rater, "en")
-    with study.engine.connect() as connection:
-        plan = connection.execute(select(t.plan).where(t.plan.c.row == rater.row).order_by(t.plan.c.position)).all()
-    for item in plan:
-        assert store.rate(study.engine, rater, item.position, 1 + item.position % 5, rt_ms=3000).stored
-    study.close()
-
-
-def tables(home: Path) -> None:
-    """Ratings of six people and scores of three methods, in several dialects."""
-    rng = np.random.default_rng(0)
-    words = {1: "awful", 2: "poor", 3: "fair", 4: "good", 5: "great"}
-    lines: dict[str, list[str]] = {name: [] for name in ("ratings", "ratings9", "named", "words", "files", "kinds")}
-    scores, odd = ["face,method,psnr"], ["face,method,odd"]
-    for f in range(8):
-        for c, method in enumerate(("bicubic", "psp", "pulse")):
-            scores.append(f"f{f},{method},{20 + c + rng.normal():.3f}")
-            odd.append(f"f{f},{method},{rng.random():.3f}")
-            for r in range(6):
-                g = int(np.clip(round(2 + c + rng.normal()), 1, 5))
-                lines["ratings"].append(f"r{r},f{f},{method},{g}")
-                lines["ratings9"].append(f"r{r},f{f},{method},{6 - g}")
-                lines["named"].append(f"r{r},f{f},{method},{g},{6 - g}")
-                lines["words"].append(f"r{r},f{f},{method},{words[g]}")
-                lines["files"].append(f"r{r},out/{method}-f{f}-x.png,{g}")
-                lines["kinds"] += [f"r{r},f{f},{method},{kind},{s}" for kind, s in (("beauty", g), ("likeness", 6 - g))]
-    (home / "scores.csv").write_text("\n".join(scores))
-    (home / "odd.csv").write_text("\n".join(odd))
-    heads = {
-        "named": "rater,face,condition,score,second",
-        "files": "rater,file,score",
-        "kinds": "rater,face,condition,rating_type,score",
-    }
-    for name, rows in lines.items():
-        (home / f"{name}.csv").write_text("\n".join([heads.get(name, "rater,face,condition,score"), *rows]))
-
-
-class Timer:
-    """Stands for a clock that opens the browser."""
-
-    def __init__(self, args: tuple[object, ...]) -> None:
-        self.args = args
-
-    def start(self) -> None:
-        print("browser", *self.args)
-
-
-class Listener(tuple[str, int]):
-    """Stands for a socket."""
-
-    def getsockname(self) -> tuple[str, int]:
-        return self
-
-
-def spies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers, clusters, clocks and other programs say what they were asked for and end."""
-    import threading
-    import time
-
-    from facesr.bench.run import clusters, workers
-    from facesr.bench.run.device import gpus
-    from facesr.bench.run.workers import Here
-    from facesr.cli import dashboard
-    from facesr.dashboard import serve
-    from facesr.reports import paper
-
-    def said(name: str, result: object = None) -> object:
-        def call(*args: object, **options: object) -> object:
-            shown = [a for a in args if isinstance(a, int | float | str | dict)]
-            print(name, *shown, *options.items())
-            if isinstance(result, BaseException):
-                raise result
-            return result() if callable(result) else result
-
-        return call
-
-    def team(count: int | None, device: str = "cpu") -> Here:
-        gpus(device)
-        print("workers", count, device)
-        return Here()
-
-    monkeypatch.setattr(clusters, "make_workers", team)
-    monkeypatch.setattr(workers, "make_workers", team)
-    monkeypatch.setattr(clusters, "OnSlurm", said("slurm", Here))
-    monkeypatch.setattr(clusters, "OnRay", said("ray", Here))
-    monkeypatch.setattr(paper, "compile_paper", said("pdf"))
-    monkeypatch.setattr(dashboard, "dashboard_app", said("pages", str))
-    monkeypatch.setattr(
-        dashboard, "serve_on", lambda app, at: print("serves", at, os.environ["FACESR_RUNS"], os.environ["FACESR_STUDIES"])
-    )
-    monkeypatch.setattr(dashboard, "_listen", lambda name, port: Listener((name, port)))
-    monkeypatch.setattr(threading, "Timer", lambda wait, act, args: Timer(args))
-    monkeypatch.setattr(serve, "study_app", lambda study, **options: print("app", study.path, *sorted(options.items())))
-    monkeypatch.setattr(serve, "serve", said("serves"))
-    monkeypatch.setenv("FACESR_ADMIN_PASSWORD", "a password")
-    monkeypatch.setattr(time, "sleep", said("slept", KeyboardInterrupt()))
-
-
 def test_the_walk_knows_every_option() -> None:
     """A new option needs a line in ``CASES``."""
     known = {place for place in options() if place.split()[0] not in ELSEWHERE}
@@ -420,12 +208,6 @@ def test_an_option_acts_or_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    line, before, after = CASES[option]
-
-    def of(words: str) -> Seen:
-        whole = line.replace("{}", words, 1) if "{}" in line else f"{line} {words}".strip()
-        return look(whole, world, tmp_path / "w", monkeypatch, capsys)
-
     monkeypatch.setenv("FACESR_DATA", "prepared-sets")
     monkeypatch.setenv("FACESR_RUNS", "")  # so that they are as before afterwards
     monkeypatch.setenv("FACESR_STUDIES", "")
@@ -433,14 +215,4 @@ def test_an_option_acts_or_is_refused(
     spies(monkeypatch)
     if option.startswith("dashboard"):
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    if isinstance(after, Refused):
-        found = of(after.words)
-        assert found.code == 2 and after.says in found.said, found.said
-        return
-    key = f"{line} | {before}"
-    if key not in seen_before:
-        seen_before[key] = of(before)
-        assert of(before) == seen_before[key], "a line that is different each time shows nothing"
-    found = of(after)
-    assert found.code != 2 or "watch" in option, found.said
-    assert found != seen_before[key], f"{option} is accepted and does nothing:\n{found.said}"
+    acts(CASES[option], lambda line: look(line, world, tmp_path / "w", monkeypatch, capsys), seen_before, "watch" in option)

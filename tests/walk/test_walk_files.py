@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from looking import Refused, look
-from test_walk_commands import make_faces
+from worlds import make_faces
 
 from facesr.bench import protocol
 from facesr.bench.method import Method

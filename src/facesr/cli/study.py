@@ -84,7 +84,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "rescue",
     ):
         made[act].add_argument("study", type=Path, help="study folder")
-        made[act].add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
+        if act not in ("url", "preregister"):  # they read the folder alone
+            made[act].add_argument("--database", metavar="URL", help="where it is not the one noted in the folder")
     study_people.people_options(made)
     study_deploy.deploy_options(made)
     made["returned"].add_argument("rater", help="the rater's name, such as r007")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import facesr
 from facesr.bench.errors import FaceSRError
-from facesr.bench.ratings import Options, rating_options
+from facesr.bench.ratings import Options, rating_options, read
 from facesr.bench.reading import read_text, read_toml
 from facesr.cli.options import names
 from facesr.cli.study_people import opened
 
 if TYPE_CHECKING:
-    pass
+    from facesr.bench.study.design import Design
+    from facesr.bench.study.order import Trial
 
 OPTIONS = (
     *("method", "raters", "images", "faces_per_rater", "pairs_per_face", "ties", "scale_factor", "seed"),
@@ -30,7 +33,6 @@ OPTIONS = (
 def act_create(args: argparse.Namespace) -> int:
     """Make a study and say what its order guarantees."""
     from facesr.bench.study import address
-    from facesr.bench.study.order import order_figures
 
     options: dict[str, Any] = {name: getattr(args, name) for name in OPTIONS}
     options["conditions"] = names(args.conditions)
@@ -42,8 +44,8 @@ def act_create(args: argparse.Namespace) -> int:
     folder = args.out or Path("studies") / args.run.resolve().name
     study = facesr.Study.create(args.run, folder, database=args.database, **options).folder
     design, rows = study.design, study.design.rows()
-    figures = order_figures(rows, design.conditions)
-    print(f"{folder}: {design.method.upper()}, {design.raters} raters x {len(rows[0])} items, {len(design.faces)} faces")
+    items = len(rows[0]) if rows else design.trials + design.repeats + design.gold + design.attention
+    print(f"{folder}: {design.method.upper()}, {design.raters} raters x {items} items, {len(design.faces)} faces")
     print(f"conditions   {', '.join(design.conditions)}")
     for condition, why in design.run.get("left_out", {}).items():
         print(f"left out     {condition}: {why}")
@@ -51,14 +53,10 @@ def act_create(args: argparse.Namespace) -> int:
         print(
             f"not drawn    {len(outside)} faces that a condition has outside epsilon: {', '.join(outside[:5])}{' ...' * (len(outside) > 5)}"
         )
-    print(f"order        at least {figures['min_gap']:.0f} trials between two views of a face", end="")
-    if "precede_low" in figures:
-        print(f"; P(i before j) {figures['precede_low']:.3f} to {figures['precede_high']:.3f}", end="")
-    print()
+    print(f"order        {_order(design, rows)}")
     if design.gap < 12:
-        print(
-            f"             fewer than 12, because a rater sees only {design.per_rater} faces: memory of a face may colour its next view"
-        )
+        why = f"a rater sees only {design.per_rater} faces" if design.per_rater <= 12 else f"--gap {design.gap} asks for no more"
+        print(f"             fewer than 12, because {why}: memory of a face may colour its next view")
     if flagged := [s for s in design.stimuli if s.flag]:
         counts = {c: sum(s.condition == c for s in flagged) for c in design.conditions}
         print(f"epsilon      outside {design.epsilon:g}, flagged: {', '.join(f'{c} {n}' for c, n in counts.items() if n)}")
@@ -68,6 +66,20 @@ def act_create(args: argparse.Namespace) -> int:
         print("contact      none: raters see nobody to ask, or to have their ratings deleted; --contact gives one")
     print(f"frozen       digest {study.digest}")
     return 0
+
+
+def _order(design: Design, rows: list[list[Trial]]) -> str:
+    """What is known of the order before the first rater: measured on the plan, or what adaptive pairs will keep to."""
+    from facesr.bench.study.order import order_figures
+
+    if not rows:
+        return f"pairs are chosen when a rater begins, from all answers until then; at least {design.gap} trials between two views of a face"
+    figures = order_figures(rows, design.conditions)
+    once = math.isinf(figures["min_gap"])
+    found = "a rater sees each face once" if once else f"at least {figures['min_gap']:.0f} trials between two views of a face"
+    if "precede_low" in figures:
+        found += f"; P(i before j) {figures['precede_low']:.3f} to {figures['precede_high']:.3f}"
+    return found
 
 
 def act_serve(args: argparse.Namespace) -> int:
@@ -144,16 +156,18 @@ def act_import(args: argparse.Namespace) -> int:
     given = {"reference": args.reference, "screening": args.screening, "equivalence_margin": args.margin, "alpha": args.alpha}
     plan |= {key: value for key, value in given.items() if value is not None}
     study = into_study(args.file, args.out, _how(args), plan)
-    print(f"{args.out}: {study.info['source']['format']}")
-    for line in study.info["notes"]:
-        print(f"  {line}")
-    for name, count in study.info["counts"].items():
-        print(f"  {name:<18}{count:>8,}")
+    _understood(args.out, study.info["source"]["format"], study.info["notes"], study.info["counts"])
     for reason, count in study.info["unused"].items():
         print(f"    not used: {count:,} {reason}")
     if study.info["unused"]:
         print(f"  each of them, with row, column and reason, is in {args.out / FILE}")
     return 0
+
+
+def _understood(name: Path, layout: str, notes: Sequence[str], counts: Mapping[str, int]) -> None:
+    """How a file of ratings was read."""
+    print(f"{name}: {layout}", *(f"  {line}" for line in notes), sep="\n")
+    print(*(f"  {what:<18}{count:>8,}" for what, count in counts.items()), sep="\n")
 
 
 def _how(args: argparse.Namespace) -> Options:
@@ -163,10 +177,16 @@ def _how(args: argparse.Namespace) -> Options:
 
 
 def act_check(args: argparse.Namespace) -> int:
-    """Print the findings; 1 where ratings are double, missing or impossible."""
-    from facesr.bench.study.check import check_ratings
+    """Print how a file of ratings is read, and the findings; 1 where ratings are double, missing or impossible."""
+    from facesr.bench.study.check import check_ratings, is_ours
+    from facesr.bench.study.findings import check_imported
 
-    findings = check_ratings(args.path, _how(args))
+    if is_ours(args.path):
+        findings = check_ratings(args.path, _how(args))
+    else:
+        found = read(args.path, _how(args))
+        _understood(args.path, found.format, found.notes, found.counts)
+        findings = check_imported(found)
     for finding in findings:
         print(finding)
     wrong = [f for f in findings if f.kind != "note"]

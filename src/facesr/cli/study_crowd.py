@@ -15,6 +15,10 @@ def act_payments(args: argparse.Namespace) -> int:
     """Write the platform's files, or erase the ids of what is settled."""
     study = facesr.Study.load(args.study, args.database).folder
     if args.settled:
+        if beside := [name for name, value in {"--out": args.out, "--bonus": args.bonus}.items() if value]:
+            raise FaceSRError(
+                f"--settled erases the ids of what is paid and writes nothing: leave out {' and '.join(beside)}, or call twice"
+            )
         print(f"{pay.settle(study)} submissions are settled: their ids are erased, and the log says so")
         return 0
     if args.out is None:
@@ -60,6 +64,10 @@ def act_code(args: argparse.Namespace) -> int:
 def act_returned(args: argparse.Namespace) -> int:
     """Free the place of a worker who returned the submission."""
     study = facesr.Study.load(args.study, args.database).folder
+    if study.design.join == "invited":
+        raise FaceSRError(
+            f"{args.study} takes raters by invitation, and no worker comes for a free place: use 'facesr study replace'"
+        )
     depart(study, args.rater, "returned", args.reason)
     print(f"{args.rater}: the place is free for the next worker; the ratings stay, and are left out")
     return 0

@@ -231,7 +231,7 @@ def asked(args: argparse.Namespace, what: str) -> None:
 
 def opened(args: argparse.Namespace) -> facesr.Study:
     """The study that an act is about; imported ratings have no raters to act on, but for leaving one out."""
-    study = facesr.Study.load(args.study, args.database)
+    study = facesr.Study.load(args.study, getattr(args, "database", None))
     if study.folder.imported and args.act not in {"exclude", "undo", "export", "check", "analyse"}:
         raise FaceSRError(f"{args.study} holds imported ratings: there is nobody to {args.act}")
     return study

@@ -15,7 +15,9 @@ from facesr.bench.study.rescue import rescue
 
 def act_preregister(args: argparse.Namespace) -> int:
     """Print the plan as a text."""
-    study = facesr.Study.load(args.study, args.database).folder
+    if args.simulated and not args.pilot:
+        raise FaceSRError("--simulated needs --pilot STUDY, whose simulated raters it takes")
+    study = facesr.Study.load(args.study).folder
     parts, source = None, ""
     if args.pilot:
         pilot = facesr.Study.load(args.pilot).folder
@@ -44,6 +46,8 @@ def act_rescue(args: argparse.Namespace) -> int:
 
 def act_power(args: argparse.Namespace) -> int:
     """Detectable differences, by simulation."""
+    if args.simulated and not args.study:
+        raise FaceSRError("--simulated needs --study STUDY, whose simulated raters it takes")
     check_chances(args.alpha, args.target, args.difference)
     if args.comparisons < 1:
         raise FaceSRError(f"--comparisons counts the pairs compared, 1 or more, got {args.comparisons}")

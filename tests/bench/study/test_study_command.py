@@ -80,6 +80,19 @@ def test_paired_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert rows == ["HR", "pSp", "Bicubic"]
 
 
+def test_adaptive_pairs_are_made_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They have no order before the first rater comes, which is said; the items a rater has are counted all the same."""
+    fake_run(tmp_path / "run", faces=8)
+    options = ["--method", "pair", "--pairs", "adaptive", "--images", 6, "--raters", 8, "--pairs-per-image", 2, "--attention", 1]
+    assert study("create", tmp_path / "run", *options, "--out", tmp_path / "study") == 0
+    out = capsys.readouterr().out
+    assert "8 raters x 13 items, 6 faces" in out and "pairs are chosen when a rater begins" in out
+    assert study("simulate", tmp_path / "study", "--raters", 1) == 0
+    made = load_study(tmp_path / "study")
+    assert len(made.ratings(simulated=True)) == 13
+    made.close()
+
+
 def test_import_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A long CSV becomes a study; one with an impossible score makes check end with 1."""
     lines = ["rater,face,condition,score", *(f"{r},{f},{c},{s}" for r in "AB" for f in "xy" for c, s in (("psp", 4), ("hr", 5)))]
@@ -89,7 +102,8 @@ def test_import_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "ratings" in capsys.readouterr().out
     assert study("check", tmp_path / "imported") == 0
     assert study("check", tmp_path / "bad.csv") == 1
-    assert "impossible" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "impossible" in out and "bad.csv: long table" in out and "scale 1 to 5" in out  # what it took the file for
     assert study("invite", tmp_path / "imported") == 2
     assert "there is nobody to invite" in capsys.readouterr().err
 
@@ -113,6 +127,11 @@ def test_mistakes(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (("simulate", made, "--mos", "psp"), "write NAME=MEAN"),
         (("simulate", made, "--mos", "pspp=3"), "did you mean 'psp'?"),
         (("check", tmp_path / "none.csv"), "there is no file"),
+        (("check", made, "--reverse"), "is read as it was frozen: leave out the options"),
+        (("payments", made, "--settled", "--out", tmp_path / "pay", "--bonus", "1"), "leave out --out and --bonus"),
+        (("returned", made, "r001"), "use 'facesr study replace'"),
+        (("preregister", made, "--simulated"), "--simulated needs --pilot"),
+        (("power", "--simulated"), "--simulated needs --study"),
     ):
         assert study(*arguments) == 2
         assert message in capsys.readouterr().err

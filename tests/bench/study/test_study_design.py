@@ -212,6 +212,8 @@ def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
         "--screened-url is for those whom --screen-failed refuse", "--images 5 beside --faces, which names 2", "the plan has no such rule",
     ):  # fmt: skip
         assert words in str(error.value)
+    with pytest.raises(FaceSRError, match="--session-minutes asks for rests of no length"):
+        small_study(tmp_path / "r", session_minutes=20.0, rest_minutes=0.0)
     with pytest.raises(FaceSRError, match="--anchors shows examples of grades, and pairs have none"):
         small_study(tmp_path / "b", method="pair", gap=1, anchors=2)
     made = small_study(
