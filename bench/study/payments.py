@@ -37,7 +37,7 @@ def sealed(secret: bytes, content: Mapping[str, str]) -> str:
     return _box(secret).encrypt(json.dumps(dict(content)).encode()).decode("ascii")
 
 
-def opened(secret: bytes, text: str) -> dict[str, str]:
+def unsealed(secret: bytes, text: str) -> dict[str, str]:
     """What ``sealed`` encrypted."""
     from cryptography.fernet import InvalidToken
 
@@ -75,7 +75,7 @@ def payments(study: Study) -> list[Payment]:
         rows = connection.execute(joined.order_by(t.rater.c.id)).all()
     found = []
     for row in rows:
-        ids = opened(study.secret, row.sealed)
+        ids = unsealed(study.secret, row.sealed)
         finished = people.loc[row.name, "status"] == "done"
         decision = ("reject" if row.name in out else "approve") if finished else "wait"
         if row.departed:
