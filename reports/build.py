@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.results.status import Status
 from facesr.bench.stats.pairwise import PairComparison, compare_methods
 from facesr.reports.cells import Cell
 from facesr.reports.scores import Scores
@@ -32,7 +33,7 @@ def face_table(scores: Scores, metric: str, scale: float | None = None) -> pd.Da
     sign = 1 if scores.column(metric).higher_is_better else -1
     table = values.copy()
     table["disagreement"] = values.std(axis=1, ddof=1)
-    table["failed"] = (scores.statuses(metric, scale) != "ok").sum(axis=1)
+    table["failed"] = (scores.statuses(metric, scale) != Status.OK).sum(axis=1)
     known = values.notna().any(axis=1)
     best = (sign * values[known]).idxmax(axis=1) if known.any() else values[known].iloc[:, 0]
     table["best"] = best.reindex(values.index).fillna("").astype(str)
@@ -187,7 +188,7 @@ def kept_means(scores: Scores) -> list[Cell]:
     """Means with the images of unconverged searches counted in, for cells that leave such images out."""
     made = []
     for cell in scores.cells():
-        if any(f.status == "not_converged" for f in cell.failures):
+        if any(f.status == Status.NOT_CONVERGED for f in cell.failures):
             values = scores.values(cell.metric, cell.scale, kept=True)[cell.method].dropna()
             if len(values) > cell.n:
                 made.append(replace(cell, mean=float(values.mean()), n=len(values), low=np.nan, high=np.nan))

@@ -16,6 +16,7 @@ from facesr.bench.imaging.lowres import NPY
 from facesr.bench.numbers import fixed
 from facesr.bench.results import Run
 from facesr.bench.results.again import command
+from facesr.bench.results.status import Status
 from facesr.reports import facts, notes
 from facesr.reports.figures import Drawing
 from facesr.reports.gather import Gallery, Report, Section
@@ -127,8 +128,8 @@ def _gallery(report: Report, gallery: Gallery, seen: dict[tuple[str, float], str
             run, label = scores.owner[method]
             number, status = float(values[face][method]), str(statuses.at[face, method])
             shown = fixed(number, scores.digits(report.metric)) if np.isfinite(number) else ""
-            words = shown if status == "ok" else f"{shown} {status.replace('_', ' ')}".strip()
-            cells.append(_image(run, run.sr_path(label, face, gallery.scale), f"{face}, {method}", words, status != "ok"))
+            words = shown if status == Status.OK else f"{shown} {status.replace('_', ' ')}".strip()
+            cells.append(_image(run, run.sr_path(label, face, gallery.scale), f"{face}, {method}", words, status != Status.OK))
         if has_hr:
             owner = next(r for r in scores.runs if any(f.name == face for f in r.faces))
             cells.append(_image(owner, None, f"{face}, HR", "", face=face))

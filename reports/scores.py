@@ -126,7 +126,7 @@ class Scores:
 
         keys = [Key(m, s, k) for s in self.scales for m in self.methods for k in self.metrics]
         values = np.full((len(self.faces), len(keys)), np.nan)
-        status = np.full(values.shape, STATUSES.index("missing"), dtype=np.int8)
+        status = np.full(values.shape, STATUSES.index(Status.MISSING), dtype=np.int8)
         per_face = self.frame[self.frame["image"] != WHOLE_SET]
         row, m = _places(per_face["image"], self.faces), _places(per_face["method"], self.methods)
         s, k = pd.Index(self.scales).get_indexer(pd.Index(per_face["scale"])), _places(per_face["metric"], self.metrics)
@@ -134,7 +134,7 @@ class Scores:
         column = (s * len(self.methods) + m) * len(self.metrics) + k
         values[row[keep], column[keep]] = per_face["value"].to_numpy(dtype=np.float64)[keep]
         codes = _places(per_face["status"], STATUSES)
-        status[row[keep], column[keep]] = np.where(codes < 0, STATUSES.index("failed"), codes)[keep]
+        status[row[keep], column[keep]] = np.where(codes < 0, STATUSES.index(Status.FAILED), codes)[keep]
         return {key: i for i, key in enumerate(keys)}, values, status
 
     def values(self, metric: str, scale: float | None = None, *, kept: bool = False) -> pd.DataFrame:
@@ -143,7 +143,7 @@ class Scores:
 
         position, values, status = self._grid
         at = [position[Key(m, self.scales[0] if scale is None else scale, metric)] for m in self.methods]
-        good = np.isin(status[:, at], [0, *([STATUSES.index("not_converged")] if kept else [])])
+        good = np.isin(status[:, at], [0, *([STATUSES.index(Status.NOT_CONVERGED)] if kept else [])])
         return pd.DataFrame(
             np.where(good, values[:, at], np.nan), index=pd.Index(self.faces, name="face"), columns=list(self.methods)
         )
@@ -172,7 +172,7 @@ class Scores:
     @functools.cached_property
     def _reasons(self) -> dict[tuple[str, str, float, str], str]:
         """Why a cell is not ``ok``, by image, method, scale and metric."""
-        bad = self.frame[self.frame["status"] != "ok"]
+        bad = self.frame[self.frame["status"] != Status.OK]
         names = zip(bad["image"], bad["method"], bad["scale"], bad["metric"], strict=True)
         return {(str(i), str(m), whole(s), str(k)): str(r) for (i, m, s, k), r in zip(names, bad["reason"], strict=True)}
 
@@ -227,11 +227,11 @@ class Scores:
         found = rows[(rows["method"] == key.method) & (rows["scale"] == key.scale) & (rows["metric"] == key.metric)]
         if len(self.faces) < len(self.all_faces):
             reason = "a score of the whole set has no value for a part of it"
-            return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, "skipped", reason),), ())
+            return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, Status.SKIPPED, reason),), ())
         if found.empty:
-            return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, "missing", UNFINISHED),), ())
+            return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, Status.MISSING, UNFINISHED),), ())
         row = found.iloc[-1]
-        if row["status"] != "ok":
+        if row["status"] != Status.OK:
             return self._cell(key, np.nan, np.nan, np.nan, 0, (Failure(WHOLE_SET, str(row["status"]), str(row["reason"])),), ())
         n = int(row["n"]) if row["n"] == row["n"] else 0
         return self._cell(key, float(row["value"]), float(row["low"]), float(row["high"]), n, (), self.faces)

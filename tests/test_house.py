@@ -211,6 +211,13 @@ def test_an_import_inside_a_function_spares_a_library() -> None:
     assert not free
 
 
+def test_the_statuses_of_a_cell_are_spelt_once() -> None:
+    distinct = {"no_face", "not_converged", "weights_missing", "skipped"}  # the others are words of other things too
+    files = [f for room in ORDER for f in (ROOT / room).rglob("*.py") if f.name != "status.py"]
+    texts = {f: [n.value for n in ast.walk(ast.parse(f.read_text(encoding="utf-8"))) if isinstance(n, ast.Constant)] for f in files}
+    assert [f for f, said in texts.items() if distinct & {text for text in said if isinstance(text, str)}] == []
+
+
 INTERFACES = {
     "main", "arguments",  # a command
     "page", "warm",  # a view of the dashboard

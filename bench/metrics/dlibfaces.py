@@ -17,6 +17,7 @@ import numpy as np
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.faces import F64, U8, Batch
 from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.results.status import Status
 from facesr.bench.weights import WeightsBroken, weight_sha256
 
 RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -64,7 +65,7 @@ def shapes(images: U8, what: str) -> list[Any]:
     for image in images:
         large = enlarged(image)
         boxes = sorted(detector(large, 0), key=lambda box: box.area(), reverse=True)
-        found.append(predictor(large, boxes[0]) if boxes else NoScore("no_face", f"dlib finds no face in {what}"))
+        found.append(predictor(large, boxes[0]) if boxes else NoScore(Status.NO_FACE, f"dlib finds no face in {what}"))
     return found
 
 
@@ -122,7 +123,7 @@ def _error(own: Any, hr: Any) -> float | NoScore:
     ours, theirs = points(own), points(hr)
     eyes = float(np.hypot(*(theirs[EYES[1]] - theirs[EYES[0]])))
     if eyes < 1e-6:
-        return NoScore("no_face", "HR's eyes lie in one place")
+        return NoScore(Status.NO_FACE, "HR's eyes lie in one place")
     return float(np.hypot(*(ours - theirs).T).mean() / eyes * 100.0)
 
 

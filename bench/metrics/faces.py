@@ -14,6 +14,7 @@ from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.faces import F64, U8, Batch
 from facesr.bench.metrics.base import NoScore
 from facesr.bench.onnxnet import F32
+from facesr.bench.results.status import Status
 
 Align = Literal["hr-landmarks", "detected", "psp-crop"]
 SIZE = 112
@@ -42,7 +43,7 @@ def five_points(images: U8, what: str) -> list[F64 | NoScore]:
     """YuNet's landmarks (5, 2) of the main face of each image, or why there are none."""
     shape = (images.shape[1], images.shape[2])
     found = [main_face(faces, shape) for faces in detect_batch(images)]
-    return [NoScore("no_face", f"YuNet finds no face in {what}") if face is None else face.landmarks5 for face in found]
+    return [NoScore(Status.NO_FACE, f"YuNet finds no face in {what}") if face is None else face.landmarks5 for face in found]
 
 
 def hr_points(batch: Batch) -> list[F64 | NoScore]:

@@ -13,6 +13,7 @@ from facesr.bench.faces import U8, Batch
 from facesr.bench.imaging.color import luma
 from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.structure import structure
+from facesr.bench.results.status import Status
 
 Color = Literal["rgb", "y"]
 CAP = 100.0
@@ -167,7 +168,8 @@ class _Piq(_Fidelity):
                 parts.append(part.reshape(-1))
         values = torch.cat(parts)
         return [
-            float(v) if np.isfinite(v) else NoScore("failed", f"{self.label} is not finite for this image") for v in values.tolist()
+            float(v) if np.isfinite(v) else NoScore(Status.FAILED, f"{self.label} is not finite for this image")
+            for v in values.tolist()
         ]
 
 

@@ -21,6 +21,7 @@ from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.embedders import Embedder, OnnxEmbedder, embedder
 from facesr.bench.metrics.faces import Crops, aligned, check_align, five_points, hr_points, psp_crop
 from facesr.bench.onnxnet import F32
+from facesr.bench.results.status import Status
 from facesr.bench.weights import find_weight, weight_sha256
 
 ALIGNMENTS = {
@@ -82,7 +83,7 @@ class Recogniser:
     def hr(self, batch: Batch) -> HrFaces:
         """Landmarks and embeddings of HR."""
         if self.align == "psp-crop":
-            return HrFaces([NoScore("skipped", "")] * len(batch), self._vectors(psp_crop(batch.hr), len(batch)))
+            return HrFaces([NoScore(Status.SKIPPED, "")] * len(batch), self._vectors(psp_crop(batch.hr), len(batch)))
         points = hr_points(batch) if self.align == "hr-landmarks" else self._found(batch.hr, HR_IS[batch.against])
         return HrFaces(points, self._vectors(aligned(batch.hr, points, self.network.fit), len(batch)))
 
@@ -200,7 +201,7 @@ def _off(own: F64 | NoScore, hr: F64 | NoScore) -> float | NoScore:
         return own
     eyes = float(np.hypot(*(hr[1] - hr[0])))
     if eyes < 1e-6:
-        return NoScore("no_face", "HR's eyes lie in one place")
+        return NoScore(Status.NO_FACE, "HR's eyes lie in one place")
     return float(np.hypot(*(own - hr).T).mean() / eyes * 100.0)
 
 

@@ -19,6 +19,7 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import F64, U8
 from facesr.bench.metrics.base import NoScore
 from facesr.bench.onnxnet import F32, OnnxNet
+from facesr.bench.results.status import Status
 from facesr.bench.weights import find_weight
 
 LARGEST = 640
@@ -78,7 +79,9 @@ def insight_points(images: U8, what: str) -> list[F64 | NoScore]:
     found: list[F64 | NoScore] = []
     for image in images:
         _, points = _detector(path).detect(np.ascontiguousarray(image[..., ::-1]), input_size=(side, side), max_num=1)
-        found.append(np.asarray(points[0], np.float64) if len(points) else NoScore("no_face", f"SCRFD finds no face in {what}"))
+        found.append(
+            np.asarray(points[0], np.float64) if len(points) else NoScore(Status.NO_FACE, f"SCRFD finds no face in {what}")
+        )
     return found
 
 

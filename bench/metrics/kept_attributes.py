@@ -16,6 +16,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import F64, Face
 from facesr.bench.metrics.base import NoScore, SetScore
 from facesr.bench.metrics.recognition import Rate, _Recognition, share_of
+from facesr.bench.results.status import Status
 
 FOLDS, RIDGE = 5, 1.0
 FEWEST = 10
@@ -99,5 +100,5 @@ class AttributeAgreement(_Recognition):
         try:
             rate = kept_share(np.stack(sr), np.stack(hr), values, persons)
         except FaceSRError as error:
-            return NoScore("skipped", f"attribute {self.attribute}: {error}")
+            return NoScore(Status.SKIPPED, f"attribute {self.attribute}: {error}")
         return SetScore(rate.value, rate.n, rate.low, rate.high)

@@ -24,6 +24,7 @@ from facesr.bench.metrics.identity import HrFaces, Recogniser
 from facesr.bench.metrics.network import batch_slices, device, exactly
 from facesr.bench.metrics.reference import FeatureMoments, Reference, features_of, open_reference
 from facesr.bench.onnxnet import F32
+from facesr.bench.results.status import Status
 from facesr.bench.weights import find_weight, load_tensors, weight_sha256
 
 FEATURES = 2048
@@ -158,7 +159,7 @@ class _Distribution(SetMetric):
         try:
             return self._kernel(sr, hr) if self.kernel else self._frechet(sr, hr)
         except FaceSRError as error:
-            return NoScore("skipped", str(error))
+            return NoScore(Status.SKIPPED, str(error))
 
     def known_features(self, width: int) -> F32:
         """Features (m, ``width``) of the reference set's images."""

@@ -17,6 +17,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import F64, U8, Batch
 from facesr.bench.imaging.color import luma
 from facesr.bench.metrics.base import Metric, NoScore
+from facesr.bench.results.status import Status
 
 BLOCK, LEAST = 96, 16
 PARAMETERS = Path(__file__).parent / "niqe_pris_params.npz"
@@ -157,4 +158,4 @@ class NIQE(Metric):
 
     def _told(self, value: float) -> float | NoScore:
         reason = f"NIQE is not defined: fewer than two {self.block}-pixel blocks have texture"
-        return value if np.isfinite(value) else NoScore("failed", reason)
+        return value if np.isfinite(value) else NoScore(Status.FAILED, reason)

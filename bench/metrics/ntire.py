@@ -20,6 +20,7 @@ from facesr.bench.metrics.embedders import embedder
 from facesr.bench.metrics.identity import Recogniser
 from facesr.bench.metrics.naturalness import FID, feature_moments, frechet_of
 from facesr.bench.metrics.pyiqa_plugin import panel
+from facesr.bench.results.status import Status
 from facesr.bench.weights import find_weight
 
 THRESHOLDS = {"CelebA": 0.5, "LFW-Test": 0.6, "CelebChild-Test": 0.6, "Wider-Test": 0.3, "WebPhoto-Test": 0.3}
@@ -114,7 +115,7 @@ class NtireScore(SetMetric):
         side, lq = reference
         if side != sr.shape[1:3]:
             why = f"the identity gate compares SR with LQ of its own size: LQ has {side[0]} pixels, SR {sr.shape[1]}"
-            return [NoScore("skipped", why)] * len(sr)
+            return [NoScore(Status.SKIPPED, why)] * len(sr)
         found = self._recogniser.sr(sr, batch, lq.points)
         pairs = zip(found, lq.vectors, strict=True)
         return [one if isinstance(one, NoScore) else float(np.dot(one.astype(np.float64), other)) for one, other in pairs]
@@ -125,7 +126,7 @@ class NtireScore(SetMetric):
         strange = sorted(set(sets) - set(THRESHOLDS))
         if self.gate and strange:
             return NoScore(
-                "skipped",
+                Status.SKIPPED,
                 f"the identity gate has a threshold for each test set ({', '.join(THRESHOLDS)}), and {int(np.isin(sets, strange).sum())} faces "
                 f"are of {strange[0] or 'none'}: say which with --attributes (column '{ATTRIBUTE}'), or set gate=false",
             )
@@ -133,10 +134,10 @@ class NtireScore(SetMetric):
             lost = int((rows[:, 5] < np.array([THRESHOLDS[s] for s in sets])).sum())
             if lost > MOST_LOST:
                 return NoScore(
-                    "failed", f"{lost} of {len(rows)} faces have lost their identity: the challenge takes at most {MOST_LOST}"
+                    Status.FAILED, f"{lost} of {len(rows)} faces have lost their identity: the challenge takes at most {MOST_LOST}"
                 )
         if len(rows) < 2:
-            return NoScore("skipped", f"FID needs at least two images, these are {len(rows)}")
+            return NoScore(Status.SKIPPED, f"FID needs at least two images, these are {len(rows)}")
         clip_iqa, maniqa, musiq, q_align, niqe = _means(rows[:, :5], sets)
         return SetScore(weighted(clip_iqa, maniqa, musiq, q_align, niqe, self._distance(rows[:, 6:])), len(rows))
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import U8, Batch
-from facesr.bench.imaging import read_rgb
 from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.network import batch_slices, exactly, ready, to_network
 from facesr.bench.weights import find_weight, load_tensors, weight_sha256
@@ -192,19 +191,3 @@ def _stlpips(trunk: Literal["alex", "vgg"], file: Path) -> LPIPS:
 
     net: LPIPS = ready(ShiftTolerantLPIPS(trunk, load_tensors(file)))
     return net
-
-
-def sample_diversity(folder: Path, names: Sequence[str], metric: _Perceptual | None = None) -> dict[str, float | NoScore]:
-    """``metric``'s diversity (LPIPS-Alex by default) of a method's saved samples: ``folder``/0/NAME.png, ``folder``/1/NAME.png ...
-
-    A run keeps them in ``samples/METHOD``. A face with fewer than two samples gets its reason instead of a value.
-    """
-    metric = metric or LpipsAlex()
-    found: dict[str, float | NoScore] = {}
-    for name in names:
-        files = sorted(folder.glob(f"*/{name}.png"))
-        if len(files) < 2:
-            found[name] = NoScore("skipped", f"{name} has {len(files)} samples in {folder.name}; diversity needs two")
-            continue
-        found[name] = metric.diversity(np.stack([read_rgb(file) for file in files])[:, None])[0]
-    return found

@@ -5,7 +5,7 @@ Pure functions on arrays first, then the metrics of whole sets that a run can sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from facesr.bench.metrics.base import NoScore, SetMetric, SetScore
 from facesr.bench.metrics.embedders import Embedder, embedder
 from facesr.bench.metrics.identity import HrFaces, Recogniser
 from facesr.bench.onnxnet import F32
+from facesr.bench.results.status import Status
 from facesr.bench.stats.effect import superiority
 
 Bool = NDArray[np.bool_]
@@ -181,16 +182,6 @@ def likeness(probes: F32, gallery: F32, persons: Sequence[str], among: Bool | No
     return Rate(float(shares.mean()), float(low), float(high), len(shares))
 
 
-def by_attribute(
-    probes: F32, gallery: F32, persons: Sequence[str], groups: Sequence[str], measure: Callable[..., Rate] = retrieval
-) -> dict[str, Rate]:
-    """``measure`` (``retrieval``, ``verification``, or a ``partial`` of it) for the SR faces of each group, against all HR faces."""
-    if len(groups) != len(probes):
-        raise FaceSRError(f"{len(groups)} groups for {len(probes)} faces: give one per face")
-    label = np.asarray(groups)
-    return {str(name): measure(probes, gallery, persons, among=label == name) for name in sorted(set(map(str, groups)))}
-
-
 class _Recognition(SetMetric):
     """What the metrics share: embeddings as features; ``where`` (``gender=female``) keeps the SR faces with that attribute."""
 
@@ -228,11 +219,11 @@ class _Recognition(SetMetric):
         persons = [face.attributes.get("person") or face.name for face in faces]
         among = np.array([self.where is None or face.attributes.get(self.where[0]) == self.where[1] for face in faces])
         if not among.any():
-            return NoScore("skipped", f"no face has {'='.join(self.where or ())}")
+            return NoScore(Status.SKIPPED, f"no face has {'='.join(self.where or ())}")
         try:
             rate = self.measure(np.stack(sr), np.stack(hr), persons, among)
         except FaceSRError as error:
-            return NoScore("skipped", str(error))
+            return NoScore(Status.SKIPPED, str(error))
         return SetScore(rate.value, rate.n, rate.low, rate.high)
 
     def measure(self, probes: F32, gallery: F32, persons: Sequence[str], among: Bool) -> Rate:

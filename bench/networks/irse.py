@@ -139,8 +139,3 @@ class Backbone(nn.Module):
         net = cls(depth, mode, affine="output_layer.4.weight" in state, size=size)
         load_strictly(net, state, "IR face network")
         return net.eval()
-
-
-def ir_101() -> Backbone:
-    """CurricularFace's IR-101, pSp's identity *metric* (not its loss)."""
-    return Backbone(100, "ir", affine=False)

@@ -162,7 +162,7 @@ class Scorer:
     def _in_set(self, column: Column, name: str, sr: Mapping[str, Any], hr: Mapping[str, Any]) -> bool:
         cell = self.sr[column].get(name)
         whole = cell is not None and cell.status == Status.OK
-        return whole and not any(isinstance(of.get(name, NoScore("failed", "")), NoScore) for of in (sr, hr))
+        return whole and not any(isinstance(of.get(name, NoScore(Status.FAILED, "")), NoScore) for of in (sr, hr))
 
     def _nothing(self, column: Column, sr: Mapping[str, Any]) -> str:
         reason = next((v.reason for v in sr.values() if isinstance(v, NoScore)), "")

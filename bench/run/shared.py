@@ -126,7 +126,7 @@ class SharedStore:
 class _Image:
     """Facts of an SR image."""
 
-    status: Literal["ok", "not_converged"]
+    status: Literal[Status.OK, Status.NOT_CONVERGED]
     reason: str
     seconds: float | None = None  # objects of earlier versions have it
 

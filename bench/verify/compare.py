@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesr.bench.results.cells import ScoreCell
+from facesr.bench.results.status import Status
 
 RELATIVE = 1e-3
 LAST_DIGIT = 0.2
@@ -82,4 +83,4 @@ def cell_words(cell: ScoreCell) -> str:
     if cell.value is None or math.isnan(cell.value):
         return cell.status
     interval = "" if cell.low is None and cell.high is None else f" [{cell.low}, {cell.high}]"
-    return f"{cell.value:.6g}{interval}" + (f" ({cell.status})" if cell.status != "ok" else "")
+    return f"{cell.value:.6g}{interval}" + (f" ({cell.status})" if cell.status != Status.OK else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from facesr.bench.results.status import Status
 from facesr.dashboard import shell
 from facesr.dashboard.address import choose_option
 from facesr.dashboard.scene import Scene, scale_control
@@ -46,7 +47,7 @@ def _unconverged(scene: Scene) -> None:
     scores = scene.scores
     st.header("Not converged")
     found = scene.kept("failures", lambda: build.failures(scores))
-    part = found[found["status"] == "not_converged"][["method", "scale", "image", "reason"]].drop_duplicates()
+    part = found[found["status"] == Status.NOT_CONVERGED][["method", "scale", "image", "reason"]].drop_duplicates()
     if part.empty:
         st.caption("Every search converged, or no method here searches.")
         return

@@ -11,6 +11,7 @@ import streamlit as st
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import fixed
+from facesr.bench.results.status import Status
 from facesr.dashboard import shell
 from facesr.dashboard.address import CONTROL, check_page, choose_option, words
 from facesr.dashboard.images import face_url
@@ -148,8 +149,8 @@ def face_strip(
     for method in scores.methods:
         value, status = float(values[method]), str(statuses[method])
         number = fixed(value, scores.digits(metric)) if np.isfinite(value) else ""
-        words = number if status == "ok" else f"{number} {status.replace('_', ' ')}".strip()
-        mark = "bad" if status != "ok" else "first" if method == best and len(scores.methods) > 1 else ""
+        words = number if status == Status.OK else f"{number} {status.replace('_', ' ')}".strip()
+        mark = "bad" if status != Status.OK else "first" if method == best and len(scores.methods) > 1 else ""
         run, label = scores.owner[method]
         shown = run.sr_path(label, face, scale).is_file()
         alt = f"{face}, {method}" + (f", {scores.column(metric).label} {words}" if words else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from facesr.bench.results.status import Status
 from facesr.dashboard import shell
 from facesr.dashboard.address import choose_option
 from facesr.dashboard.scene import Scene, filters, metric_control, scale_control
@@ -80,7 +81,7 @@ def _lost(scene: Scene, metrics: list[str], scale: float) -> None:
     table = gallery.order(scene, metric, scale, f"worst:{method}").head(SHOWN)
     for face, best in zip(table.index, table["best"], strict=True):
         gallery.face_row(scene, scores, str(face), scale, metric, str(best))
-    lost = scene.kept(("no face", metric, scale), lambda: (scores.statuses(metric, scale) == "no_face").sum().to_dict())
+    lost = scene.kept(("no face", metric, scale), lambda: (scores.statuses(metric, scale) == Status.NO_FACE).sum().to_dict())
     if any(lost.values()):
         st.caption("Faces not found: " + ", ".join(f"{m} {n:,}" for m, n in lost.items() if n) + ".")
 

@@ -23,6 +23,7 @@ from facesr.bench.imaging.lowres import encode_lr
 from facesr.bench.imaging.resample import KERNELS
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.reading import read_toml
+from facesr.bench.results.status import Status
 from facesr.bench.weights import weight_sha256
 from facesr.methods.command.program import run_program
 from facesr.methods.folder import gather_images
@@ -163,10 +164,10 @@ class Command(Method):
     @staticmethod
     def _outcome(found: Outcome, linked: bool, trouble: str, note: str) -> Outcome:
         if linked:
-            return Outcome("failed", "it wrote a link, not an image")
-        if found.status != "missing":
+            return Outcome(Status.FAILED, "it wrote a link, not an image")
+        if found.status != Status.MISSING:
             return found
-        return Outcome("failed", trouble) if trouble else Outcome(found.status, found.reason + note)
+        return Outcome(Status.FAILED, trouble) if trouble else Outcome(found.status, found.reason + note)
 
     def _filled(self, part: str, inside: Path, outside: Path) -> str:
         """``part`` with its fields filled in, and nothing else of Python's format language (``{input:99999999}``)."""

@@ -13,6 +13,7 @@ from facesr.bench.imaging import resize, to_tensor
 from facesr.bench.imaging.files import read_picture
 from facesr.bench.imaging.resample import KERNELS
 from facesr.bench.method import Method, Outcome, Restored
+from facesr.bench.results.status import Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,13 +34,13 @@ def gather_images(partners: Partners, names: Sequence[str], size: int, reduce: s
         try:
             file = partners.find(name)
             if file is None:
-                outcomes.append(Outcome("missing", f"no image named {name}"))
+                outcomes.append(Outcome(Status.MISSING, f"no image named {name}"))
                 continue
             picture = read_picture(file)
             images[i] = _fit(picture.pixels, size, reduce, file)
             outcomes.append(Outcome(reason="; ".join(picture.notes)))
         except FaceSRError as error:
-            outcomes.append(Outcome("failed", str(error)))
+            outcomes.append(Outcome(Status.FAILED, str(error)))
     return Restored(images, outcomes)
 
 

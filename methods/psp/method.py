@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.imaging import resize
 from facesr.bench.method import Outcome, Restored
+from facesr.bench.results.status import Status
 from facesr.bench.weights import metadata
 from facesr.methods.generators.opening import files, open_generator
 from facesr.methods.network import NetworkMethod, Precision
@@ -205,7 +206,9 @@ class PSP(NetworkMethod["PSPNet"]):
         if error <= self.eps * (1 + 1e-6):  # float32's 1e-3 is 1.0000000475e-3
             return Outcome()
         steps = f"{self.refine_steps} step{'s' * (self.refine_steps != 1)}"
-        return Outcome("not_converged", f"pSp's image is {error:.2e} from LR after {steps} of refinement, above eps {self.eps:g}")
+        return Outcome(
+            Status.NOT_CONVERGED, f"pSp's image is {error:.2e} from LR after {steps} of refinement, above eps {self.eps:g}"
+        )
 
 
 class PSPRefined(PSP):

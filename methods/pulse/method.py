@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from facesr.bench.config import from_table
 from facesr.bench.method import Outcome, Restored
+from facesr.bench.results.status import Status
 from facesr.bench.weights import find_weight
 from facesr.methods.generators.opening import files, open_generator
 from facesr.methods.network import NetworkMethod, Precision
@@ -131,6 +132,6 @@ class PULSE(NetworkMethod["PULSENet"]):
             return Outcome()
         steps = f"{self.settings.steps} step{'s' * (self.settings.steps != 1)}"
         return Outcome(
-            "not_converged",
+            Status.NOT_CONVERGED,
             f"PULSE's {self.keep} image is {error:.2e} from LR after {steps} (least {least:.2e}), above eps {self.eps:g}",
         )

@@ -15,6 +15,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_lr, rounded
 from facesr.bench.numbers import fixed
 from facesr.bench.results import Run
+from facesr.bench.results.status import SERVED, Status
 from facesr.reports.build import face_table
 from facesr.reports.figures.style import ALARM, FAINT, INK, Drawing, quiet
 from facesr.reports.scores import Scores
@@ -78,8 +79,8 @@ def _tiles(scores: Scores, face: str, scale: float, metric: str | None) -> list[
     status = scores.statuses(metric, scale).loc[face] if metric else None
     for method in scores.methods:
         owner, label = scores.owner[method]
-        how = str(status[method]) if status is not None else "ok"
-        otherwise = how.replace("_", " ") if how not in ("ok", "not_converged") else "no image"
+        how = str(status[method]) if status is not None else Status.OK
+        otherwise = how.replace("_", " ") if how not in SERVED else "no image"
         tile = _read(partial(_sr, owner, label, face, scale), otherwise)
         made.append(
             tile if value is None or column is None or tile.image is None else _scored(tile, value[method], how, column.key, scores)
@@ -94,7 +95,7 @@ def _sr(run: Run, label: str, face: str, scale: float) -> Path:
 
 def _scored(tile: _Tile, value: float, how: str, metric: str, scores: Scores) -> _Tile:
     number = fixed(float(value), scores.digits(metric)) if np.isfinite(value) else how.replace("_", " ")
-    return _Tile(tile.image, number + ("*" if how == "not_converged" else ""), how != "ok")
+    return _Tile(tile.image, number + ("*" if how == Status.NOT_CONVERGED else ""), how != Status.OK)
 
 
 def _read(place: Callable[[], Path], otherwise: str) -> _Tile:

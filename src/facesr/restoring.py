@@ -9,6 +9,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_tensor, to_uint8
 from facesr.bench.method import Method, Restored
 from facesr.bench.registry import MethodSpec, method_specs
+from facesr.bench.results.status import SERVED
 from facesr.bench.weights import with_fetch
 from facesr.images import lr_pixels, pixels
 
@@ -50,7 +51,7 @@ class ReadyMethod:
                 torch.manual_seed(self.seed)
                 result = method.restore(to_tensor(exact[part]).to(self.device), labels[part])
                 restored = result if isinstance(result, Restored) else Restored(result)
-                lost = [o for o in restored.outcomes or () if o.status not in ("ok", "not_converged")]
+                lost = [o for o in restored.outcomes or () if o.status not in SERVED]
                 if lost:
                     raise FaceSRError(f"{self.spec.label}: {lost[0].reason or lost[0].status}")
                 made.append(restored.images.float().cpu())

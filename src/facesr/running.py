@@ -54,7 +54,7 @@ class Run:
     def failures(self) -> pd.DataFrame:
         """The rows of ``scores`` that did not end well, with their reasons."""
         scores = self.scores
-        return scores[~scores["status"].isin(["ok", "skipped"])]
+        return scores[~scores["status"].isin([results.Status.OK, results.Status.SKIPPED])]
 
     @property
     def remarks(self) -> list[str]:

@@ -115,7 +115,7 @@ class FolderScores:
 
         rows = []
         for metric, part in self.frame.groupby("metric", sort=False):
-            good = part[part["status"] == "ok"]["value"].to_numpy()
+            good = part[part["status"] == Status.OK]["value"].to_numpy()
             found = mean_interval(good, level=level)
             rows.append((metric, found.mean, found.low, found.high, len(good), len(part) - len(good)))
         return pd.DataFrame(rows, columns=["metric", "mean", "low", "high", "n", "failed"]).set_index("metric")
@@ -171,7 +171,7 @@ def score(
 
 
 def _cell(value: float | NoScore) -> tuple[float, str, str]:
-    return (np.nan, value.status, value.reason) if isinstance(value, NoScore) else (float(value), "ok", "")
+    return (np.nan, value.status, value.reason) if isinstance(value, NoScore) else (float(value), Status.OK, "")
 
 
 def _values(metric: Metric, sr: U8, batch: Batch) -> Sequence[float | NoScore]:
@@ -179,7 +179,7 @@ def _values(metric: Metric, sr: U8, batch: Batch) -> Sequence[float | NoScore]:
     if not len(batch):
         return []
     if reason := metric.skip(batch.hr.shape[1]):
-        return [NoScore("skipped", reason)] * len(batch)
+        return [NoScore(Status.SKIPPED, reason)] * len(batch)
     return measure(metric, sr, batch, lambda: metric.reference(batch))
 
 
@@ -193,7 +193,7 @@ def _whole_set(metric: SetMetric, kept: list[tuple[Any, Any, Face]]) -> tuple[fl
     found = (
         metric.compare([t[0] for t in both], [t[1] for t in both], [t[2] for t in both])
         if both
-        else NoScore("failed", "no image has features")
+        else NoScore(Status.FAILED, "no image has features")
     )
     return _cell(found.value if isinstance(found, SetScore) else found)
 

@@ -15,10 +15,8 @@ from PIL import Image
 from facesr.bench import weights
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Batch, Face
-from facesr.bench.imaging import write_png
 from facesr.bench.metrics import perceptual
-from facesr.bench.metrics.base import NoScore
-from facesr.bench.metrics.perceptual import LpipsAlex, LpipsSqueeze, LpipsVgg, StLpipsAlex, StLpipsVgg, sample_diversity
+from facesr.bench.metrics.perceptual import LpipsAlex, LpipsSqueeze, LpipsVgg, StLpipsAlex, StLpipsVgg
 from facesr.bench.networks.lpips import LPIPS, heads_file
 from facesr.bench.registry import build_metric
 
@@ -229,11 +227,3 @@ def test_diversity_is_the_mean_over_pairs(alex: LpipsAlex, tmp_path: Path) -> No
     assert alex.diversity(np.repeat(samples[:1], 3, axis=0)) == pytest.approx([0, 0], abs=1e-7)
     with pytest.raises(FaceSRError, match="two samples"):
         alex.diversity(samples[:1])
-    for k, sample in enumerate(samples):
-        (tmp_path / str(k)).mkdir()
-        write_png(tmp_path / str(k) / "a.png", sample[0])
-    (tmp_path / "0").joinpath("b.png").write_bytes((tmp_path / "0/a.png").read_bytes())
-    known = sample_diversity(tmp_path, ["a", "b"], alex)
-    assert known["a"] == pytest.approx(found[0], abs=1e-6)
-    assert isinstance(known["b"], NoScore)
-    assert "1 samples" in known["b"].reason

@@ -22,7 +22,6 @@ from facesr.bench.metrics.recognition import (
     Tar3,
     Verification,
     auc,
-    by_attribute,
     hits,
     pair_similarities,
     retrieval,
@@ -121,19 +120,15 @@ def test_order_does_not_matter() -> None:
         assert measure(probes, gallery, persons).value == pytest.approx(measure(*shuffled).value, abs=1e-9)
 
 
-def test_by_attribute_splits_the_whole() -> None:
+def test_groups_split_the_whole() -> None:
     probes, gallery, persons = people(30, 1.0)
     probes[20:] = people(30, 6.0, 1)[0][20:]
-    groups = ["young"] * 20 + ["old"] * 10
-    found = by_attribute(probes, gallery, persons, groups)
-    whole = retrieval(probes, gallery, persons)
-    assert {name: rate.n for name, rate in found.items()} == {"old": 10, "young": 20}
-    assert sum(rate.value * rate.n for rate in found.values()) == pytest.approx(whole.value * 30)
-    assert found["young"].value > found["old"].value
-    areas = by_attribute(probes, gallery, persons, groups, verification)
-    assert areas["young"].value > areas["old"].value
-    with pytest.raises(FaceSRError, match="2 groups for 30 faces"):
-        by_attribute(probes, gallery, persons, ["a", "b"])
+    young = np.arange(30) < 20
+    found = [retrieval(probes, gallery, persons, among=among) for among in (young, ~young)]
+    assert [rate.n for rate in found] == [20, 10]
+    assert sum(rate.value * rate.n for rate in found) == pytest.approx(retrieval(probes, gallery, persons).value * 30)
+    assert found[0].value > found[1].value
+    assert verification(probes, gallery, persons, among=young).value > verification(probes, gallery, persons, among=~young).value
 
 
 class Corner(Embedder):

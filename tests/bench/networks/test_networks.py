@@ -12,7 +12,7 @@ import torch
 from conformance import agrees
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.iresnet import IResNet
-from facesr.bench.networks.irse import Backbone, Bottleneck, ir_101
+from facesr.bench.networks.irse import Backbone, Bottleneck
 
 Oracle = Callable[[str], dict[str, Any]]
 
@@ -40,7 +40,7 @@ def test_iresnet18_equals_insightface_and_is_not_normalised(oracle: Oracle) -> N
 
 def test_ir_101_has_curricularfaces_672_keys() -> None:
     with torch.device("meta"):
-        keys = ir_101().state_dict().keys()
+        keys = Backbone(100, "ir", affine=False).state_dict().keys()
     assert len(keys) == 672  # reference/methods.md, section 3
     assert "output_layer.4.weight" not in keys and "output_layer.4.running_mean" in keys
 
