@@ -202,10 +202,9 @@ def test_an_import_inside_a_function_spares_a_library() -> None:
         return seen
 
     def spared(name: str, loads: set[str]) -> set[str]:
-        """Libraries, and the module itself where a package's part needs the package first."""
-        more = set().union(*map(loaded, loads))
-        libraries, own = ({m.partition(".")[0] for m in some} for some in (more, loaded(name)))
-        return (libraries - own - sys.stdlib_module_names) | ({name} & more)
+        """Libraries; or parts of a package, which its own ``__init__`` may leave until they are used."""
+        libraries, own = ({m.partition(".")[0] for m in some} for some in (set().union(*map(loaded, loads)), loaded(name)))
+        return (libraries - own - sys.stdlib_module_names) | {m for m in loads if m.startswith(f"{name}.")}
 
     free = [f"{name}: {loads}" for name, loads, inside in _imports() if inside and loads <= set(top) and not spared(name, loads)]
     assert not free

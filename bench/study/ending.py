@@ -20,6 +20,7 @@ from facesr.bench.stats.pairwise import decided
 from facesr.bench.study import closing, store
 from facesr.bench.study import tables as t
 from facesr.bench.study.database import writing
+from facesr.bench.study.pairs import preference_counts
 from facesr.bench.study.plan import AnalysisPlan
 
 if TYPE_CHECKING:
@@ -112,8 +113,6 @@ def decisions(
         return undecided
     try:
         if method == "pair":
-            from facesr.bench.study.pairs import preference_counts
-
             return preferred(*preference_counts(ratings, conditions), level)
         found = decided(cube(ratings, conditions), alpha=level, correction=plan.corrected_by, margin=plan.equivalence_margin)
         return undecided | found

@@ -12,17 +12,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
 from facesr.bench.errors import FaceSRError
 from facesr.bench.ratings.columns import COLUMNS
 from facesr.bench.reading import read_json, read_text
-from facesr.bench.study import closing, ending, imported, reading, wording
-from facesr.bench.study.database import private
+from facesr.bench.study import closing, ending, imported, reading, tables, wording
+from facesr.bench.study.database import connect, holds_study, migrate, private, writing
 from facesr.bench.study.design import Design, from_json
 from facesr.bench.study.health import damage
 from facesr.bench.study.noted import database_of, trust_database
+from facesr.bench.study.pairs import wins
 from facesr.bench.study.plan import AnalysisPlan
 from facesr.bench.study.rules import violations
 from facesr.bench.study.stopping import level_now
+from facesr.bench.study.store import log_event
 
 __all__ = ["COLUMNS", "Study", "load_study"]
 
@@ -114,16 +118,20 @@ class Study:
         return self._engines[0]
 
     def _open(self) -> Engine:
-        from sqlalchemy import select
-
-        from facesr.bench.study import tables
-        from facesr.bench.study.database import connect, holds_study, migrate
-
         _ = self.design
         file = self.url.removeprefix("sqlite:///") if self.url.startswith("sqlite:///") else ""
         if file and not Path(file).exists():
             raise FaceSRError(f"{file} is missing, and with it the ratings: put it back from a copy")
         engine = connect(self.url)
+        try:
+            self._check(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _check(self, engine: Engine) -> None:
+        """Raise where the database is no sound one of this study; its tables are brought up to date."""
         if holds_study(engine):  # nothing is made in a database that was named by mistake
             migrate(engine)
         elif engine.dialect.name != "sqlite":
@@ -141,7 +149,6 @@ class Study:
             raise FaceSRError(
                 f"the database belongs to another study (digest {digest[:12]}, not {self.digest[:12]}): check --database"
             )
-        return engine
 
     @cached_property
     def secret(self) -> bytes:
@@ -287,9 +294,6 @@ class Study:
 
     def peek(self, who: str, reason: str) -> None:
         """Note that someone looked at means before the stopping rule was met; exports and reports carry the note."""
-        from facesr.bench.study.database import writing
-        from facesr.bench.study.store import log_event
-
         with writing(self.engine) as connection:
             log_event(connection, "peek", who=who, reason=reason, finished=self.finished())
 
@@ -297,20 +301,16 @@ class Study:
         """Every early look at the means: ``at``, ``who``, ``reason``, and how many raters had finished."""
         if self.imported:
             return []
-        from sqlalchemy import select
-
-        from facesr.bench.study.tables import event
-
         with self.engine.connect() as connection:
-            rows = connection.execute(select(event.c.at, event.c.detail).where(event.c.kind == "peek").order_by(event.c.id)).all()
+            rows = connection.execute(
+                select(tables.event.c.at, tables.event.c.detail).where(tables.event.c.kind == "peek").order_by(tables.event.c.id)
+            ).all()
         return [{"at": at, **json.loads(detail)} for at, detail in rows]
 
     def means(self, *, simulated: bool = False) -> dict[str, float]:
         """MOS of each condition (share of wins in paired comparison). Ask ``may_show_means`` first, or ``peek``."""
         table = self.ratings(simulated=simulated)
         if self.method == "pair":
-            from facesr.bench.study.pairs import wins
-
             names, won = wins(table, self.design.conditions)
             total = won.sum(0)
             return {n: float(total[i].sum() / max(1.0, total[i].sum() + total[:, i].sum())) for i, n in enumerate(names)}
