@@ -28,6 +28,7 @@ import types
 from sureal import MosModel
 from sureal.dataset_reader import RawDatasetReader
 
+
 def reader(table):
     videos = [{"asset_id": i, "content_id": 0, "path": str(i), "os": row} for i, row in enumerate(table)]
     return RawDatasetReader(types.SimpleNamespace(dataset_name="d", ref_videos=[{"content_id": 0, "path": "0"}], dis_videos=videos))
@@ -44,6 +45,7 @@ FAULTS = [
         "sureal",
         "sureal under numpy 2 writes a data set file that it cannot read again (`np.float64(…)` without `np`)",
         f"""{SUREAL}
+
 model = MosModel(reader([[4, 5], [2, 3]]))
 model.run_modeling()
 model.to_aggregated_dataset_file("aggregated.py")
@@ -55,6 +57,7 @@ exec(open("aggregated.py").read())""",
         "piq's `srsim` scores a picture by the company it is in (`srsim` and `iw-ssim` of ours hand piq one picture at a time)",
         """
 import piq, torch
+
 torch.manual_seed(0)
 x = torch.rand(2, 3, 192, 192) * torch.tensor([1.0, 0.3])[:, None, None, None]
 y = (x + 0.1 * torch.rand(2, 3, 192, 192)).clamp(0, 1)
@@ -67,6 +70,7 @@ print(f"alone {alone:.4f}, in a batch of two {together:.4f}")""",
         "piq's `ssim` halves large pictures unless told not to, and in float32 loses digits on bright flat ones",
         """
 import piq, torch
+
 torch.manual_seed(0)
 x = torch.rand(1, 3, 512, 512)
 y = (x + 0.2 * torch.rand(1, 3, 512, 512)).clamp(0, 1)
@@ -83,9 +87,11 @@ print(f"near white: {single:.6f}; in float64 {double:.6f}")""",
         """
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
 torch.manual_seed(0)
 x = torch.rand(1, 3, 32, 32, dtype=torch.float64)
-y = x.clone(); y[..., :4, :] = 0
+y = x.clone()
+y[..., :4, :] = 0
 value, whole = ssim(x, y, data_range=1.0, return_full_image=True)
 print(f"its value {value.item():.4f}; where the window fits {whole[..., 5:-5, 5:-5].mean().item():.4f}")""",
         "its value",
@@ -95,8 +101,10 @@ print(f"its value {value.item():.4f}; where the window fits {whole[..., 5:-5, 5:
         "pyiqa's PSNR adds 1e-8 to the squared error: identical pictures get 80 dB, nearly identical ones too little",
         """
 import pyiqa, torch
+
 x = torch.zeros(1, 3, 16, 16)
-y = x.clone(); y[..., 0, 0] = 1 / 255
+y = x.clone()
+y[..., 0, 0] = 1 / 255
 psnr = pyiqa.create_metric("psnr", device="cpu")
 print(f"identical: {psnr(x, x).item():.2f} dB; one pixel of 256 off by one level: {psnr(x, y).item():.2f} dB, true 72.21 dB")""",
         "identical: 80.00 dB",
@@ -107,6 +115,7 @@ print(f"identical: {psnr(x, x).item():.2f} dB; one pixel of 256 off by one level
         """
 import cv2, numpy as np
 from facesr.bench import weights
+
 net = cv2.FaceRecognizerSF.create(str(weights.fetch("sface")), "")
 print(cv2.__version__, net.feature(np.zeros((112, 112, 3), np.uint8)).shape)""",
         "ninputs == 1",

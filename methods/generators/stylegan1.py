@@ -17,7 +17,16 @@ from torch import Tensor, nn
 from facesr.bench.errors import WeightsMissing
 from facesr.methods.generators import stylegan1_keys
 from facesr.methods.generators.base import Generator, Noise, check_size
-from facesr.methods.generators.ops import EqualLinear, PixelNorm, blur, channels_last, conv, conv_up, instance_style, make_kernel
+from facesr.methods.generators.ops import (
+    EqualLinear,
+    PixelNorm,
+    blur,
+    channels_last,
+    conv,
+    conv_up,
+    leaky_instance_style,
+    make_kernel,
+)
 
 FUSED_FROM = 128
 """Output side from which the up-convolution is the fused one, whose kernel is not mirrored as the other's is."""
@@ -51,9 +60,8 @@ class Epilogue(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         """``x`` (B, C, r, r) is overwritten; styles (B, 512), noise (B or 1, 1, r, r)."""
         style = self.style_mod.lin(w).view(len(w), 2, -1)
-        x = F.leaky_relu_(x.addcmul_(noise.expand(len(x), -1, -1, -1), self.noise.weight.view(1, -1, 1, 1)), 0.2)
-        faces = [instance_style(x[i : i + 1], style[i, 0] + 1, style[i, 1]) for i in range(len(x))]
-        return faces[0] if len(faces) == 1 else torch.cat(faces)
+        x = x.addcmul_(noise.expand(len(x), -1, -1, -1), self.noise.weight.view(1, -1, 1, 1))
+        return leaky_instance_style(x, style[:, 0] + 1, style[:, 1])
 
 
 class Conv(nn.Module):

@@ -83,6 +83,15 @@ def test_kernel_distance_to_a_reference_is_the_unbiased_one() -> None:
         kernel_distance_to(x[:2], y)
 
 
+def test_a_cache_that_cannot_be_written_costs_time_and_no_score(folder: Path, tmp_path: Path) -> None:
+    want = score(Toy(reference=str(folder)), images(9, 5))
+    (tmp_path / "cache").rename(tmp_path / "moved")
+    (tmp_path / "cache").write_text("no folder")
+    Toy.calls = 0
+    assert score(Toy(reference=str(folder)), images(9, 5)) == want
+    assert Toy.calls == 12
+
+
 def test_a_folder_is_named_digested_and_embedded_once(folder: Path) -> None:
     Toy.calls = 0
     metric = Toy(reference=str(folder))
