@@ -237,7 +237,10 @@ def sface_apart() -> float:
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "crops.npy", crops[..., ::-1])
         subprocess.run(
-            [sys.executable, "-c", SFACE, str(weights.fetch("sface"))], cwd=folder, env=os.environ | {"PYTHONPATH": str(OPENCV4)}, check=True
+            [sys.executable, "-c", SFACE, str(weights.fetch("sface"))],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(OPENCV4)},
+            check=True,
         )
         known = np.load(Path(folder) / "known.npy")
     return float((np.abs(SFace().run(crops) - known).max(axis=1) / np.linalg.norm(known, axis=1)).max())

@@ -131,23 +131,22 @@ class _LeakyInstanceStyle(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float) -> Tensor:
         x = F.leaky_relu_(x, slope)
-        found = [_moments(face) for face in x.split(1)]
-        ctx.save_for_backward(
-            x, scale, *(torch.stack(part) for part in zip(*((m, torch.rsqrt(v + eps)) for m, v in found), strict=True))
-        )
+        found = [_moments(face) for face in torch.split(x, 1)]
+        mean, variance = (torch.stack(part) for part in zip(*found, strict=True))
+        ctx.save_for_backward(x, scale, mean, torch.rsqrt(variance + eps))
         ctx.slope, ctx.eps = slope, eps
-        faces = zip(x.split(1), found, scale, shift, strict=True)
+        faces = zip(torch.split(x, 1), found, scale, shift, strict=True)
         return _joined([F.batch_norm(face, *moments, s, b, training=False, eps=eps) for face, moments, s, b in faces])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, *rest = ctx.saved_tensors
+        x, *each = ctx.saved_tensors
         back = torch.ops.aten.native_batch_norm_backward
-        faces = zip(grad.split(1), x.split(1), *rest, strict=True)
+        faces = zip(torch.split(grad, 1), torch.split(x, 1), *each, strict=True)
         parts = [back(g, face, s, None, None, mean, dev, True, ctx.eps, [True, True, True]) for g, face, s, mean, dev in faces]
-        dx, scale, shift = zip(*parts, strict=True)
-        whole = _joined(list(dx))
+        dx, scale, shift = (list(part) for part in zip(*parts, strict=True))
+        whole = _joined(dx)
         torch.ops.aten.leaky_relu_backward.grad_input(whole, x, ctx.slope, True, grad_input=whole)
         return whole, torch.stack(scale), torch.stack(shift), None, None
 
