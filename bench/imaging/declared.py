@@ -58,7 +58,11 @@ def other_colours(picture: Image.Image, data: bytes) -> str:
     if picture.format == "BMP" and (problem := _calibrated(data)):
         return problem
     exif = picture.getexif()
-    if exif.get_ifd(EXIF).get(COLOR_SPACE) == 2 or str(exif.get_ifd(INTEROP).get(1, "")).startswith("R03"):
+    try:
+        interop = exif.get_ifd(INTEROP)
+    except KeyError:  # Pillow before 13, where there is no such table
+        interop = {}
+    if exif.get_ifd(EXIF).get(COLOR_SPACE) == 2 or str(interop.get(1, "")).startswith("R03"):
         return "declares Adobe RGB and embeds no profile; save it as sRGB"
     for tag, srgb in ((CHROMATICITIES, PRIMARIES), (WHITE_POINT, WHITE)):
         if tag in exif and not _near(exif[tag], srgb):

@@ -25,7 +25,7 @@ class Recombination:
 
     folder: str
     faces: int = 15000
-    """Faces to render."""
+    """Faces to render and keep; 0: new ones at every step, for a card."""
     steps: int = 10
     """Of the search for the codes of the ``[[data.train]]`` faces."""
     batch: int = 50
@@ -34,8 +34,8 @@ class Recombination:
     """Real faces with the codes found for them in a batch."""
 
     def __post_init__(self) -> None:
-        if self.faces < 1 or min(self.steps, self.batch, self.found) < 0:
-            raise FaceSRError("[data.recombined]: faces must be at least 1; steps, batch and found at least 0")
+        if min(self.faces, self.steps, self.batch, self.found) < 0:
+            raise FaceSRError("[data.recombined]: faces, steps, batch and found must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class PSPData:
     """npz whose ``w`` row i made the synthetic face named i. Without it synthetic faces are sampled endlessly."""
     psi: tuple[float, ...] = (0.6, 1.0)
     """Truncation of endless samples, drawn between the two."""
+    device: str = "cpu"
+    """Where codes are searched, faces drawn and batches put together."""
     train: list[dict[str, Any]] = field(default_factory=list)
     synthetic: list[dict[str, Any]] = field(default_factory=list)
     validation: list[dict[str, Any]] = field(default_factory=list)
@@ -81,23 +83,24 @@ class PSPFaces:
         """``hr``, ``given`` (what the encoder gets, in [-1, 1]), ``codes`` (B, n_styles, 512) and ``known`` (B,): where they are true."""
         draw = torch.Generator().manual_seed(faces.step_seed(self.seed, step, rank))
         n_real = self.data.real if step >= self.images_from else 0
-        parts = [(self._real(n_real, draw), torch.zeros(n_real, self.rows, 512))] if n_real else []
+        device = self.data.device
+        parts = [(self._real(n_real, draw).to(device), torch.zeros(n_real, self.rows, 512, device=device))] if n_real else []
         left = self.batch_size - n_real
         if self.recombined is not None and self.recombination is not None:
             parts += [self.recombined.draw(self.recombination.batch, draw), self._found(self.recombination.found, draw)]
             left -= self.recombination.batch + self.recombination.found
         if left:
             images, w = self.synthetic.draw(left, draw)
-            parts.append((images, w[:, None].expand(-1, self.rows, -1)))
+            parts.append((images.to(device), w[:, None].expand(-1, self.rows, -1).to(device)))
         hr, codes = (torch.cat(part) for part in zip(*parts, strict=True))
-        return {"hr": hr, "given": self.degraded(hr, draw), "codes": codes, "known": torch.arange(len(hr)) >= n_real}
+        return {"hr": hr, "given": self.degraded(hr, draw), "codes": codes, "known": torch.arange(len(hr), device=device) >= n_real}
 
     def degraded(self, hr: Tensor, draw: torch.Generator) -> Tensor:
         """The encoder's inputs (B, 3, side, side) in [-1, 1] for ``hr`` (B, 3, size, size) in [0, 1], a random factor a face."""
         picks = torch.randint(len(self.data.factors), (len(hr),), generator=draw)
-        given = torch.empty(len(hr), 3, self.side, self.side)
+        given = torch.empty(len(hr), 3, self.side, self.side, device=hr.device)
         for factor in sorted(set(self.data.factors)):
-            rows = torch.tensor([self.data.factors[pick] == factor for pick in picks]).nonzero().flatten()
+            rows = torch.tensor([self.data.factors[pick] == factor for pick in picks]).nonzero().flatten().to(hr.device)
             for first in range(0, len(rows), 256):  # a few hundred at a time: enlarging takes memory
                 some = rows[first : first + 256]
                 given[some] = encoder_input(hr[some], factor, self.data.kernel, self.side)
@@ -111,7 +114,8 @@ class PSPFaces:
     def _found(self, n: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         assert self.real is not None and self.recombined is not None
         rows = torch.randint(len(self.real.names), (n,), generator=draw)
-        return to_tensor(self.real.pixels[rows.numpy()]), self.recombined.real[rows]
+        codes = self.recombined.real[rows.to(self.data.device)]
+        return to_tensor(self.real.pixels[rows.numpy()]).to(codes), codes
 
 
 def encoder_input(hr: Tensor, factor: int, kernel: str, side: int) -> Tensor:

@@ -43,17 +43,17 @@ class LinearLosses:
         """The same, once."""
         return self.to(targets)(images)
 
-    def probe(self, generator: Generator, codes: Tensor, seed: int) -> dict[str, Tensor]:
-        """For each face of ``codes`` (B, n_styles, 512) and loss one probe (B, n_styles * 512), as fp16; and ``codes``."""
-        draw = torch.Generator().manual_seed(seed)
+    def probe(self, generator: Generator, codes: Tensor, seed: int, together: int = 8) -> dict[str, Tensor]:
+        """For each face of ``codes`` (B, n_styles, 512) and loss one probe (B, n_styles * 512), as fp16; ``together`` faces at once."""
+        draw = torch.Generator(codes.device).manual_seed(seed)
         found: dict[str, list[Tensor]] = {name: [] for name in self.features}
-        for code in codes:
-            at = code[None].clone().requires_grad_()
+        for some in torch.split(codes, together):
+            at = some.clone().requires_grad_()
             image = generator.synthesize(at)
             for name, of in self.features.items():
-                value = torch.stack([(part * torch.randn(part.shape, generator=draw)).sum() for part in of(image)]).sum()
-                found[name].append(torch.autograd.grad(value, at, retain_graph=True)[0].flatten())
-        return {"codes": codes, **{name: torch.stack(rows).half() for name, rows in found.items()}}
+                parts = [(part * torch.randn(part.shape, generator=draw, device=part.device)).sum() for part in of(image)]
+                found[name].append(torch.autograd.grad(torch.stack(parts).sum(), at, retain_graph=True)[0].flatten(1))
+        return {name: torch.cat(rows).half() for name, rows in found.items()}
 
     def rows(self, probes: Mapping[str, Tensor]) -> Tensor:
         """B (K, n_styles * 512) such that |B d|^2 is the loss of a small change d of a code, on the average of the probed faces."""
@@ -81,13 +81,13 @@ class Descent:
 
     def __init__(self, generator: Generator, rows: Tensor, *, damping: float = 0.003, floor: float = 0.02) -> None:
         with torch.no_grad():
-            z = torch.randn(6000, generator.style_dim, generator=torch.Generator().manual_seed(1))
+            z = torch.randn(6000, generator.style_dim, generator=torch.Generator().manual_seed(1)).to(generator.mean_style)
             w = generator.map(z) - generator.mean_style
             values, vectors = torch.linalg.eigh(w.T @ w / len(w))
         self.root = (vectors * (values.clamp(min=0) + floor).sqrt()) @ vectors.T
         self.rows = (rows.view(len(rows), -1, generator.style_dim) @ self.root).flatten(1) * 2**0.5
         self.damping = damping * float(self.rows.square().sum())
-        self.factor = torch.linalg.cholesky(self.rows @ self.rows.T + self.damping * torch.eye(len(rows)))
+        self.factor = torch.linalg.cholesky(self.rows @ self.rows.T + self.damping * torch.eye(len(rows)).to(rows))
 
     def direction(self, gradient: Tensor) -> Tensor:
         """The step (B, n_styles, 512) for a gradient by codes."""

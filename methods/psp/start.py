@@ -102,7 +102,7 @@ def _block(block: Bottleneck, x: Tensor, carried: int) -> tuple[Tensor, int]:
         cast(SEModule, gate).fc2.weight.zero_()  # every gate half open
     norm2.weight.fill_(0.6)
     inner = _calibrate(norm1, x)
-    if isinstance(block.shortcut_layer, nn.MaxPool2d):
+    if not isinstance(block.shortcut_layer, nn.Sequential):
         norm2.weight[:carried] = 0  # the shortcut carries them
         _calibrate(norm2, conv2(act(conv1(inner))))
         return block(x), carried

@@ -261,6 +261,8 @@ def prepare(recipe: Recipe) -> Job:
         load_strictly(objective.modules["encoder"], part(load_tensors(begun), "encoder"), f"{begun}, as this recipe's pSp encoder")
     elif net.start_faces:
         _start(objective, source, net.start_faces)
+    for module in (*objective.modules.values(), *objective.frozen.values()):
+        module.to(data.device)  # the generator is the one that draws the source's faces
     if source.recombination:  # last: it may take half an hour, and what is wrong with the rest should be reported before
         _recombine(objective, source)
     elif losses.linear:

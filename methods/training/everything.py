@@ -47,9 +47,11 @@ def _of(method: str, changes: Mapping[str, str]) -> dict[str, str]:
 def _here(recipe: Recipe, data: str | None, machine: Machine) -> Recipe:
     """The recipe on a person's faces, drawn ones on the card where there is one."""
     recipe = with_faces(recipe, data) if data else recipe
-    if "generated" in recipe.data and machine.accelerator in ("cuda", "gpu"):
-        return replace(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
-    return recipe
+    if machine.accelerator not in ("cuda", "gpu"):
+        return recipe
+    if recipe.method == "psp":
+        return replace(recipe, data={**recipe.data, "device": "cuda"})
+    return replace(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
 
 
 def train_all(

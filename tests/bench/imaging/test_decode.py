@@ -192,6 +192,21 @@ def test_colours_declared_without_a_profile_are_refused_in_every_format(kind: st
     assert found.notes == ()
 
 
+def test_an_older_pillow_reads_a_photo_without_every_exif_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow before 13 raises KeyError for the interoperability table where there is none."""
+    read = Image.Exif.get_ifd
+
+    def older(exif: Image.Exif, tag: int) -> object:
+        found = read(exif, tag)
+        if tag == 0xA005 and not found:
+            raise KeyError(tag)
+        return found
+
+    monkeypatch.setattr(Image.Exif, "get_ifd", older)
+    data = _bytes(Image.fromarray(SMOOTH), "JPEG", exif=_exif(photo={0xA001: 1}))
+    assert np.abs(decode(data, "a").pixels.astype(int) - SMOOTH).max() <= NOISE["JPEG"]
+
+
 def test_the_colours_of_a_bmp_are_read_from_its_header() -> None:
     profile, power = _profile(563 / 256, *P3), struct.pack("<III", *[round(2.2 * 65536)] * 3)
     srgb = _colours((0.64, 0.33, 0.30, 0.60, 0.15, 0.06))

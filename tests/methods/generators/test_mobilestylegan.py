@@ -17,7 +17,7 @@ from facesr.bench.imaging import read_rgb, to_tensor
 from facesr.bench.weights import find_weight
 from facesr.methods.generators import MobileStyleGAN
 from facesr.methods.generators.demo import CHOSEN, FOLDER, styles
-from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, inverse_haar
+from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, _StyledConv, inverse_haar, styled_conv
 from facesr.methods.generators.mobilestylegan_ir import IRGraph
 
 
@@ -92,6 +92,20 @@ def test_inverse_haar_is_the_published_sum() -> None:
             torch.testing.assert_close(out[:, :, p::2, q::2], expected)
     assert torch.autograd.gradcheck(inverse_haar, x)
     torch.testing.assert_close(out.square().sum(), x.square().sum())
+
+
+def test_a_gpu_computes_the_same_convolution() -> None:
+    """What runs on other devices, a whole map at a time, equals the parts that fit a processor's cache: values and every gradient."""
+    random = torch.Generator().manual_seed(0)
+    shapes = [(2, 8, 40, 40), (2, 8), (8, 1, 3, 3), (6, 8), (6,), (1, 1, 40, 40)]
+    ours, theirs = (
+        [torch.randn(s, generator=random.manual_seed(0), dtype=torch.float64).requires_grad_() for s in shapes] for _ in "ab"
+    )
+    in_parts, whole = _StyledConv.apply(*ours), styled_conv(*theirs)
+    torch.testing.assert_close(whole, in_parts, rtol=0, atol=1e-12)
+    slope = torch.randn(in_parts.shape, generator=random, dtype=torch.float64)
+    for a, b in zip(torch.autograd.grad(in_parts, ours, slope), torch.autograd.grad(whole, theirs, slope), strict=True):
+        torch.testing.assert_close(b, a, rtol=0, atol=1e-10)
 
 
 def test_wrong_styles_and_files_get_one_sentence(generator: MobileStyleGAN, tmp_path: Path) -> None:

@@ -241,6 +241,18 @@ def test_losses_of_a_small_change_of_a_code_are_its_quadratic_form() -> None:
     assert (losses.of(generator.synthesize(codes), torch.zeros(5, 3, 8, 8)) < 1e-3 * truth).all()
 
 
+def test_faces_between_real_ones_are_drawn_without_end(recipe: Recipe, tmp_path: Path) -> None:
+    recipe.data.update(recombined={"folder": str(tmp_path / "made"), "faces": 0, "steps": 1, "batch": 2, "found": 1}, real=1)
+    recipe = dataclasses.replace(recipe, loop=Loop(steps=2, batch=5))
+    job = prepare(recipe)
+    assert isinstance(job.objective, PSPObjective)
+    new, again, later = (job.source.batch(step) for step in (1, 1, 2))
+    assert torch.equal(again["hr"], new["hr"]) and not torch.equal(later["codes"][1], new["codes"][1])
+    drawn = job.objective.generator.synthesize(new["codes"][1:3]).clamp(-1, 1) / 2 + 0.5
+    assert (drawn - new["hr"][1:3]).abs().max() <= 0.5 / 255 + 1e-6  # 8 bits
+    assert not list((tmp_path / "made").glob("faces-*"))
+
+
 def test_faces_between_real_ones_are_made_once_and_known_by_their_codes(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,8 +298,8 @@ def test_faces_between_real_ones_are_made_once_and_known_by_their_codes(
     (tmp_path / "made" / "made-for.json").write_text("{")
     with pytest.raises(FaceSRError, match=r"made-for\.json cannot be read"):
         prepare(recipe)
-    recipe.data.update(recombined={**table, "faces": 0})
-    with pytest.raises(FaceSRError, match="faces must be at least 1"):
+    recipe.data.update(recombined={**table, "faces": -1})
+    with pytest.raises(FaceSRError, match="faces, steps, batch and found must be at least 0"):
         prepare(recipe)
     recipe.data.update(recombined={**table, "batch": 4})
     with pytest.raises(FaceSRError, match="6 real and recombined faces do not fit a batch of 5"):
