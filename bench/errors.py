@@ -40,6 +40,11 @@ class Problems:
             self.found[str(error)] = None
             return None
 
+    def besides(self, sentences: Iterable[str]) -> None:
+        """What refuses nothing by itself, and is worth knowing where something else does."""
+        if self.found:
+            self.found |= dict.fromkeys(sentences)
+
     def report(self) -> None:
         """Raise one ``FaceSRError`` with all of them, if there are any."""
         if self.found:

@@ -20,6 +20,7 @@ from facesr.bench.results.cells import Cells, SrCell
 from facesr.bench.run.environment import environment
 from facesr.bench.run.findings import as_before, with_findings
 from facesr.bench.run.folder import finish, locked, log_traces, seen_from, utc_now, write_info
+from facesr.bench.run.known import known_before, lost_cells
 from facesr.bench.run.live import Notes
 from facesr.bench.run.lr import LrImages, Progress, make_lr
 from facesr.bench.run.plan import Plan, identity_of, make_plan
@@ -38,13 +39,15 @@ def start(
     progress: Progress = lambda what, done, total: None,
     workers: Workers | Callable[[], Workers] | None = None,
     store: SharedStore | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Do what is due in the run folder and return the finished run.
 
     Methods of earlier calls stay in it. Those that are installed are brought up to date too; of others (a user's file, a folder, a
     program) the images that are there are kept and scored, but nothing is imported or run unless this call names it. ``workers``:
     who computes, or what makes them; a device that is not there is then reported with what is wrong with methods. ``store``: where answers are
-    looked up before they are computed, and left for others. A folder that a refused call made is gone again.
+    looked up before they are computed, and left for others. ``say``: called before the first face with each line of ``known_before``: what is
+    missing costs its own cells and no others, and whoever would rather get it first can stop here. A folder that a refused call made is gone again.
     """
     with locked(plan.out):
         previous = previous_run(plan)
@@ -54,9 +57,12 @@ def start(
             problems = Problems()
             team = problems.step(workers) if callable(workers) else workers or Here()
             restorers = problems.step(lambda: restorers_of(plan, cells, store))
+            problems.besides(lost_cells(plan, restorers or ()))
             problems.report()
             assert team is not None
             assert restorers is not None
+            for line in known_before(plan, restorers):
+                say(line)
             _move_scales(plan, previous)
             _forget_changed(plan, cells, previous)
             info = as_before(_info(plan, restorers), previous)

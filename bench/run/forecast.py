@@ -13,6 +13,7 @@ from facesr.bench.results import Run, load_run
 from facesr.bench.results.cells import Cells
 from facesr.bench.run import previous_run, restorers_of, with_earlier_methods
 from facesr.bench.run.environment import environment
+from facesr.bench.run.known import known_before, lost_cells
 from facesr.bench.run.lr import known_lr
 from facesr.bench.run.place import bytes_of, in_words
 from facesr.bench.run.plan import Plan
@@ -55,6 +56,8 @@ class Forecast:
     free: int
     """Bytes that the disk has left."""
     notes: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+    """Those of ``notes`` that say of which method or metric no cell can come."""
 
     @property
     def seconds(self) -> float | None:
@@ -110,7 +113,7 @@ def look_ahead(plan: Plan, workers: int = 1) -> Forecast:
     count = sum(d.due for d in images) + len(lr_due) * len(plan.scales)
     return Forecast(
         f"{plan.protocol.name}@{plan.protocol.version}", len(plan.data.faces), plan.out, images, scores, workers,
-        bytes_of(plan.size, count), shutil.disk_usage(there).free, tuple(_notes(plan, restorers)),
+        bytes_of(plan.size, count), shutil.disk_usage(there).free, tuple(known_before(plan, restorers)), tuple(lost_cells(plan, restorers)),
     )  # fmt: skip
 
 
@@ -163,13 +166,3 @@ def _seconds(restorer: Restorer, past: Sequence[Run], plan: Plan) -> float | Non
             if len(mine):
                 return float((warm if len(warm) else mine)["seconds"].mean())
     return None
-
-
-def _notes(plan: Plan, restorers: Sequence[Restorer]) -> Iterator[str]:
-    yield from dict.fromkeys(f"{r.spec.label}: {r.facts.missing}" for r in restorers if r.facts.missing)
-    yield from dict.fromkeys(f"{r.spec.label}: {r.trouble}" for r in restorers if r.trouble)
-    yield from (f"metric {m.name}: {m.missing}" for m in plan.metrics if m.missing)
-    yield from (f"metric {m.name}: {why}" for m in plan.metrics if (why := m.metric.skip(plan.size)))
-    yield from dict.fromkeys(f"{r.spec.label}: {line}" for r in restorers for line in r.remarks)
-    yield from dict.fromkeys(f"terms of {r.spec.label}: {r.facts.terms}" for r in restorers if r.facts.terms)
-    yield from plan.leftovers

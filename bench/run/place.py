@@ -47,8 +47,10 @@ def in_words(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def checked_method(spec: MethodSpec, protocol: Protocol, data: Dataset | None, seed: int, device: str) -> None:
-    """Raise ``FaceSRError`` for a method that cannot be made at some scale, or of which nothing can come with these faces."""
+def checked_method(spec: MethodSpec, protocol: Protocol, data: Dataset | None, seed: int, device: str) -> list[str]:
+    """Which weights of it are missing; raises ``FaceSRError`` for a method that cannot be made at some scale, or of which nothing can come
+    with these faces."""
+    missing = {}
     if (path := spec.params.get("path")) and not Path(str(path)).exists():
         raise FaceSRError(f"method {spec.label}: no folder or file {path}")
     for scale in protocol.degradation.scale or (8,):
@@ -56,7 +58,10 @@ def checked_method(spec: MethodSpec, protocol: Protocol, data: Dataset | None, s
             method = spec.build(size=protocol.data.size, scale=scale, seed=seed, device=device)
             if data is not None:
                 method.check((*(f.name for f in data.faces), *data.left_out))
+            if not method.skip() and (why := method.missing()):
+                missing[f"{spec.label}: {why}"] = None
         except FaceSRError:
             raise
         except Exception as error:  # a user's class may raise anything
             raise FaceSRError(f"method {spec.label}: {sentence(error)}") from None
+    return list(missing)

@@ -174,6 +174,7 @@ def make_plan(
         if not elsewhere:
             problems.step(lambda: gpus(device))
         _check_methods(problems, methods, protocol, found[1] if found else None, seed, device)
+        problems.besides(f"metric {m.name}: {m.missing}" for m in made or () if m.missing)
     problems.report()
     assert found is not None
     assert made is not None
@@ -184,9 +185,9 @@ def make_plan(
 def _check_methods(
     problems: Problems, methods: Sequence[MethodSpec], protocol: Protocol, data: Dataset | None, seed: int, device: str
 ) -> None:
-    """What is wrong with methods; where nothing else is, ``start`` reports it, and the device."""
+    """What is wrong with methods, and which weights are missing; where nothing else is wrong, ``start`` reports it, and the device."""
     for spec in methods:
-        problems.step(partial(checked_method, spec, protocol, data, seed, device))
+        problems.besides(problems.step(partial(checked_method, spec, protocol, data, seed, device)) or ())
 
 
 def _some_methods(methods: Sequence[MethodSpec]) -> None:

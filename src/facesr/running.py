@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench import protocol as protocols
 from facesr.bench import registry, results
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, Problems
 from facesr.bench.registry import method_specs
 from facesr.bench.weights import without_fetch
 from facesr.owning import with_own_lr
@@ -159,7 +159,7 @@ def run(
     references: Path | str | None = None, size: int | None = None, lr_names: str = "", metrics: Sequence[str] = (), limit: int | None = None,
     shard: str = "", seed: int = 0, device: str = "cpu", workers: int | None = 1, on: str | None = None,
     slurm: Mapping[str, Any] | None = None, cache: str | None = None,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None, say: Callable[[str], None] = lambda line: None,
 ) -> Run:  # fmt: skip
     """Compare methods on a protocol's faces; what an earlier call into ``out`` finished is not computed again.
 
@@ -173,8 +173,9 @@ def run(
     ``workers``: processes (None: as many as the machine
     carries; any number gives the same bytes; a script asks for several under ``if __name__ == "__main__":``). ``on``: ``ray`` or ``slurm``,
     a cluster that does the tasks; ``slurm``: settings of its jobs. ``cache``: a store of answers
-    shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds. Raises ``FaceSRError`` for a
-    request that cannot be met, with all its problems, before any work starts.
+    shared with others, as ``--cache`` names it. ``progress(what, done, total)`` is called as work proceeds, ``say(line)`` before the first
+    face with all that is known by then: weights that are missing (their cells stay empty, the others are computed), terms, files left over.
+    Raises ``FaceSRError`` for a request that cannot be met, with all its problems, before any work starts.
     """
     from facesr.bench.run import start
     from facesr.bench.run.clusters import workers_on
@@ -185,7 +186,7 @@ def run(
         lr_names=lr_names, metrics=metrics, limit=limit, shard=shard, seed=seed, device=device, on=on,
     )  # fmt: skip
     store = SharedStore(cache) if cache else None
-    made = start(plan, progress, lambda: workers_on(on, workers, device, plan.out, slurm or {}), store)
+    made = start(plan, progress, lambda: workers_on(on, workers, device, plan.out, slurm or {}), store, say)
     return Run(made, (*plan.leftovers, *(store.sentences if store else ())))
 
 
@@ -210,7 +211,13 @@ def forecast(
             protocol, methods, out, settings=settings, data=data, attributes=attributes, lr=lr, references=references, size=size,
             lr_names=lr_names, metrics=metrics, limit=limit, shard=shard, seed=seed, device=device, on=on,
         )  # fmt: skip
-        return look_ahead(plan, workers_on(on, workers, device, plan.out, slurm or {}).count)
+        problems = Problems()
+        team = problems.step(lambda: workers_on(on, workers, device, plan.out, slurm or {}))
+        found = problems.step(lambda: look_ahead(plan, team.count if team else 1))
+        problems.besides(found.lost if found else ())
+        problems.report()
+        assert found is not None
+        return found
 
 
 def merge(

@@ -6,6 +6,7 @@ import sys
 import time
 from types import TracebackType
 
+from facesr.bench.errors import shown
 from facesr.bench.numbers import span
 from facesr.cli import tone
 
@@ -26,6 +27,11 @@ class Bar:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.live and self.stage:
             print(file=sys.stderr)
+
+    def say(self, line: str) -> None:
+        """A line above the bar, such as what is known before the first face."""
+        if not tone.quiet:
+            print(f"note: {shown(line)}", file=sys.stderr, flush=True)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if tone.quiet:

@@ -117,7 +117,7 @@ def run_and_print(args: argparse.Namespace, methods: Sequence[str | ReadyMethod]
             print(shown(line))
         return 0
     with Bar() as bar:
-        made = facesr.run(args.protocol, methods, args.out, cache=args.cache or None, progress=bar, **options)
+        made = facesr.run(args.protocol, methods, args.out, cache=args.cache or None, progress=bar, say=bar.say, **options)
     run, failures = made.folder, made.folder.failures()
     print(f"{run.info.title}: {len(run.faces)} of {run.info.data.total} faces, {len(run.methods)} methods -> {run.path}")
     for line in [*made.remarks, *failures]:

@@ -26,6 +26,19 @@ class Slow(Method):
         return resize(lr, self.size, "bicubic-matlab")
 '''
 
+LACKS = '''
+from facesr.bench.errors import WeightsMissing
+from facesr.bench.method import Method
+class Lacks(Method):
+    """Has no weights."""
+    def missing(self):
+        return "big.pth is not on this machine: ask its author"
+    def load(self):
+        raise WeightsMissing(self.missing())
+    def restore(self, lr, names=()):
+        raise NotImplementedError
+'''
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
@@ -93,18 +106,39 @@ def test_everything_that_is_wrong_comes_in_one_answer_within_two_seconds(world: 
         place.check_place(world / "run", 4096, 10**9)
 
 
-def test_a_dry_run_says_what_is_missing(world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_said_before_the_first_face_and_costs_its_own_cells(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a dry run, by a real one (which goes on with the others), and beside whatever refuses the run: a device, a folder."""
     monkeypatch.setenv("FACESR_WEIGHTS", "")
-    monkeypatch.setenv("FACESR_CACHE", str(world / "cache"))
-    words = ["run", str(world / "P.toml"), "--data", str(world / "hr"), "--out", str(world / "run"), "--methods", "psp,bicubic"]
+    monkeypatch.setenv("HOME", str(world))  # no ~/.insightface
+    lacking = "run {0}/P.toml --data {0}/{1} --out {0}/run --methods {0}/lacks.py:Lacks,bicubic --metrics psnr,identity-arcface"
+    (world / "lacks.py").write_text(LACKS)
+    words = lacking.format(world, "hr").split()
+    missing = ("lacks: big.pth is not on this machine", "metric identity-arcface: no insightface model pack")
     before = _files(world)
-    assert main(
-        [*words, "--set", "psp.checkpoint=psp-celebs-super-resolution", "--metrics", "psnr,identity-sface", "--dry-run"]
-    ) in (0, 2)
-    printed = capsys.readouterr()
-    said = printed.out + printed.err
-    assert "psp" in said and _files(world) == before
-    assert "bicubic  6 images due, 0 reused" in said or "choose from" in said, said
+    assert main([*words, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert all(part in said for part in missing) and "bicubic  6 images due, 0 reused" in said and _files(world) == before
+    for mistake in (["--device", "cuda:99"], ["--device", "cuda:99", "--dry-run"]):
+        assert main([*words, *mistake]) == 2
+        said = capsys.readouterr().err
+        assert all(part in said for part in ("cuda:99", *missing)), said
+    assert main([*lacking.format(world, "nowhere").split(), "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert all(part in said for part in ("nowhere", *missing)), said
+    assert not (world / "run").exists()
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    first = min(said.index(stage) for stage in ("LR images: ", "bicubic: "))
+    assert all(0 <= said.index(part) < first for part in missing), said
+    with Cells(world / "run") as cells:
+        assert {(c.method, c.status) for c in cells.rows(SrCell)} == {("lacks", "weights_missing"), ("bicubic", "ok")}
+    told: list[str] = []
+    facesr.run(world / "P.toml", ["bicubic"], world / "run", data=world / "hr", metrics=["identity-arcface"], say=told.append)
+    assert [line for line in told if line.startswith(missing[1])]
+    assert main([*words, "-q"]) == 1
+    assert "note:" not in capsys.readouterr().err
 
 
 def test_seconds_and_memory_are_columns_and_no_part_of_the_scores(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
