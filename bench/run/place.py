@@ -50,7 +50,7 @@ def in_words(count: float) -> str:
 def checked_method(spec: MethodSpec, protocol: Protocol, data: Dataset | None, seed: int, device: str) -> list[str]:
     """Which weights of it are missing; raises ``FaceSRError`` for a method that cannot be made at some scale, or of which nothing can come
     with these faces."""
-    missing = {}
+    missing: dict[str, None] = {}
     if (path := spec.params.get("path")) and not Path(str(path)).exists():
         raise FaceSRError(f"method {spec.label}: no folder or file {path}")
     for scale in protocol.degradation.scale or (8,):
