@@ -44,9 +44,13 @@ def _of(method: str, changes: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in changes.items() if key.partition(".")[0] not in SHARES} | own
 
 
-def _here(recipe: Recipe, data: str | None, machine: Machine) -> Recipe:
-    """The recipe on a person's faces, drawn ones on the card where there is one."""
+def _here(recipe: Recipe, data: str | None, machine: Machine, out: Path) -> Recipe:
+    """The recipe on a person's faces (pSp: and on faces between them, half of each batch), drawn ones on the card where there is one."""
     recipe = with_faces(recipe, data) if data else recipe
+    if data and recipe.method == "psp":
+        batch = recipe.loop.batch
+        between = {"folder": str(out / "psp-codes"), "faces": 0, "steps": 5, "batch": batch // 2, "found": batch // 24}
+        recipe = replace(recipe, data={**recipe.data, "recombined": between})
     if machine.accelerator not in ("cuda", "gpu"):
         return recipe
     if recipe.method == "psp":
@@ -67,7 +71,7 @@ def train_all(
     if minutes <= 0:
         raise FaceSRError(f"--minutes is {minutes:g}: give more than 0")
     ends = time.monotonic() + 60 * minutes
-    held = {name: _here(read_recipe(path, _of(name, changes)), data, machine) for name, path in recipes.items()}
+    held = {name: _here(read_recipe(path, _of(name, changes)), data, machine, out) for name, path in recipes.items()}
     if begun := [str(out / name) for name in recipes if (out / name / "last.pt").exists()]:
         raise FaceSRError(f"{', '.join(begun)}: already a training run: name another --out")
     for recipe in held.values():
