@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,6 +88,20 @@ def test_versions_agree() -> None:
     assert first
     assert first[1] == facesr.__version__
     assert f"version: {facesr.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("address", "link"), [("", "maps: docs/weights.md."), ("https://x.org/f/", "[docs/a b](https://x.org/f/docs/a.md)")]
+)
+def test_the_readme_works_on_a_package_index(monkeypatch: pytest.MonkeyPatch, address: str, link: str) -> None:
+    monkeypatch.setitem(sys.modules, "hatchling.metadata.plugin.interface", SimpleNamespace(MetadataHookInterface=object))
+    on_an_index = runpy.run_path(str(ROOT / "hatch_build.py"))["on_an_index"]
+    own = "![a picture](docs/p.png)\n\nmaps: [docs/weights.md](docs/weights.md). [docs/a b](docs/a.md) [there](https://y.org) [here](#top)\n"
+    for text in (own, (ROOT / "README.md").read_text(encoding="utf-8")):
+        shown = on_an_index(text, address)
+        assert all(to.startswith(("https://", "#")) for to in re.findall(r"\]\(([^)]*)", shown))
+    assert link in on_an_index(own, address)
+    assert on_an_index(own, address).endswith("[there](https://y.org) [here](#top)\n")
 
 
 def test_no_file_is_too_long() -> None:
