@@ -49,7 +49,9 @@ class _Inert:
         """As for items: of no use here."""
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The one in Python: the one in C makes room for as many remembered values as a number in the file says, 16 bytes each."""
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from facesr.methods.fsrnet import checkpoint
 from facesr.methods.fsrnet.checkpoint import from_cydiachen, from_state, sizes_of, to_cydiachen
 from facesr.methods.fsrnet.method import FSRGAN, FSRNet
 from facesr.methods.fsrnet.net import FSRNetwork, HourGlass, Sizes
+from facesr.methods.fsrnet.pickled import _Unpickler
 
 TINY = Sizes(
     width=8,
@@ -155,6 +158,16 @@ def test_a_module_pickled_whole_is_read_without_running_it(tmp_path: Path, legac
     assert method.net is not None
     assert torch.equal(method.net.state_dict()["fsr_enc.conv2.1.weight"], state["fine_SR_Encoder.16.weight"])
     assert not (tmp_path / "exploded").exists()
+
+
+def test_a_number_in_a_pickle_is_no_order_for_memory() -> None:
+    """``LONG_BINPUT`` says under which number a value is remembered; C's unpickler makes room for all numbers up to it (19 GB, found by damage)."""
+    tracemalloc.start()
+    try:
+        assert _Unpickler(io.BytesIO(b"\x80\x02}r" + (50_000_000).to_bytes(4, "little") + b".")).load() == {}
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_adapter_enlarges_and_keeps_ranges(tmp_path: Path) -> None:
