@@ -1,9 +1,9 @@
 """Make the pictures of README and docs: ``python docs/figures.py demo runs/demo``, ``sweep runs/sweep``, ``london runs/london [runs/pulse]``,
-``training runs/first runs/pix2pixhd``.
+``training pix2pixhd runs/first runs/pix2pixhd``, ``training psp runs/psp``.
 
 ``demo.png``: the methods, from what ``make demo`` leaves. ``london.png``: all of them on 16 faces of the Face Research Lab London Set, from a
 run of those (or several of the same faces, where one method takes much longer).
-``training-pix2pixhd.png``: the validations of a training folder, or of the parts of one training. ``psp.png``: pSp at x8, x16 and x32 and
+``training-NAME.png``: the validations of a training folder, or of the parts of one training. ``psp.png``: pSp at x8, x16 and x32 and
 three further answers by style mixing, from ``facesr run demo-sweep-128 --methods bicubic,psp --set psp.samples=3 --set psp.mix_alpha=0.5
 --out runs/sweep``.
 """
@@ -95,23 +95,32 @@ def london(*folders: Path) -> None:
     picture.save(HERE / "london.png", optimize=True)
 
 
-def training(*folders: Path) -> None:
-    """PSNR-Y and the perceptual distance of the validation faces, by faces seen; of a training in parts one line each, one after the other."""
+CURVES = {
+    "pix2pixhd": {"psnr": "PSNR-Y (dB)", "lpips": "ST-LPIPS (VGG16)"},
+    "psp": {"cosine": "identity (MobileFaceNet)", "lpips": "LPIPS (SqueezeNet)"},
+}
+"""What of a validation is drawn."""
+
+
+def training(name: Path, *folders: Path) -> None:
+    """Two scores of the validation faces, by faces seen; of a training in parts one line each, one after the other."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    plots = figure.subplots(1, 2)
     before = 0.0
-    for folder, shade in zip(folders, ("#94a3b8", "#2b6cb0", "#c05621"), strict=False):
+    for folder, shade in zip(folders, ("#94a3b8", "#c05621", "#2b6cb0")[-len(folders) :], strict=True):
         rows = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
         reached = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         seen = [before + row["step"] * reached["faces_seen"] / reached["step"] / 1000 for row in rows]
-        left.plot(seen, [row["psnr"] for row in rows], marker="o", markersize=3, color=shade)
-        right.plot(seen, [row["lpips"] for row in rows], marker="o", markersize=3, color=shade)
+        for plot, key in zip(plots, CURVES[name.name], strict=True):
+            plot.plot(seen, [row[key] for row in rows], marker="o", markersize=3, color=shade)
         before += reached["faces_seen"] / 1000
-    left.set(xlabel="thousand faces seen", ylabel="PSNR-Y (dB)")
-    right.set(xlabel="thousand faces seen", ylabel="ST-LPIPS (VGG16)", ylim=(0, None))
-    figure.savefig(HERE / "training-pix2pixhd.png", dpi=120)
+    for plot, (key, label) in zip(plots, CURVES[name.name].items(), strict=True):
+        plot.set(xlabel="thousand faces seen", ylabel=label)
+        if key == "lpips":
+            plot.set_ylim(0, 1.1 * plot.dataLim.ymax)
+    figure.savefig(HERE / f"training-{name}.png", dpi=120)
 
 
 if __name__ == "__main__":
