@@ -12,9 +12,14 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import read_rgb, resize, to_tensor
 from facesr.bench.method import Method, Restored
 from facesr.bench.registry import installed, method_specs
+from facesr.methods.fsrnet import FSRNet
 
-QUICK = {"pulse": ("pulse.steps=3",), "psp-refined": ("psp-refined.refine_steps=2",)}
-"""Settings that keep a search short here."""
+QUICK = {
+    "pulse": ("pulse.steps=3",),
+    "psp-refined": ("psp-refined.refine_steps=2",),
+    "fsrgan": (f"fsrgan.checkpoint={FSRNet.default}",),
+}
+"""Settings that keep a search short here; FSRGAN has no weights of its own, and FSRNet's fit its net."""
 
 
 @pytest.fixture(scope="module")

@@ -134,9 +134,9 @@ def test_all_share_the_minutes(tmp_path: Path, folder: Path, capfd: pytest.Captu
     """The command itself with the card recipes at tiny sizes, on packed faces: pix2pixHD works on the FSRNet trained before it, pSp comes last."""
     assert main(["data", "pack", "mine", "--out", "mine.zip"]) == 0
     small = {
-        "fsrnet": (*SMALL_FSRNET[1::2], "net.start=\"\"", "net.coarse_width=4", "data.generated.held_out=1"),
+        "fsrnet": (*SMALL_FSRNET[1::2], 'net.start=""', "net.coarse_width=4", "data.generated.held_out=1"),
         "pix2pixhd": (*SMALL_PIX2PIXHD[1::2], "net.ndf_boxes=4", "data.generated.held_out=1"),
-        "psp": (*SMALL_PSP[1::2], "net.start=\"\""),
+        "psp": (*SMALL_PSP[1::2], 'net.start=""'),
     }
     asked = ["loop.batch=2", "loop.precision=32-true", *(f"{name}.{one}" for name, many in small.items() for one in many)]
     command = [
