@@ -78,7 +78,10 @@ class Method:
 
     @property
     def training_losses(self) -> Sequence[str]:
-        """Names of the metrics that the weights in use were trained on: a table that shows one says so."""
+        """Names of the metrics that the weights in use were trained on: a table that shows one says so.
+
+        ``metric:network`` is the metric with weights in whose file name ``network`` occurs.
+        """
         return ()
 
     def check(self, names: Sequence[str]) -> Sequence[str]:

@@ -114,9 +114,15 @@ def declared(scores: Scores) -> list[str]:
         entry = scores.entry(name)
         who = printed(name, scores.cite(name))
         for metric in scores.metrics:
-            if metric.partition("?")[0] in entry.training_losses:
+            if any(_is_loss(loss, metric, scores.metrics[metric].weights) for loss in entry.training_losses):
                 losses.setdefault(scores.column(metric).label, []).append(who)
     return declared_by(said) + [f"{label} was a training loss of {', '.join(who)}." for label, who in losses.items()]
+
+
+def _is_loss(loss: str, metric: str, weights: Iterable[str]) -> bool:
+    """Whether ``loss`` (see ``Method.training_losses``) is this metric."""
+    name, _, network = loss.partition(":")
+    return metric.partition("?")[0] == name and (not network or any(network in Path(file).name.lower() for file in weights))
 
 
 def declared_by(said: Mapping[str, Sequence[str]]) -> list[str]:

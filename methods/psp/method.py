@@ -41,7 +41,7 @@ class PSP(NetworkMethod["PSPNet"]):
 
     cite: ClassVar[str] = "richardson2021encoding"
     default: ClassVar[Path] = Path(__file__).parent / "weights" / "psp-128.safetensors"
-    trained_on = ("lpips-squeeze",)
+    trained_on = ("lpips-squeeze", "identity-onnx:mobilefacenet")
     own_steps: ClassVar[int] = 0
     """``refine_steps`` where none are asked for."""
     terms: ClassVar[str] = "own code after pixel2style2pixel (MIT); generators trained on FFHQ are for non-commercial use"

@@ -38,6 +38,14 @@ def test_tables_say_whose_weights_and_which_metrics_were_losses(tmp_path: Path) 
     assert len(lines) == 2
     assert lines[0].lower() == f"{first}, {second}: {small}.".lower()
     assert lines[1].lower() == f"{label} was a training loss of {second}.".lower()
+    # a network that was a loss, under a metric that can be any network's
+    facts["methods"][1]["training_losses"] = [f"{metric}:mobile", f"{metric}:net_b", "no-such-metric:mobile"]
+    for file, said in (("models/MobileFaceNet.onnx", True), ("other.onnx", False)):
+        facts["metrics"][metric]["weights"] = {file: "0" * 64}
+        (folder / "run.json").write_text(json.dumps(facts))
+        assert (lines[1] in notes.declared(open_runs([folder]))) == said
+    facts["methods"][1]["training_losses"] = [metric]
+    (folder / "run.json").write_text(json.dumps(facts))
     table = table_of([folder])
     for text in (table.markdown(), table.html()):
         assert small in text
