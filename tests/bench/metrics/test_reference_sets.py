@@ -164,6 +164,7 @@ def test_what_is_no_reference_gets_one_sentence(folder: Path, tmp_path: Path) ->
     wide = score(Toy(reference=str(tmp_path / "wide.npz")), images(9, 5))
     assert isinstance(wide, NoScore)
     assert "holds 5 features an image, this network gives 3" in wide.reason
+    Toy()._fits(2048, int("2048"))  # equal, though not the same object
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
     from facesr.bench.metrics.reference import open_reference
 
