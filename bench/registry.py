@@ -8,24 +8,21 @@ finished images (``folder:path``), an external program (``command:method.toml``)
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.util
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from facesr.bench.code import code_digest
 from facesr.bench.errors import FaceSRError, same_name, suggest
 from facesr.bench.method import Method
 from facesr.bench.metrics.base import Metric
 from facesr.bench.parameters import checked
+from facesr.bench.plugins import load_file
 from facesr.bench.results.names import label_problem
 
 
@@ -173,7 +170,7 @@ def load_class(target: str, base: type, kind: str) -> Any:
     """Import ``module:Class`` or ``file.py:Class``; anything wrong with it gives one sentence."""
     module_name, _, class_name = target.rpartition(":")
     try:
-        module = _load_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
+        module = load_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
     except FaceSRError:
         raise
     except Exception as error:  # a user's file may do anything
@@ -185,41 +182,6 @@ def load_class(target: str, base: type, kind: str) -> Any:
     if isinstance(found, type) and not issubclass(found, base):
         raise FaceSRError(f"{target} is not a {kind}: derive it from {base.__module__}.{base.__name__}")
     return found
-
-
-def _load_file(path: Path) -> ModuleType:
-    """Import a user's file. Modules beside it can be imported by it, and are its own: another folder's of the same names are others."""
-    if not path.is_file():
-        raise FaceSRError(f"no file {path}")
-    code = code_digest(f"{path}:")
-    # by content, its own and that of the modules it imports: what changed since is another module
-    name = f"facesr_plugin_{hashlib.sha256(f'{path.resolve()}{code}'.encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
-    before = set(sys.modules)
-    sys.modules[name] = module
-    sys.path.insert(0, folder)
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing is written beside a user's file
-    try:
-        importlib.invalidate_caches()
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.dont_write_bytecode = kept
-        sys.path.remove(folder)
-        for other in set(sys.modules) - before - {name}:
-            if str(getattr(sys.modules[other], "__file__", None) or "").startswith(folder + os.sep):
-                del sys.modules[other]
-    if folder not in sys.path:
-        sys.path.append(folder)  # for imports inside functions
-    return module
 
 
 def metric_target(name: str) -> str:

@@ -258,12 +258,10 @@ def _content_of(path: Path) -> str:
         return UNREADABLE
 
 
-def _listed(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of a file, or of every file below a folder."""
-    if path.is_file():
-        yield str(path), path.stat().st_size, path.stat().st_mtime_ns
-    for place, _, names in os.walk(path):
-        for name in sorted(names):
-            file = Path(place) / name
-            if file.is_file():
-                yield str(file), file.stat().st_size, file.stat().st_mtime_ns
+def _listed(path: Path) -> Iterator[tuple[str, ...]]:
+    """Name, size and times of a file, or of every file below a folder."""
+    places = [path] if path.is_file() else (Path(place) / name for place, _, names in os.walk(path) for name in sorted(names))
+    for file in places:
+        if file.is_file():
+            facts = file.stat()
+            yield str(file), *map(str, (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))

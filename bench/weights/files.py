@@ -24,7 +24,9 @@ def cache_folder() -> Path:
 
 
 def weight_sha256(path: str | Path, *, fresh: bool = False) -> str:
-    """The file's sha256 in hex; remembered by path, size and time of change, so that a warm start reads nothing.
+    """The file's sha256 in hex; remembered by path, size and times of change, so that a warm start reads nothing.
+
+    The time of the last change of its entry counts too, which no copying program can set back.
 
     ``fresh``: read the bytes again whatever is remembered.
     """
@@ -33,7 +35,7 @@ def weight_sha256(path: str | Path, *, fresh: bool = False) -> str:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             raise WeightsBroken(f"{path} is not a regular file: a pipe or device is never read as weights")
-        key = f"{path}:{state.st_size}:{state.st_mtime_ns}"
+        key = f"{path}:{state.st_ino}:{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"
         note = cache_folder() / "sha256" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         if not fresh and (known := _remembered(note, key)):
             return known

@@ -9,11 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
+from facesr.bench.code import along, behind, file_digest, is_interpreter
 from facesr.bench.config import OneOf, Text, from_table
 from facesr.bench.data.names import same
 from facesr.bench.data.pairing import Partners
@@ -24,7 +26,6 @@ from facesr.bench.imaging.resample import KERNELS
 from facesr.bench.method import Method, Outcome, Restored
 from facesr.bench.reading import read_toml
 from facesr.bench.results.status import Status
-from facesr.bench.weights import weight_sha256
 from facesr.methods.command.program import run_program
 from facesr.methods.folder import gather_images
 
@@ -110,11 +111,22 @@ class Command(Method):
         absent = [str(file) for file in listed if not file.is_file()]
         if absent:
             raise FaceSRError(f"{self.path}: 'files' names what is not there: {', '.join(absent)}")
-        named = [self.folder / part for part in self.parts if len(part) < 1024 and "\0" not in part and "{" not in part]
-        scripts = [file for file in named if file.is_file()]
-        beside = [module for file in scripts if file.suffix == ".py" for module in sorted(file.parent.glob("*.py"))]
-        files = [self.path, *listed, *scripts, *(module for module in beside if module.is_file())]
-        return {os.path.relpath(file, self.path.parent): weight_sha256(file) for file in files if not _is_interpreter(file)}
+        found = [self.path, *listed, *self._named()]
+        return {os.path.relpath(file, self.path.parent): file_digest(file) for file in dict.fromkeys(found)}
+
+    def _named(self) -> list[Path]:
+        """The files that the command names, also as ``--config=FILE`` and ``-m MODULE``, and those they come to; not the interpreter."""
+        places = [self.folder, *(self.folder / part for part in self.spec.env.get("PYTHONPATH", "").split(os.pathsep) if part)]
+        words = [word for part in self.parts if "{" not in part for word in (part, *part.split("=")[1:])]
+        named = [self.folder / word for word in words if word and len(word) < 1024 and "\0" not in word]
+        starts = [file for file in named if file.is_file() and not is_interpreter(file)]
+        starts += [module for file in starts if file.suffix == ".py" for module in sorted(file.parent.glob("*.py"))]
+        packages: dict[Path, str] = {}
+        for flag, module in pairwise(self.parts):
+            if flag == "-m" and all(map(str.isidentifier, module.split("."))):
+                on_the_way = list(along(self.folder, module)) + list(along(self.folder, f"{module}.__main__"))
+                packages |= dict(on_the_way)
+        return behind([*starts, *packages], packages, places, self.folder)
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Restored:
         """Write the LR files, run the program once, gather what it wrote."""
@@ -173,8 +185,3 @@ class Command(Method):
         """``part`` with its fields filled in, and nothing else of Python's format language (``{input:99999999}``)."""
         values = {"input": inside, "output": outside, "scale": self.scale, "size": self.size, "seed": self.seed}
         return re.sub(r"\{\{|\}\}|\{(\w+)\}", lambda m: str(values[m[1]]) if m[1] else m[0][0], part)
-
-
-def _is_interpreter(file: Path) -> bool:
-    """Whether a program lies among the system's or an environment's: its version is the user's to pin, and it is large."""
-    return file.parent.name in ("bin", "sbin", "Scripts") and file.suffix not in (".py", ".sh")
