@@ -1,6 +1,6 @@
 """Do the tests notice when the code is wrong? ``make mutants``: cosmic-ray's small changes, drawn with a seed, each under the tests of its lines.
 
-python -m benchmarks.mutants                        all groups
+python -m benchmarks.mutants                        all groups; writes their table into docs/conformance.md
 python -m benchmarks.mutants stats --count 20       one, with fewer changes
 python -m benchmarks.mutants --again                only those that survived the last time
 
@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cpu_seconds
+from benchmarks import cpu_seconds, survivors
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "build" / "mutants"
@@ -341,6 +341,8 @@ def main(argv: Sequence[str] = ()) -> int:
         killed = sum(r["how"] == "killed" for r in made["results"])
         print(f"{name}: {killed} of {len(made['results'])} killed ({killed / len(made['results']):.0%})", flush=True)
         short += [name] if killed < 0.85 * len(made["results"]) else []
+    if not args.groups:
+        survivors.write(PLACE)
     return 1 if short else 0
 
 
