@@ -2,7 +2,7 @@
 
 The peer is written out here as the published CPU paths compute it: a kernel for every face in one grouped convolution, blurs as padded
 depthwise convolutions, nearest doubling before a 3x3, instance normalisation and styles op by op, autograd for the rest. Each
-measurement has a process of its own, whose peak memory is told too. Takes some minutes; --small works at 128 pixels.
+measurement has a process of its own, whose peak memory is printed too. Takes some minutes; --small works at 128 pixels.
 """
 
 from __future__ import annotations

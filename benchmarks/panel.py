@@ -2,7 +2,7 @@
 
 Peer: BasicSR's PSNR and SSIM, the ``lpips`` package, and pSp's IR-SE50 after insightface's alignment: one script a metric, one pair a
 call, both images decoded and HR's features computed every time. Same weights (pseudo-random: speed does not depend on them), same
-landmarks; values equal within 1e-5. On a GPU: images a second, and the share of the bare forward passes' time.
+landmarks; values equal within 1e-5. On a GPU: images per second, and the share of the bare forward passes' time.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def gpu(methods: int = 3, count: int = 256, side: int = 128, goal: float = 0.8) 
             torch.cuda.synchronize()
             bare = time.perf_counter() - start
     share = bare / whole
-    print(f"{methods * count / whole:.0f} images a second, forward passes {share:.0%} of the time, goal {goal:.0%}")
+    print(f"{methods * count / whole:.0f} images per second, forward passes {share:.0%} of the time, goal {goal:.0%}")
     return share >= goal
 
 

@@ -95,7 +95,7 @@ def distinct(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def run_key(path: Path) -> str:
-    """A run's name in addresses: no path of this machine is told."""
+    """A run's name in addresses: it shows no path of this machine."""
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
 
 

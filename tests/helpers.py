@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,3 +61,16 @@ def faces(folder: Path, count: int = 5, side: int = 64) -> Path:
     for i in range(count):
         write_png(folder / f"{i:03d}.png", picture(i, side))
     return folder
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether nested tables and lists of tensors are equal, bit by bit."""
+    from torch import Tensor, equal
+
+    if isinstance(a, Tensor):
+        return equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)

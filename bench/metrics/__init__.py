@@ -1,4 +1,4 @@
-"""Metrics, one file a family: fidelity, consistency, perceptual, identity, naturalness."""
+"""Metrics, one file per family: fidelity, consistency, perceptual, identity, naturalness."""
 
 from facesr.bench.metrics.base import Metric, NoScore, SetMetric, SetScore
 

@@ -33,7 +33,7 @@ def named_by_file(grid: TextGrid, path: Path, options: Options) -> TextGrid:
     if options.columns.get("rater") or any(plain_name(c) in WHO for c in grid.columns):
         return grid
     cells = grid.cells.copy()
-    cells["rater"] = path.stem  # last: some layouts are told by their first column
+    cells["rater"] = path.stem  # last: some layouts are recognised by their first column
     return replace(grid, cells=cells)
 
 

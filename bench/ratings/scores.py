@@ -118,7 +118,7 @@ def recognise(numbers: Mapping[float, int]) -> Scale:
 
 
 def _fits(counts: Mapping[float, int], low: int, high: int) -> bool:
-    """Whether low..high is the scale, no wider one. Far slips (55 for 5) are told from grades of a wider scale by being few."""
+    """Whether low..high is the scale, no wider one. Far slips (55 for 5) differ from grades of a wider scale by being few."""
     total = sum(counts.values())
     beyond = {v: n for v, n in counts.items() if not low <= v <= high}
     far = sum(n for v, n in beyond.items() if v > max(10, 2 * high))

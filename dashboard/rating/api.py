@@ -269,7 +269,7 @@ def _practised(design: Design, trial: Trial) -> dict[str, Any]:
 
 
 def _item(row: Any) -> dict[str, Any]:
-    """What a rater may know of an item. Main, repeat and gold items look the same; neither face nor condition is told."""
+    """What a rater may know of an item. Main, repeat and gold items look the same; neither face nor condition is named."""
     task = row.kind if row.kind.startswith("anchor") or row.kind == "attention" else "rate"
     item = {"position": row.position, "task": task, "image": row.stimulus, "other": row.other_stimulus}
     if task == "attention":

@@ -1,4 +1,4 @@
-"""FSRNet checkpoints: which layout a file has is told by its keys; sizes and options are read off the shapes.
+"""FSRNet checkpoints: a file's layout is recognised by its keys; sizes and options are read off the shapes.
 
 - cs-giung/FSRNet-pytorch: ``csr_net. fsr_enc. pre_net. fsr_dec. prior_conv{1,2}.``, under ``state_dict`` or ``state_dict_G``; [-1, 1]
 - cydiachen/FSRNET_pytorch: ``coarse_SR_Encoder. fine_SR_Encoder. prior_Estimation_Network. fine_SR_Decoder.``, a module pickled whole

@@ -34,7 +34,7 @@ class Generator(nn.Module):
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: object) -> Self:
-        """The generator a published file holds, frozen and in eval mode; its layout is told by its keys."""
+        """The generator a published file holds, frozen and in eval mode; its layout is recognised by its keys."""
         raise NotImplementedError
 
     def map(self, z: Tensor) -> Tensor:

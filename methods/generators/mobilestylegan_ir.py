@@ -1,6 +1,6 @@
 """Read the constants of MobileStyleGAN's published graph: an OpenVINO IR of two files, ``.xml`` (graph) and ``.bin`` (numbers).
 
-Only the graph's wiring and its stored arrays are read; nothing of openvino is needed. What the arrays mean is told by their
+Only the graph's wiring and its stored arrays are read; nothing of openvino is needed. What the arrays mean is inferred from their
 names and by which operation consumes them (see ``read_ir``).
 """
 

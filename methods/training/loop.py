@@ -169,7 +169,7 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     def fit(self, max_minutes: float | None = None) -> int:
-        """Train to ``loop.steps``, or until the minutes are over or the process is told to stop; returns the step reached."""
+        """Train to ``loop.steps``, or until the minutes are over or the process is asked to stop; returns the step reached."""
         self.out.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + 60 * max_minutes if max_minutes else None
         progress = TrainingProgress(self.out, self.loop.steps, self.step, deadline) if self.fabric.is_global_zero else None

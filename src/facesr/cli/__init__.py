@@ -1,4 +1,4 @@
-"""The ``facesr`` command: one small module a subcommand, imported only when it is called (start-up stays under 0.15 s)."""
+"""The ``facesr`` command: one small module per command, imported only when it is called (``facesr --help`` takes .05 s of CPU)."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _prepare(args: argparse.Namespace) -> int:
     from facesr.bench.diagnosis import counted
     from facesr.bench.imaging.resample import matrix
 
-    matrix(args.reduce, 16, 8)  # an unknown kernel is told before any work
+    matrix(args.reduce, 16, 8)  # an unknown kernel is reported before any work
     if not 8 <= args.size <= 4096:
         raise FaceSRError(f"--size {args.size}: use 8 to 4096 pixels")
     request = Request(

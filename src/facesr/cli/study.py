@@ -130,7 +130,7 @@ def _create(p: argparse.ArgumentParser) -> None:
     size.add_argument("--raters", type=int, help="default from the protocol, else 40")
     size.add_argument("--images", type=int, help="faces in the main set; default from the protocol, else 40")
     size.add_argument("--images-per-rater", type=int, dest="faces_per_rater", help="each rater sees a balanced subset of the faces")
-    size.add_argument("--faces", type=Path, help="text file with the names of the main set's faces, one a line")
+    size.add_argument("--faces", type=Path, help="text file with the names of the main set's faces, one per line")
     size.add_argument("--pairs-per-image", type=int, dest="pairs_per_face", help="paired comparison: pairs of a face a rater sees")
     size.add_argument(
         "--pairs", choices=("balanced", "adaptive"), help="paired comparison: all pairs alike, or those that tell most"

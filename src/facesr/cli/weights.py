@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0: all done; 1: some file is missing or wrong (each is told)."""
+    """0: all done; 1: some file is missing or wrong (each is named)."""
     if args.action == "list":
         return _json(missing=args.missing) if args.json else _list(missing=args.missing)
     names = args.names or [name for name in weights.catalogue() if weights.where(name)]

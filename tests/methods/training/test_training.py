@@ -34,6 +34,7 @@ from facesr.methods.training import (
 )
 from facesr.methods.training.data import Augment, expand
 from facesr.methods.training.job import prepare, run_training
+from helpers import same
 
 FSRNET = """
 method = "fsrnet"
@@ -124,16 +125,6 @@ def recipe(tmp_path: Path, text: str, folder: Path, name: str = "recipe.toml") -
 
 
 CPU = Machine("cpu")
-
-
-def same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
 
 
 @pytest.mark.parametrize("text", [FSRNET, PIX2PIXHD], ids=["fsrnet", "pix2pixhd"])

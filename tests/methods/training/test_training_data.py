@@ -8,22 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize8, to_tensor, write_png
 from facesr.methods.training import FaceBatches, degrade_batch, load_faces
 from facesr.methods.training.data import Augment, training_images
-
-
-def same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
+from helpers import same
 
 
 def source(folder: Path, batch: int = 2) -> FaceBatches:
