@@ -182,9 +182,14 @@ def parse_json(text: str, name: Path | str) -> Any:
 
 def read_json(path: Path | str) -> dict[str, Any]:
     """The object in a JSON file."""
-    value = parse_json(read_text(path), path)
+    return parse_object(read_text(path), path)
+
+
+def parse_object(text: str, name: Path | str) -> dict[str, Any]:
+    """The object of JSON text."""
+    value = parse_json(text, name)
     if not isinstance(value, dict):
-        raise FaceSRError(f"{path}: holds {'a list' if isinstance(value, list) else 'one value'}, not a JSON object")
+        raise FaceSRError(f"{name}: holds {'a list' if isinstance(value, list) else 'one value'}, not a JSON object")
     return value
 
 

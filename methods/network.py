@@ -12,11 +12,12 @@ from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.imaging import resize
 from facesr.bench.method import Method
 from facesr.bench.weights import find_weight, weight_sha256
-from facesr.methods.notes import SMALL_WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+SMALL_WEIGHTS = "small default weights of this project, not the published models"
+"""What tables, captions and views say (``Method.notes``) of every method that runs on the weights that come along."""
 Net = TypeVar("Net", bound="nn.Module")
 Precision = Literal["fp32", "bf16", "fp16"]
 """Of a network's arithmetic, by torch's automatic mixed precision; weights are kept in float32 and images come back in it."""

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import find_state, reading_sizes
+from facesr.bench.reading import parse_object
 from facesr.bench.weights import WeightsBroken, find_weight, load_tensors, metadata
 from facesr.methods.fsrnet.net import Sizes
 from facesr.methods.fsrnet.pickled import load_module_tensors
@@ -58,18 +58,9 @@ def read_fsrnet(path: Path | str) -> Checkpoint:
     found = from_state(_load(file), str(path))
     if "sizes" not in noted:
         return found
-    sizes = _noted_sizes(noted["sizes"], file)
+    note = f"{file}: the note of its sizes"
+    sizes = from_table(Sizes, parse_object(noted["sizes"], note), note)
     return Checkpoint(found.state, sizes, "signed", "facesr", stated=True)
-
-
-def _noted_sizes(text: str, file: Path) -> Sizes:
-    try:
-        table = json.loads(text)
-    except (ValueError, RecursionError):
-        table = None
-    if not isinstance(table, dict):
-        raise WeightsBroken(f"{file}: the note of its sizes is damaged: download it again")
-    return from_table(Sizes, table, f"{file}: the note of its sizes")
 
 
 def _load(path: Path) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from facesr.bench.config import BadValue, from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.networks.irse import CHANNELS, DEPTHS, Mode, stages, stem
+from facesr.bench.reading import parse_object
 
 Kind = Literal["GradualStyleEncoder", "BackboneEncoderUsingLastLayerIntoW", "BackboneEncoderUsingLastLayerIntoWPlus"]
 Taps = Literal["pyramid", "largest", "smallest"]
@@ -81,13 +82,8 @@ class EncoderConfig:
     @classmethod
     def from_json(cls, text: str) -> EncoderConfig:
         """Read it back; unknown fields are refused by name."""
-        try:
-            table = json.loads(text)
-        except (ValueError, RecursionError):
-            table = None
-        if not isinstance(table, dict):
-            raise FaceSRError("the note of a pSp encoder's sizes is damaged: download the file again")
-        return from_table(cls, table, "the note of a pSp encoder's sizes")
+        note = "the note of a pSp encoder's sizes"
+        return from_table(cls, parse_object(text, note), note)
 
 
 class ScaledLinear(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facesr.bench.registry import installed, method_specs
 from facesr.methods.fsrnet import FSRGAN, FSRNet
-from facesr.methods.notes import SMALL_WEIGHTS
+from facesr.methods.network import SMALL_WEIGHTS
 from facesr.methods.pix2pixhd import Pix2PixHD
 from facesr.methods.psp import PSP, PSPRefined
 from facesr.methods.pulse import PULSE
