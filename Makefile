@@ -13,9 +13,9 @@ demo: $(STAMP)
 	$(BIN)/facesr table runs/demo
 	$(BIN)/facesr report runs/demo
 
-# one thread a process and two processes: what two cores do fastest
+# one thread per process and two processes: what two cores do fastest; what is skipped is listed with its reason
 test: $(STAMP) lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rs
 
 # every Python that is supported; uv finds or fetches the interpreters
 test-all: $(STAMP)
@@ -64,7 +64,7 @@ mutants: $(STAMP)
 
 # of the tests that need no private fixtures: FACESR_FIXTURES points nowhere; lines and branches that no test runs are in build/coverage
 coverage: $(STAMP)
-	OMP_NUM_THREADS=1 FACESR_FIXTURES=$(or $(FACESR_FIXTURES),none) $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+	OMP_NUM_THREADS=1 FACESR_FIXTURES=$(or $(FACESR_FIXTURES),none) $(BIN)/python -m pytest -n 2 -rs --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 install: $(STAMP)
 
