@@ -11,6 +11,7 @@ import ast
 import importlib
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -58,11 +59,13 @@ def parse_value(text: str) -> Any:
 
 
 def parse_metric(text: str) -> tuple[str, dict[str, Any]]:
-    """``psnr?border=4&color=y`` as the metric's name and its conventions."""
+    """``psnr?border=4&color=y`` as the metric's name and its conventions. Raises ``FaceSRError`` for one that is given twice."""
     name, _, query = text.strip().partition("?")
     known = installed("facesr.metrics")
     name = name if name in known else same_name(name, known) or name  # PSNR is psnr
-    pairs = (part.partition("=") for part in filter(None, query.split("&")))
+    pairs = [part.partition("=") for part in filter(None, query.split("&"))]
+    if twice := [key for key, n in Counter(key for key, _, _ in pairs).items() if n > 1]:
+        raise FaceSRError(f"{text.strip()}: {twice[0]} is given twice")
     return name, {key: parse_value(value) for key, _, value in pairs}
 
 
@@ -104,6 +107,7 @@ def method_specs(wanted: Iterable[str], settings: Iterable[str] = ()) -> list[Me
     """Read specifications and ``--set label.name=value`` settings; every problem is reported together."""
     problems: list[str] = []
     found: dict[str, MethodSpec] = {}
+    given: set[tuple[str, str]] = set()
     for text in wanted:
         try:
             spec = _method_spec(text)
@@ -120,7 +124,10 @@ def method_specs(wanted: Iterable[str], settings: Iterable[str] = ()) -> list[Me
             problems.append(f"--set {setting}: write it as method.parameter=value")
         elif label not in found:
             problems.append(f"--set {setting}: no method {label!r} in this run: {suggest(label, found)}")
+        elif (label, name) in given:
+            problems.append(f"--set {setting}: {label}.{name} is set twice")
         else:
+            given.add((label, name))
             spec = found[label]
             found[label] = MethodSpec(spec.label, spec.target, {**spec.params, name: parse_value(value)})
     if problems:

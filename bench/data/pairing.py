@@ -127,7 +127,7 @@ class Partners:
                 found[name] = file
         twice = [file for file, n in Counter(found.values()).items() if n > 1]
         problems += [f"{self._shown(f)} could be {' and '.join(repr(n) for n, g in found.items() if g == f)}" for f in twice]
-        if problems:
+        if problems := list(dict.fromkeys(problems)):
             more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
             raise FaceSRError("; ".join(problems[:3]) + more)
         if not found:

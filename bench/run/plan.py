@@ -22,7 +22,7 @@ from facesr.bench.imaging.lowres import NPY, lr_suffix
 from facesr.bench.metrics.base import Metric, SetMetric
 from facesr.bench.protocol import MetricSpec, Protocol
 from facesr.bench.registry import MethodSpec, build_metric, metric_target, parse_metric
-from facesr.bench.results import FaceInfo, MethodInfo, MetricInfo
+from facesr.bench.results import FaceInfo, MethodInfo, MetricInfo, face_problem
 from facesr.bench.run.device import gpus
 from facesr.bench.run.keys import content, contents, digest
 from facesr.bench.run.place import check_place, checked_method
@@ -201,6 +201,9 @@ def _asked_faces(protocol: Protocol, data: str | None, attributes: str | None, l
     protocol, found = _faces(protocol, data)
     if attributes is not None:
         found = with_attributes(found, Path(attributes))
+    if wrong := [problem for face in found.faces if (problem := face_problem(face.name))]:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise FaceSRError(f"{'; '.join(wrong[:3])}{more}: rename the files, or let 'facesr data prepare' name them")
     return protocol, found if limit is None else found.only(found.faces[:limit])
 
 

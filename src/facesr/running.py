@@ -241,6 +241,8 @@ def _plan(
 ) -> Plan:  # fmt: skip
     from facesr.bench.run import make_plan
 
+    if isinstance(metrics, str):
+        raise FaceSRError(f"metrics is the text {metrics!r}: give a list, as in [{metrics!r}]")
     if isinstance(protocol, str | PathLike):
         protocol = protocols.load_protocol(str(protocol), registry.installed("facesr.metrics"))
     folders = {name: None if folder is None else str(folder) for name, folder in (("lr", lr), ("references", references))}

@@ -139,7 +139,12 @@ def score(
     """
     import pandas as pd
 
-    made = {text: build_metric(*parse_metric(text)) for text in metrics}  # by name and conventions: psnr and psnr?border=4 are two
+    if isinstance(metrics, str):
+        raise FaceSRError(f"metrics is the text {metrics!r}: give a list, as in [{metrics!r}]")
+    asked = {text: parse_metric(text) for text in metrics}  # by name and conventions: psnr and psnr?border=4 are two
+    if twice := [text for i, text in enumerate(metrics) if asked[text] in [asked[t] for t in metrics[:i]]]:
+        raise FaceSRError(f"metric {twice[0]!r} is named twice with the same conventions: name it once")
+    made = {text: build_metric(*spec) for text, spec in asked.items()}
     if not made:
         raise FaceSRError(f"no metrics: name some, such as {', '.join(DEFAULT)}")
     if problems := [f"{name} compares with LR: give lr as well" for name, m in made.items() if m.needs_lr and lr is None]:

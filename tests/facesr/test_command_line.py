@@ -19,6 +19,7 @@ from facesr.bench.errors import same_name, suggest
 from facesr.bench.imaging import write_png
 from facesr.bench.registry import method_specs
 from facesr.cli import COMMANDS, main, whole_parser
+from helpers import faces
 
 
 def test_a_name_in_other_capitals_is_found_or_suggested() -> None:
@@ -186,3 +187,51 @@ def test_every_act_of_a_study_is_there() -> None:
 
     assert set(OTHERS) <= set(ACTS)
     assert all(callable(function_of(act)) for act in ACTS)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "demo-x8-128", "--out", "a", "--out", "b"), "--out is given twice, as a and as b"),
+        (
+            ("run", "demo-x8-128", "--out", "a", "--metrics", "psnr", "--metrics=ssim"),
+            "--metrics is given twice, as psnr and as ssim",
+        ),
+        (("score", "sr", "--hr", "hr", "--suffix", "_a", "--suffix", "_b"), "--suffix is given twice"),
+        (("data", "prepare", "mine", "--from", "a", "--size", "64", "--size", "128"), "--size is given twice, as 64 and as 128"),
+        (
+            ("run", "demo-x8-128", "--methods", "nearest", "--set", "nearest.seed=1", "--set", "nearest.seed=2", "--out", "a"),
+            "is set twice",
+        ),
+        (
+            ("run", "demo-x8-128", "--methods", "nearest", "--metrics", "psnr?border=4&border=8", "--out", "a"),
+            "border is given twice",
+        ),
+    ],
+)
+def test_what_is_given_twice_is_refused(
+    words: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first would be accepted and do nothing; the same value twice, and options that may be repeated, are no fault."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(list(words))
+    except SystemExit as end:
+        status = int(end.code or 0)
+    assert status == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_that_a_run_cannot_keep_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    faces(tmp_path / "hr", 1, 128)
+    for name in ("a\tb", "x" * 240):
+        shutil.copy(tmp_path / "hr/000.png", tmp_path / f"hr/{name}.png")
+    assert main(["run", "demo-x8-128", "--data", "hr", "--methods", "nearest", "--metrics", "psnr", "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert "control characters" in said
+    assert "has 240 bytes, more than 200: rename the files" in said
+    assert not (tmp_path / "run").exists()

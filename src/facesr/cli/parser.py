@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from facesr.bench.errors import shown, suggest
 
 
+class _Once(argparse._StoreAction):
+    """Stores an option's value; a second, other one is refused, since the first would do nothing."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        assert isinstance(parser, Parser)
+        if option and parser.given.setdefault(self.dest, values) != values:
+            raise argparse.ArgumentError(
+                None, f"{option} is given twice, as {parser.given[self.dest]} and as {values}: give it once"
+            )
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser that does not print all its options before what is wrong."""
+    """A parser that does not print all its options before what is wrong, and takes each option once unless it may be repeated."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.given: dict[str, Any] = {}
+        super().__init__(*args, **options)
+        for name in (None, "store"):
+            self.register("action", name, _Once)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does; what was given before counts no longer."""
+        self.given = {}
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one sentence; exit status 2."""
