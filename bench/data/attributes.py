@@ -46,7 +46,9 @@ def with_attributes(data: Dataset, file: Path) -> Dataset:
         replace(f, attributes={**f.attributes, **given.get(unicodedata.normalize("NFC", f.name), {})}) for f in data.faces
     )
     strange = tuple(f"attributes of {name}" for name in given if name not in known)
-    return replace(data, faces=faces, unused=(*data.unused, *strange))
+    without = [f.name for f in data.faces if unicodedata.normalize("NFC", f.name) not in given]
+    said = (f"{len(without)} of {len(faces)} faces have no row in {file.name}: {some(without)}",) if without else ()
+    return replace(data, faces=faces, unused=(*data.unused, *strange), said=(*data.said, *said))
 
 
 def _face(text: str) -> str:

@@ -26,7 +26,7 @@ class Dataset:
     """``total``: faces in the whole split, so that a table can say "2,790 of 2,824"; ``note``: what a table must say of the data.
 
     ``unused``: files of the folder that are no faces, by name; who starts a run is shown them. ``left_out``: names of faces of the split
-    that this run does not take (``--limit``, another shard).
+    that this run does not take (``--limit``, another shard). ``said``: what else came up, a sentence each.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Dataset:
     note: str = ""
     unused: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
     def only(self, faces: Sequence[Face]) -> Dataset:
         """Some of the faces; the others are noted as left out."""

@@ -17,7 +17,7 @@ Points = tuple[tuple[float, float], ...]
 
 def implausible(points: Sequence[Sequence[float]]) -> str:
     """Why five points (left eye, right eye, nose, mouth corners, as seen in the image) cannot be an upright face's, or ''."""
-    (lx, ly), (rx, ry), _, (ax, ay), (bx, by) = points
+    (lx, ly), (rx, ry), (nx, ny), (ax, ay), (bx, by) = points
     across, down = np.array([rx - lx, ry - ly]), np.array([(ax + bx - lx - rx) / 2, (ay + by - ly - ry) / 2])
     if rx <= lx or bx <= ax:
         return "the left eye or mouth corner lies right of the right one, as seen in the image"
@@ -25,6 +25,10 @@ def implausible(points: Sequence[Sequence[float]]) -> str:
         return "the eyes lie below the mouth: is the photo upside down?"
     if across[0] * down[1] - across[1] * down[0] <= 0.1 * float(np.hypot(*across) * np.hypot(*down)):
         return "eyes and mouth lie on one line"
+    nose = np.array([nx - (lx + rx) / 2, ny - (ly + ry) / 2])
+    along, aside = float(nose @ down / (down @ down)), float(nose @ across / (across @ across))
+    if not (-0.25 <= along <= 1.25 and abs(aside) <= 1.5):  # in profile it lies beside both eyes, never far above or below
+        return "the nose does not lie between eyes and mouth"
     return ""
 
 

@@ -111,7 +111,8 @@ class Plan:
     def leftovers(self) -> list[str]:
         """What of the data folder is not used."""
         unused = self.data.unused
-        return [f"{len(unused)} files of the data folder are no faces: {some(unused)}"] if unused else []
+        files = [f"{len(unused)} files of the data folder are no faces: {some(unused)}"] if unused else []
+        return [*files, *self.data.said]
 
     def folder(self, kind: str, scale: float) -> Path:
         """``lr`` or ``sr/<label>``, with a sub-folder per scale where the protocol has several."""

@@ -21,6 +21,10 @@ def test_attributes_of_any_data(tmp_path: Path, form: str, capsys: pytest.Captur
     command = ["run", str(tmp_path / "p.toml"), "--data", str(tmp_path / "hr"), "--methods", "bicubic", "--metrics", "psnr"]
     command += ["--attributes", str(tmp_path / "a.csv"), "--out", str(tmp_path / "run")]
     assert main(command) == 0
+    said = capsys.readouterr().out
+    assert ("of 3 faces have no row in a.csv: " in said) == any(
+        not f.attributes for f in facesr.load(tmp_path / "run").folder.faces
+    )
     run = facesr.load(tmp_path / "run")
     assert [f.attributes.get("gender") for f in run.folder.faces][:2] == ["female", "male"]
     assert run.folder.faces[1].attributes == {"gender": "male"}

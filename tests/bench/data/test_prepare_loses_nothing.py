@@ -223,6 +223,10 @@ GOOD = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
         (GOOD, ""),
         (tuple((x, 120 - y) for x, y in GOOD), "upside down"),
         (tuple((100 - x, y) for x, y in GOOD), "right of the right one"),
+        ((*GOOD[:2], (5.0, 55.0), *GOOD[3:]), ""),  # in profile
+        ((*GOOD[:2], (50.0, 100.0), *GOOD[3:]), "nose does not lie between"),
+        ((*GOOD[:2], (50.0, 20.0), *GOOD[3:]), "nose does not lie between"),
+        ((*GOOD[:2], (-40.0, 60.0), *GOOD[3:]), "nose does not lie between"),
         ((GOOD[1], GOOD[0], *GOOD[2:]), "right of the right one"),
         (((30.0, 40.0), (70.0, 80.0), (50.0, 60.0), (60.0, 70.0), (90.0, 100.0)), "on one line"),
     ],
