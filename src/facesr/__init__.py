@@ -11,6 +11,22 @@ The public API; everything below is documented where it is defined, and stable f
 - ``Method``, ``Metric``, ``SetMetric``, ``resize``: to write a method or a metric of one's own
 
 Nothing heavy is imported until one of them is used.
+
+    >>> run = facesr.run("demo-x8-128", ["bicubic", facesr.method("nearest", label="mine")], "r", metrics=["psnr", "consistency"])
+    >>> run.failures.empty, len(facesr.load("r").scores)  # 8 faces x 2 methods x 2 metrics
+    (True, 32)
+    >>> facesr.score("r/sr/mine", "r/sr/bicubic", ["psnr"]).table()["n"].tolist()  # two folders, paired by name
+    [8]
+    >>> sr = facesr.method("bicubic")("r/lr/demo-09.png")
+    >>> facesr.metric("psnr-y", border=4)(sr, "r/sr/bicubic/demo-09.png")  # equal images
+    100.0
+    >>> "mine" in run.table(metrics=["psnr"]).latex()
+    True
+    >>> study = facesr.Study.create(run, "s", raters=3, images=4, anchors=1, gap=2)
+    >>> study.simulate(seed=1)  # raters that are labelled so, for a rehearsal
+    ['s001', 's002', 's003']
+    >>> facesr.stats.mos(study.ratings(simulated=True)).index.tolist(), len(study.analyse(simulated=True).pairs)
+    (['bicubic', 'hr'], 1)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ def test_a_run_is_made_opened_and_shown(tmp_path: Path) -> None:
     page = again.report(tmp_path / "out", count=1)
     assert page == tmp_path / "out/report.html"
     assert (tmp_path / "out/paper/paper.tex").is_file()
+
+
+def test_the_lines_of_the_packages_docstring_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = doctest.DocTestParser().get_doctest(facesr.__doc__ or "", {"facesr": facesr}, "facesr", None, None)
+    assert len(lines.examples) >= 8
+    assert doctest.DocTestRunner().run(lines).failed == 0
 
 
 def test_wrong_requests_get_one_sentence(tmp_path: Path) -> None:
