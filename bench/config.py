@@ -165,7 +165,7 @@ def _kinds(kind: type, place: list[Any]) -> list[Any]:
 
 
 def _fields(kind: type, place: list[Any]) -> list[str]:
-    return [f.name for k in _kinds(kind, place) if dataclasses.is_dataclass(k) for f in dataclasses.fields(k)]
+    return [f.name for k in _kinds(kind, place) if dataclasses.is_dataclass(k) for f in dataclasses.fields(k) if f.init]
 
 
 def _literals(kind: type, place: list[Any]) -> list[Any]:

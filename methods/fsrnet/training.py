@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -28,6 +29,7 @@ def prepare(recipe: Recipe) -> Job:
     table = dict(recipe.net)
     start = str(table.pop("start", ""))
     sizes, losses = from_table(Sizes, table, "[net]"), from_table(FSRNetLosses, recipe.loss, "[loss]")
+    _check_losses(losses, recipe.loss, "prior" in recipe.data)
     objective = _objective(sizes, losses, recipe.optimiser)
     if start:
         _begin(objective.modules["net"], start)
@@ -46,6 +48,19 @@ def prepare(recipe: Recipe) -> Job:
         PriorBatches(source, make_prior(options, source.faces), source.faces.pixels.shape[1] // stride, sizes.maps),
         validation,
     )
+
+
+def _check_losses(losses: FSRNetLosses, given: Mapping[str, Any], prior: bool) -> None:
+    """Entries that nothing would look at are refused."""
+    if losses.prior and "prior" in given and not prior:
+        raise FaceSRError("[loss] prior weighs prior maps, and there are none: add [data.prior], or leave it out")
+    of_gan = [
+        name for name in ("perceptual", "perceptual_weights", "discriminator_widths") if name in given and getattr(losses, name)
+    ]
+    if of_gan and not losses.adversarial:
+        raise FaceSRError(
+            f"[loss] {of_gan[0]} is FSRGAN's, and adversarial is 0: give adversarial a weight (published: 1e-3), or leave it out"
+        )
 
 
 def _begin(net: nn.Module, start: str) -> None:

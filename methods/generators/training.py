@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from facesr.bench.config import from_table
+from facesr.bench.errors import FaceSRError
 from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 from facesr.methods.generators.synthetic import SyntheticFaces
@@ -146,6 +147,12 @@ def box(full: MobileStyleGAN, codes: Tensor) -> Tensor:
 def prepare(recipe: Recipe) -> Job:
     """Networks and data of a ``generator`` recipe; the 1024² generator must be at hand (``facesr weights fetch``)."""
     data = from_table(GeneratorData, recipe.data, "[data]")
+    if recipe.net:
+        raise FaceSRError(
+            f"[net] {next(iter(recipe.net))}: this net is the teacher's own front, and takes no settings: leave [net] out"
+        )
+    if not isinstance(recipe.optimiser.get("lr"), int | float):
+        raise FaceSRError("a generator recipe needs a number as [optimiser] lr, e.g. 2e-3")
     full = MobileStyleGAN.from_checkpoint()
     endless = SyntheticFaces(full, lambda w: box(full, w), sources=[], latents="", size=128, psi=data.psi)
     source = endless

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from facesr.bench.config import from_table
+from facesr.bench.config import BadValue, from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import resize
 from facesr.methods.fsrnet.method import FSRNet
@@ -55,6 +55,13 @@ class Pix2PixHDSizes:
     """An FSRNet weight file whose image the generator gets and adds to (``methods/pix2pixhd/stages.py``); ``default``: this project's."""
     start: str = ""
     """A generator's weight file to begin with, of as many channels or fewer (``methods/pix2pixhd/start.py``); ``default``: this project's."""
+
+    def __post_init__(self) -> None:
+        idle = [name for name in ("n_enhancers", "n_blocks_local") if getattr(self, name) != getattr(Pix2PixHDSizes, name)]
+        if self.kind == "global" and idle:
+            raise BadValue(f"{' and '.join(idle)} are of the local enhancer: give kind = 'local', or leave them out")
+        if self.ndf_boxes != Pix2PixHDSizes.ndf_boxes and not self.boxes:
+            raise BadValue("ndf_boxes is the width of the discriminators of 'boxes', and there are none: leave it out")
 
     def generator(self) -> GlobalGenerator | LocalEnhancer:
         """Image to image, 3 channels each."""
@@ -143,8 +150,6 @@ def _begun(sizes: Pix2PixHDSizes) -> nn.Module:
 class Pix2PixHDObjective(Objective):
     """Generator, then discriminators, from the same forward pass, as published."""
 
-    watch = ("lpips", False)
-
     def __init__(self, sizes: Pix2PixHDSizes, losses: Pix2PixHDLosses, optimisers: dict[str, Any]) -> None:
         super().__init__()
         self.sizes, self.schedule, self.losses = sizes, losses, losses
@@ -165,6 +170,7 @@ class Pix2PixHDObjective(Objective):
             self.frozen["vgg"] = VGG19Loss(tensors(losses.vgg_weights, "[loss] vgg_weights"))
         if losses.ever("lpips"):
             self.frozen["lpips"] = lpips(losses.lpips_trunk, losses.lpips_weights, "[loss] lpips_weights")
+            self.watch = ("lpips", False)
         if losses.ever("identity"):
             self.frozen["identity"] = IdentityLoss(tensors(losses.identity_weights, "[loss] identity_weights"))
 
@@ -266,9 +272,16 @@ def prepare(recipe: Recipe) -> Job:
         raise FaceSRError(
             f"a pix2pixhd recipe needs the table [optimiser.{missing[0]}], e.g. name = 'adam', lr = 2e-4, betas = [0.5, 0.999]"
         )
-    objective = Pix2PixHDObjective(
-        from_table(Pix2PixHDSizes, recipe.net, "[net]"), from_table(Pix2PixHDLosses, recipe.loss, "[loss]"), recipe.optimiser
-    )
+    if strange := [name for name in recipe.optimiser if name not in ("generator", "discriminator")]:
+        raise FaceSRError(
+            f"[optimiser] has {strange[0]!r}: each of [optimiser.generator] and [optimiser.discriminator] has its own"
+        )
+    sizes, losses = from_table(Pix2PixHDSizes, recipe.net, "[net]"), from_table(Pix2PixHDLosses, recipe.loss, "[loss]")
+    if losses.fix_global and sizes.kind == "global":
+        raise FaceSRError(
+            "[loss] fix_global trains the local enhancer alone for a while: give [net] kind = 'local', or leave it out"
+        )
+    objective = Pix2PixHDObjective(sizes, losses, recipe.optimiser)
     source, validation = face_batches(recipe)
     return Job(objective, source, validation)
 

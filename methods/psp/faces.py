@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesr.bench.config import from_table
+from facesr.bench.config import BadValue, from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_tensor
 from facesr.methods.generators.base import Generator
@@ -59,6 +59,10 @@ class PSPData:
     train: list[dict[str, Any]] = field(default_factory=list)
     synthetic: list[dict[str, Any]] = field(default_factory=list)
     validation: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.train and not self.real and not self.recombined:
+            raise BadValue("'train' names faces that no batch takes: say with 'real' how many of a batch are, or leave it out")
 
 
 class PSPFaces:

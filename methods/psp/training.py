@@ -125,8 +125,6 @@ def style_maps(generator: Trunk) -> list[Tensor]:
 class PSPObjective(Objective):
     """Latent, L2, LPIPS, identity and w-norm of a small pSp; only the encoder is trained."""
 
-    watch = ("lpips", False)
-
     def __init__(self, config: EncoderConfig, generator: Generator, net: Net, losses: PSPLosses, optimiser: dict[str, Any]) -> None:
         super().__init__()
         self.losses, self.net = losses, net
@@ -136,6 +134,7 @@ class PSPObjective(Objective):
         self.averaged = ("encoder",)
         self.config = config
         self.frozen = {"generator": generator, "distance": StyleDistance(generator)}
+        self.watch = ("lpips" if losses.lpips else "l2", False)
         if losses.lpips:
             self.frozen["lpips"] = lpips(losses.trunk, losses.trunk_weights)
         if losses.identity or losses.identity_weights:

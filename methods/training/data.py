@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facesr.bench.config import BadValue, Count, Natural, from_table
 from facesr.bench.data import sources
 from facesr.bench.data.dataset import find_dataset
 from facesr.bench.data.sources import Item
@@ -21,6 +23,8 @@ from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import resize, resize8
 from facesr.bench.imaging.files import decode_rgb
 from facesr.methods.training.objective import Batch
+
+Spread = Annotated[float, Interval(ge=0)]
 
 
 class FaceSource(Protocol):
@@ -43,7 +47,34 @@ class Faces:
         return len(self.index)
 
 
-_SOURCE_KEYS = {"folder", "csv", "column", "where", "dataset", "split", "first", "last", "repeat"}
+@dataclass(frozen=True)
+class FaceTable:
+    """One ``[[data.train]]``, ``[[data.validation]]`` or ``[[data.synthetic]]`` table: see ``training_images``."""
+
+    folder: str = ""
+    csv: str = ""
+    column: str = ""
+    """Of the CSV; default: ``file``."""
+    where: dict[str, str | int | float | bool] = field(default_factory=dict)
+    dataset: str = ""
+    split: str = ""
+    """Of the data set; default: ``train``."""
+    first: Natural = 0
+    last: int | None = None
+    repeat: Count = 1
+    """How often each of these faces comes in an epoch."""
+
+    def __post_init__(self) -> None:
+        if bool(self.folder) == bool(self.dataset):
+            raise BadValue(
+                "a data table needs 'folder', where the images are, or 'dataset', a prepared one" + ", not both" * bool(self.folder)
+            )
+        if (self.column or self.where) and not self.csv:
+            raise BadValue("'column' and 'where' choose rows of a table: give it with 'csv', or leave them out")
+        if self.csv and self.dataset:
+            raise BadValue("'csv' names files of a folder, and a data set has a list of its own: leave it out")
+        if self.split and not self.dataset:
+            raise BadValue("'split' is a part of a data set: give 'dataset' in place of 'folder', or leave it out")
 
 
 def expand(path: str, base: Path | None = None) -> Path:
@@ -55,12 +86,12 @@ def expand(path: str, base: Path | None = None) -> Path:
     return found if found.is_absolute() or base is None else base / found
 
 
-def _rows(source: dict[str, Any], folder: Path) -> list[Item]:
-    table = expand(source["csv"])
+def _rows(source: FaceTable, folder: Path) -> list[Item]:
+    table = expand(source.csv)
     if not folder.is_dir():
         raise FaceSRError(f"{folder}: csv names files of a folder; unpack it, or leave csv out")
-    column = source.get("column", "file")
-    where = {k: str(v) for k, v in source.get("where", {}).items()}
+    column = source.column or "file"
+    where = {k: str(v) for k, v in source.where.items()}
     try:
         with table.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -80,23 +111,19 @@ def training_images(source: dict[str, Any], size: int = 128, read: bool = True) 
     ``folder``: all images in a folder, a .zip or a .parquet file, or with ``csv`` the rows whose columns match ``where``. ``dataset``
     and ``split``: a data set that ``facesr data prepare`` made at ``size``.
     """
-    unknown = [k for k in source if k not in _SOURCE_KEYS]
-    if unknown:
-        raise FaceSRError(f"no data option {unknown[0]!r}: {suggest(unknown[0], _SOURCE_KEYS)}")
-    chosen = slice(source.get("first", 0), source.get("last"))
-    if "dataset" in source:
-        held = find_dataset(str(source["dataset"]), str(source.get("split", "train")), size)
+    asked = from_table(FaceTable, source, "a data table of the recipe")
+    chosen = slice(asked.first, asked.last)
+    if asked.dataset:
+        held = find_dataset(asked.dataset, asked.split or "train", size)
         return [Item(face.path.name, face.path) for face in held.faces][chosen]
-    if "folder" not in source:
-        raise FaceSRError("a data table needs 'folder', where the images are, or 'dataset', a prepared one")
-    folder = expand(source["folder"])
+    folder = expand(asked.folder)
     if not folder.exists():
         raise FaceSRError(f"{folder}: no such folder or archive; a recipe's data are named in its [[data.train]] tables")
-    found = _rows(source, folder) if "csv" in source else [i for i in sources.Source(folder).items(read) if i.image or not i.reason]
+    found = _rows(asked, folder) if asked.csv else [i for i in sources.Source(folder).items(read) if i.image or not i.reason]
     if bad := next((item for item in found[chosen] if item.reason), None):
         raise FaceSRError(f"{folder}: {bad.name}: {bad.reason}; or take it out of the training faces")
     if not found[chosen]:
-        raise FaceSRError(f"{folder}: no image matches {source.get('where') or 'the recipe'}")
+        raise FaceSRError(f"{folder}: no image matches {asked.where or 'the recipe'}")
     return found[chosen]
 
 
@@ -111,7 +138,7 @@ def load_faces(sources: Sequence[dict[str, Any]], size: int) -> Faces:
             file = str(item.file or item.name)
             names.append(item.stem)
             pixels.append(_fitted(decode_rgb(item.read(), file), size, file))
-        index += list(range(first, len(pixels))) * int(source.get("repeat", 1))
+        index += list(range(first, len(pixels))) * from_table(FaceTable, source, "a data table of the recipe").repeat
     if not pixels:
         raise FaceSRError("the recipe names no training data: add a [[data.train]] table with a folder")
     return Faces(tuple(names), np.stack(pixels), np.asarray(index))
@@ -149,15 +176,15 @@ class Augment:
     """Random changes of the HR image, before it is degraded. All zero: none."""
 
     flip: bool = True
-    shift: int = 0
+    shift: Natural = 0
     """Up to this many pixels each way, the border mirrored."""
-    gain: float = 0.0
+    gain: Spread = 0.0
     """Standard deviation of the logarithm of a gain common to the channels."""
-    colour: float = 0.0
+    colour: Spread = 0.0
     """The same, a channel by itself."""
-    offset: float = 0.0
+    offset: Spread = 0.0
     """Standard deviation of an offset, in units of the range."""
-    darken: float = 0.0
+    darken: Spread = 0.0
     """Standard deviation of the logarithm of an exponent that is 1 or more: skin darkens, white stays white. Most collections of
     portraits hold few people with dark skin."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from facesr.bench.errors import FaceSRError
 from facesr.methods.training.job import prepare, run_training, with_faces
 from facesr.methods.training.loop import Machine, Trainer
-from facesr.methods.training.recipe import Recipe, read_recipe
+from facesr.methods.training.recipe import Recipe, changed, read_recipe
 
 SHARES = {"fsrnet": 0.3, "pix2pixhd": 0.45, "psp": 0.25}
 """Of the time; pix2pixHD comes after FSRNet, on whose image it works."""
@@ -50,12 +50,12 @@ def _here(recipe: Recipe, data: str | None, machine: Machine, out: Path) -> Reci
     if data and recipe.method == "psp":
         batch = recipe.loop.batch
         between = {"folder": str(out / "psp-codes"), "faces": 0, "steps": 5, "batch": batch // 2, "found": batch // 24}
-        recipe = replace(recipe, data={**recipe.data, "recombined": between})
+        recipe = changed(recipe, data={**recipe.data, "recombined": between})
     if machine.accelerator not in ("cuda", "gpu"):
         return recipe
     if recipe.method == "psp":
-        return replace(recipe, data={**recipe.data, "device": "cuda"})
-    return replace(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
+        return changed(recipe, data={**recipe.data, "device": "cuda"})
+    return changed(recipe, data={**recipe.data, "generated": {**recipe.data["generated"], "device": "cuda"}})
 
 
 def train_all(
@@ -80,7 +80,7 @@ def train_all(
     for k, (name, recipe) in enumerate(held.items()):
         folder = out / name
         if name == "pix2pixhd":
-            recipe = replace(recipe, net={**recipe.net, "first": str(out / "fsrnet" / "weights.safetensors")})
+            recipe = changed(recipe, net={**recipe.net, "first": str(out / "fsrnet" / "weights.safetensors")})
         share = SHARES[name] / sum(SHARES[other] for other in list(held)[k:])
         until = time.monotonic() + share * (ends - time.monotonic())
         pace = seconds_per_step(recipe, out / f".{name}.timing", machine)
@@ -91,5 +91,5 @@ def train_all(
             recipe.loop, steps=steps, decay=steps // 2, warmup=min(recipe.loop.warmup, steps // 10),
             validate_every=max(1, steps // 4), preview_every=max(1, steps // 4),
         )  # fmt: skip
-        summaries[name] = run_training(replace(recipe, loop=loop), folder, machine=machine, max_minutes=max(left / 60, 0.01))
+        summaries[name] = run_training(changed(recipe, loop=loop), folder, machine=machine, max_minutes=max(left / 60, 0.01))
     return summaries

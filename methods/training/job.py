@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from facesr.bench.config import from_table
+from facesr.bench.config import BadValue, Count, from_table
 from facesr.bench.data.dataset import find_dataset
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.methods.training import data as faces
@@ -22,7 +22,7 @@ from facesr.methods.training import export
 from facesr.methods.training.generated import Generated, GeneratedBatches
 from facesr.methods.training.loop import Machine, Trainer
 from facesr.methods.training.objective import Batch, Objective
-from facesr.methods.training.recipe import Recipe
+from facesr.methods.training.recipe import Recipe, changed
 
 TRAINABLE: dict[str, str] = {
     "fsrnet": "facesr.methods.fsrnet.training",
@@ -50,24 +50,33 @@ def prepare(recipe: Recipe) -> Job:
     return job
 
 
-KNOWN = ("size", "scale", "train", "validation", "augment", "generated")
+@dataclass(frozen=True)
+class FaceData:
+    """The table ``[data]`` of a method that learns from pairs."""
+
+    size: Count = 128
+    scale: Count = 8
+    train: list[dict[str, Any]] = field(default_factory=list)
+    """Photographs: see ``facesr.methods.training.data.FaceTable``."""
+    validation: list[dict[str, Any]] = field(default_factory=list)
+    augment: faces.Augment = field(default_factory=faces.Augment)
+    generated: Generated | None = None
+
+    def __post_init__(self) -> None:
+        if any("repeat" in table for table in self.validation):
+            raise BadValue("'repeat' is for training: every face of 'validation' counts once")
 
 
 def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches | GeneratedBatches, list[Batch]]:
     """Batches of the recipe's ``[data]``: ``size``, ``scale``, tables ``train`` and ``validation``, ``augment``, ``generated``."""
-    table = dict(recipe.data)
-    unknown = [k for k in table if k not in KNOWN]
-    if unknown:
-        raise FaceSRError(f"[data]: no option {unknown[0]!r}: {suggest(unknown[0], KNOWN)}")
-    size, scale = int(table.get("size", 128)), int(table.get("scale", 8))
-    augment = from_table(faces.Augment, table.get("augment", {}), "[data.augment]")
-    generated = from_table(Generated, table["generated"], "[data.generated]") if "generated" in table else None
-    held_out = faces.load_faces(table["validation"], size) if table.get("validation") else None
+    table = from_table(FaceData, recipe.data, "[data]")
+    size, scale, augment, generated = table.size, table.scale, table.augment, table.generated
+    held_out = faces.load_faces(table.validation, size) if table.validation else None
     batch, seed = recipe.loop.batch, recipe.loop.seed
     source: faces.FaceBatches | GeneratedBatches
     real = None
-    if table.get("train") or generated is None:
-        train = faces.load_faces(table.get("train", []), size)
+    if table.train or generated is None:
+        train = faces.load_faces(table.train, size)
         if held_out is not None and (both := set(held_out.names) & set(train.names)):
             raise FaceSRError(
                 f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last"
@@ -122,7 +131,7 @@ def with_faces(recipe: Recipe, data: str) -> Recipe:
         }
     if recipe.method == "psp" and not recipe.data.get("real"):
         tables["real"] = max(1, recipe.loop.batch // 4)
-    return replace(recipe, data={**recipe.data, **tables})
+    return changed(recipe, data={**recipe.data, **tables})
 
 
 def run_training(
@@ -140,6 +149,10 @@ def run_training(
         raise FaceSRError(f"{out} already holds a training run: add --resume to go on with it, or name another --out")
     out.mkdir(parents=True, exist_ok=True)
     job = prepare(recipe)
+    if best and not job.validation:
+        raise FaceSRError(
+            "--best takes the weights of the best validation, and this recipe has no faces to validate on: add [[data.validation]]"
+        )
     trainer = Trainer(job.objective, job.source, recipe.loop, out, validation=job.validation, machine=machine)
     if resume and not trainer.resume():
         raise FaceSRError(f"{last}: no checkpoint to resume from; start without --resume")

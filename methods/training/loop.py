@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from facesr.bench.errors import FaceSRError
+from facesr.bench.errors import FaceSRError, sentence
 from facesr.methods.training import checkpoint
 from facesr.methods.training.data import FaceSource, step_seed
 from facesr.methods.training.objective import Batch, Objective, Phase
@@ -97,7 +97,13 @@ class Trainer:
         if where.accelerator == "cpu" and devices == "auto":
             devices = 1  # torch's own threads use the cores; a process a core would only add copies
         precision: Any = loop.precision
-        self.fabric: Fabric = Fabric(accelerator=where.accelerator, devices=devices, strategy=where.strategy, precision=precision)
+        try:
+            self.fabric: Fabric = Fabric(
+                accelerator=where.accelerator, devices=devices, strategy=where.strategy, precision=precision
+            )
+        except Exception as error:  # noqa: BLE001 - Fabric's own, of several kinds, where the machine or a word is not there
+            asked = f"--accelerator {where.accelerator} --devices {where.devices} --strategy {where.strategy}"
+            raise FaceSRError(f"{asked} cannot be had here: {sentence(error)}") from None
         self.objective, self.source, self.loop, self.out = objective, source, loop, out
         self.validation = validation or []
         self.step = 0

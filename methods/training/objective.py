@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class Objective:
     come from torch's global generators, which the loop seeds anew at each step: nothing else is needed for resuming to the same result.
     """
 
-    watch: ClassVar[tuple[str, bool]] = ("psnr", True)
+    watch: tuple[str, bool] = ("psnr", True)
     """The validation score the best checkpoint is chosen by, and whether higher is better."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
-from facesr.bench.config import Count, from_table
+from facesr.bench.config import Count, Natural, from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.reading import MAX_TOML, parse_toml, read_text
 
@@ -21,22 +21,22 @@ class Loop:
 
     steps: Count
     batch: Count = 8
-    seed: int = 0
+    seed: Natural = 0
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """fp16 would need a loss scaler, whose state is one more thing to resume; bf16 needs none."""
     channels_last: bool = True
     average: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights; 0 for none."""
-    clip: float = 0.0
+    clip: Annotated[float, Interval(ge=0)] = 0.0
     """Largest gradient norm; 0 for no limit."""
-    warmup: int = 0
-    decay: int = 0
+    warmup: Natural = 0
+    decay: Natural = 0
     """Over so many last steps the learning rate falls to zero."""
     decay_shape: Literal["linear", "cosine"] = "linear"
-    validate_every: int = 500
-    preview_every: int = 500
-    log_every: int = 50
-    save_minutes: float = 2.0
+    validate_every: Count = 500
+    preview_every: Count = 500
+    log_every: Count = 50
+    save_minutes: Annotated[float, Interval(ge=0)] = 2.0
 
     def factor(self, step: int) -> float:
         """What the learning rates are multiplied by at ``step`` (0-based)."""
@@ -60,7 +60,8 @@ class Recipe:
     optimiser: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     about: str = ""
-    text: str = ""
+    """What the training is; it goes into the weight file with the rest of the recipe."""
+    text: str = field(default="", init=False)
     """The file as it was, and under it, as comments, the settings of the command line."""
 
 
@@ -71,7 +72,16 @@ def read_recipe(path: Path, changes: dict[str, str] | None = None) -> Recipe:
     for key, value in (changes or {}).items():
         _change(tables, key, value)
     said = "".join(f"# --set {key}={' '.join(value.split())}\n" for key, value in (changes or {}).items())
-    return dataclasses.replace(from_table(Recipe, tables, str(path)), text=text.rstrip("\n") + "\n" + said)
+    recipe = from_table(Recipe, tables, str(path))
+    object.__setattr__(recipe, "text", text.rstrip("\n") + "\n" + said)  # not a key of the file, so no argument either
+    return recipe
+
+
+def changed(recipe: Recipe, **parts: Any) -> Recipe:
+    """The recipe with some of its tables replaced; the text stays the file's."""
+    other = dataclasses.replace(recipe, **parts)
+    object.__setattr__(other, "text", recipe.text)
+    return other
 
 
 def _change(tables: dict[str, Any], key: str, value: str) -> None:

@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 from facesr.bench.study import database
 from facesr.cli import main, whole_parser
 
 CHANCE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?([+-]\d\d:\d\d|Z)?"  # times
-    r"|\b\d+(\.\d+)?(e-\d+)? ?(s|ms|min|seconds)\b"  # durations
+    r"|\b\d+(\.\d+)?(e-\d+)? ?(s|ms|min|seconds)\b|\"seconds\": [\d.]+|[\d.]+ steps/s  ETA [\d:]+|, [\d.]+ min;"  # durations
     r"|/r/[\w-]{16,}|\b[0-9a-f]{16,}\b"  # personal links, hashes of what has a time in it
 )
 ASKED = {"run.json": ("command", "seed", "calls", "environment", "protocol", "title", "digest"), "study.json": ("*",)}
+ASKED |= {"summary.json": ("minutes_this_call",)}
 """What a file repeats of the request itself, or of the clock: no effect."""
 CLOCK = ("seconds", "memory", "checksum", "token", "at", "created", "secret", "code", "salt", "stamp", "facts", "sealed")
 """Columns of tables that no two calls have alike."""
@@ -158,7 +160,12 @@ def files(place: Path) -> dict[str, str]:
     """Every file by a digest of what is in it, without clock and chance."""
     found = {}
     for file in sorted(place.rglob("*")):
-        if file.is_file() and file.suffix not in (".lock", ".log") and not file.name.endswith(("-wal", "-shm")):
+        if (
+            file.is_file()
+            and file.suffix not in (".lock", ".log")
+            and "tfevents" not in file.name
+            and not file.name.endswith(("-wal", "-shm"))
+        ):
             content = hashlib.sha256(_content(file, place)).hexdigest()[:12]
             name = CHANCE.sub("#", file.relative_to(place).as_posix())
             found[f"{name} {content}" if "#" in name else name] = content
@@ -174,6 +181,10 @@ def _content(file: Path, place: Path) -> bytes:
             return b"".join(
                 name.encode() + _plain(archive.read(name).decode("latin-1"), place).encode() for name in archive.namelist()
             )
+    if file.suffix == ".safetensors":
+        with safe_open(file, "np") as held:
+            told = {name: text for name, text in (held.metadata() or {}).items() if name != "recipe"}
+            return repr((told, [(name, held.get_tensor(name).tobytes()) for name in sorted(held.keys())])).encode()
     if file.name in ASKED:
         plain = json.loads(data)
         if "*" in ASKED[file.name]:

@@ -53,9 +53,13 @@ def main(args: argparse.Namespace) -> int:
     from facesr.methods.training.job import TRAINABLE, run_training, with_faces
 
     method: str = args.method
-    if args.threads:
+    if args.minutes is not None and args.minutes <= 0:
+        raise FaceSRError(f"--minutes is {args.minutes:g}: give more than 0")
+    if args.threads is not None:
         import torch
 
+        if not 1 <= args.threads <= 4096:
+            raise FaceSRError(f"--threads {args.threads}: give 1 or more, or leave it out")
         torch.set_num_threads(args.threads)
     machine = Machine(args.accelerator, args.devices, args.strategy)
     changes = dict(_pair(text) for text in args.set)
@@ -80,10 +84,10 @@ def main(args: argparse.Namespace) -> int:
 def _all(args: argparse.Namespace, machine: Machine, changes: dict[str, str]) -> int:
     from facesr.methods.training.everything import train_all
 
-    given = {"NAME": args.method, "--recipe": args.recipe, "--best": args.best, "--start": args.start}
+    given = {"NAME": args.method, "--recipe": args.recipe, "--best": args.best, "--start": args.start, "--resume": args.resume}
     if wrong := [name for name, value in given.items() if value]:
         raise FaceSRError(f"--all trains every method by its card recipe: leave out {', '.join(wrong)}")
-    if not args.minutes:
+    if args.minutes is None:
         raise FaceSRError("--all shares out the time it is given: add --minutes, e.g. --minutes 12")
     recipes = {name: recipe_file(name, "card") for name in ("fsrnet", "pix2pixhd", "psp")}
     for name, summary in train_all(recipes, args.out, args.minutes, args.data, machine, changes).items():

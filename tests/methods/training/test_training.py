@@ -269,6 +269,20 @@ def test_the_average_is_polyaks_and_the_trained_weights_come_back(tmp_path: Path
         ("log_every = 1", 'precision = "16-mixed"', "bf16-mixed"),
         ("residual = true", "residual = tru", "not valid TOML"),
         ('method = "fsrnet"', 'method = "fsrnett"', "did you mean 'fsrnet'"),
+        # accepted, and nothing would look at it
+        ('method = "fsrnet"', 'method = "fsrnet"\ntext = "mine"', "unknown key 'text'"),
+        ("[optimiser]", "[loss]\nperceptual = 0.1\n[optimiser]", "perceptual is FSRGAN's, and adversarial is 0"),
+        ("[optimiser]", "[loss]\nprior = 0.5\n[optimiser]", r"add \[data.prior\]"),
+        ("first = 0", 'split = "val"', "'split' is a part of a data set"),
+        ("first = 0", 'where = { kind = "a" }', "give it with 'csv'"),
+        ("first = 0", 'dataset = "celeba-hq"', "not both"),
+        ("first = 8", "first = 8\nrepeat = 2", "'repeat' is for training"),
+        # a traceback before
+        ("size = 32", 'size = "large"', "must be a whole number"),
+        ("last = 8", 'last = "eight"', "must be a whole number"),
+        ("validate_every = 3", "validate_every = 0", "must be at least 1"),
+        ("steps = 6", "steps = 6\nseed = -1", "must be at least 0"),
+        ("shift = 2", "shift = -2", "must be at least 0"),
     ],
 )
 def test_wrong_recipes_get_one_sentence(tmp_path: Path, folder: Path, old: str, new: str, words: str) -> None:
@@ -276,6 +290,45 @@ def test_wrong_recipes_get_one_sentence(tmp_path: Path, folder: Path, old: str, 
     with pytest.raises(FaceSRError, match=words) as told:
         run_training(read_recipe(recipe(tmp_path, FSRNET.replace(old, new, 1), folder)), tmp_path / "out", machine=CPU)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--minutes 0", "give more than 0"),
+        ("--threads 0", "give 1 or more"),
+        ("--accelerator nosuch", "--accelerator nosuch --devices auto --strategy auto cannot be had here"),
+        ("--devices nosuch", "cannot be had here"),
+        ("--best --set data.validation=[]", "has no faces to validate on"),
+    ],
+)
+def test_options_that_cannot_act_are_refused(
+    words: str, said: str, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recipe(tmp_path, FSRNET, folder)
+    assert main(["train", "fsrnet", "--recipe", str(path), "--out", str(tmp_path / "out"), *words.split()]) == 2
+    assert said in capsys.readouterr().err
+    assert main(["train", "--all", "--minutes", "1", "--resume", "--out", str(tmp_path / "all")]) == 2
+    assert "leave out --resume" in capsys.readouterr().err
+
+
+def test_what_nothing_would_look_at_in_a_pix2pixhd_recipe_is_refused(tmp_path: Path, folder: Path) -> None:
+    for old, new, words in (
+        ("ndf = 4", "ndf = 4\nn_enhancers = 2", "give kind = 'local'"),
+        ("ndf = 4", "ndf = 4\nndf_boxes = 8", "there are none"),
+        ("gan_from = 2", "fix_global = 2", "fix_global trains the local enhancer"),
+        ("[optimiser.generator]", "[optimiser]\nlr = 1.0\n[optimiser.generator]", r"\[optimiser\] has 'lr'"),
+    ):
+        with pytest.raises(FaceSRError, match=words):
+            prepare(read_recipe(recipe(tmp_path, PIX2PIXHD.replace(old, new, 1), folder)))
+
+
+def test_the_best_is_chosen_without_lpips_too(tmp_path: Path, folder: Path) -> None:
+    """By PSNR then: before, --best gave the last step's weights without a word."""
+    path = recipe(tmp_path, PIX2PIXHD, folder)
+    summary = run_training(read_recipe(path), tmp_path / "out", machine=CPU, best=True)
+    scores = [json.loads(line)["psnr"] for line in (tmp_path / "out/history.jsonl").read_text().splitlines()]
+    assert summary["best"] == pytest.approx(max(scores)) and (tmp_path / "out/best.pt").is_file()
 
 
 def test_a_recipe_without_vgg_weights_says_so(tmp_path: Path, folder: Path) -> None:
