@@ -35,6 +35,8 @@ SCRIPTS = ("", ".sh", ".bash", ".zsh", ".bat", ".cmd", ".ps1", ".yaml", ".yml", 
 """Files whose words may name further files; Python is parsed."""
 NO_INPUT = (".log", ".lock", ".pid", ".pyc", ".out", ".err")
 MAX_SCRIPT = 256 * 1024
+SMALL = 1 << 20
+"""Bytes below which a file is read again rather than remembered."""
 MANY = 4096
 """Files behind one target at most: more are a data set."""
 
@@ -51,6 +53,8 @@ def file_digest(file: Path) -> str:
     """sha256 of a file behind a target; of Python source whatever its line ends."""
     if file.suffix == ".py":
         return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    if file.stat().st_size < SMALL:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
     return weight_sha256(file)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging.files import write_whole
+from facesr.bench.reading import open_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,34 +69,23 @@ def write_scores(folder: Path, rows: Rows) -> None:
 
 def _held(file: Path) -> str:
     """The digest a table says it was made from; '' where there is none, or the table cannot be read whole."""
-    import pyarrow as pa
-
     try:
-        table = _read(file)
-    except (OSError, pa.ArrowException):
+        with open_parquet(file) as table:
+            return str((table.read().schema.metadata or {}).get(KEY, b""), "ascii", "replace")
+    except FaceSRError:
         return ""
-    return str((table.schema.metadata or {}).get(KEY, b""), "ascii", "replace")
-
-
-def _read(file: Path) -> Any:
-    """The whole file, every page checked; not by ``read_table``, which loads pyarrow's data sets first (half a second)."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file, page_checksum_verification=True) as opened:
-        return opened.read()
 
 
 def read_scores(file: Path) -> pd.DataFrame:
     """The table, with the columns of ``COLUMNS`` at least. A damaged file is one ``FaceSRError`` with what to do."""
     import pandas as pd
-    import pyarrow as pa
 
     remedy = "call the run again to rebuild it"
     try:
-        frame: pd.DataFrame = _read(file).to_pandas()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise FaceSRError(f"{file} cannot be read ({first}): {remedy}") from None
+        with open_parquet(file) as table:
+            frame: pd.DataFrame = table.read().to_pandas()
+    except (FaceSRError, ValueError) as error:
+        raise FaceSRError(f"{file} cannot be read ({str(error).removeprefix(f'{file}: ').strip()}): {remedy}") from None
     if absent := [name for name in COLUMNS if name not in frame.columns]:
         raise FaceSRError(f"{file} has no column {absent[0]!r}: {remedy}")
     wrong = [name for name in NUMBERS if not pd.api.types.is_numeric_dtype(frame[name])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -173,6 +174,23 @@ def test_a_damaged_table_is_made_again(world: Path, damage: str) -> None:
         run.scores()
     _go(world / "a", world / "log", "bicubic", settings=("bicubic.seed=0",))
     assert file.read_bytes() == good
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_file_in_place_of_the_table_neither_hangs_nor_is_read(world: Path, kind: str) -> None:
+    _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",), metrics=["psnr"])
+    table = world / "a/run/scores.parquet"
+    whole = table.read_bytes()
+    table.unlink()
+    {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda p: p.symlink_to("/dev/zero")}[kind](table)
+    assert load_run(world / "a/run").scores().value.notna().all()  # from the cells
+    if kind == "folder":  # somebody's folder stays, and is said
+        with pytest.raises(FaceSRError, match=r"scores\.parquet: cannot be written"):
+            _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",), metrics=["psnr"])
+        return
+    _go(world / "a", world / "log", "nearest", settings=("nearest.seed=0",), metrics=["psnr"])
+    assert table.read_bytes() == whole
+    assert not table.is_symlink()
 
 
 def test_a_flipped_bit_in_a_cell_is_not_a_score(world: Path) -> None:
