@@ -16,6 +16,7 @@ from facesr.methods.generators.synthetic import SyntheticFaces
 from facesr.methods.psp.preprocess import from_lr
 from facesr.methods.psp.recombine import Recombined
 from facesr.methods.training import data as faces
+from facesr.methods.training.generated import check_device
 from facesr.methods.training.objective import Batch
 
 
@@ -61,6 +62,7 @@ class PSPData:
     validation: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        check_device(self.device)
         if self.train and not self.real and not self.recombined:
             raise BadValue("'train' names faces that no batch takes: say with 'real' how many of a batch are, or leave it out")
 

@@ -17,6 +17,16 @@ from facesr.methods.training import data as faces
 from facesr.methods.training.objective import Batch
 
 
+def check_device(name: str) -> None:
+    """Raise ``BadValue`` for a device that torch does not know or this machine does not have."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
+        raise BadValue(
+            f"device {name!r} cannot be had here ({str(error).splitlines()[0]}): use cpu, or cuda where there is one"
+        ) from None
+
+
 @dataclass(frozen=True)
 class Generated:
     """The table ``[data.generated]``."""
@@ -33,6 +43,7 @@ class Generated:
     """Where they are drawn."""
 
     def __post_init__(self) -> None:
+        check_device(self.device)
         if len(self.psi) != 2 or not 0 <= self.psi[0] <= self.psi[1]:
             raise BadValue(f"psi is {list(self.psi)}: give two rising numbers, such as [0.6, 1.0]")
 

@@ -278,6 +278,7 @@ def test_the_average_is_polyaks_and_the_trained_weights_come_back(tmp_path: Path
         ("first = 0", 'dataset = "celeba-hq"', "not both"),
         ("first = 8", "first = 8\nrepeat = 2", "'repeat' is for training"),
         # a traceback before
+        ("gain = 0.1", 'gain = 0.1\n[data.generated]\ndevice = "nosuch"', "device 'nosuch' cannot be had here"),
         ("size = 32", 'size = "large"', "must be a whole number"),
         ("last = 8", 'last = "eight"', "must be a whole number"),
         ("validate_every = 3", "validate_every = 0", "must be at least 1"),
