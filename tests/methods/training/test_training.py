@@ -355,7 +355,7 @@ def test_checkpoints_hold_no_code_and_appear_whole(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     checkpoint.save(path, {"step": 1, "x": torch.ones(2)})
     assert torch.load(path, weights_only=True)["step"] == 1
-    with pytest.raises(Exception, match="pickle|local object"):  # Python 3.13 says the second
+    with pytest.raises(Exception, match=r"pickle|local object"):  # Python 3.13 says the second
         checkpoint.save(path, {"step": 2, "x": lambda: None})
     assert checkpoint.load_checkpoint(path)["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
