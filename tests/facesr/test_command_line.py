@@ -17,8 +17,9 @@ import pytest
 
 from facesr.bench.errors import same_name, suggest
 from facesr.bench.imaging import write_png
-from facesr.bench.registry import method_specs
+from facesr.bench.registry import method_specs, parse_metric
 from facesr.cli import COMMANDS, main, whole_parser
+from facesr.cli.options import names
 from helpers import faces
 
 
@@ -235,3 +236,9 @@ def test_names_that_a_run_cannot_keep_are_refused_before_any_work(
     assert "control characters" in said
     assert "has 240 bytes, more than 200: rename the files" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_commas_between_brackets_belong_to_a_value() -> None:
+    text = "psnr, identity-onnx?mean=[123.7,116.3,103.5]&std=[58.4,57.1,57.4] ,ssim,"
+    assert names(text) == ["psnr", "identity-onnx?mean=[123.7,116.3,103.5]&std=[58.4,57.1,57.4]", "ssim"]
+    assert parse_metric("identity-onnx?mean=[123.7,116.3,103.5]")[1] == {"mean": [123.7, 116.3, 103.5]}

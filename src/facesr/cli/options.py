@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 
 def names(text: str | None) -> list[str] | None:
-    """A comma-separated list; None where the option was not given."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    """A comma-separated list; None where the option was not given. Commas between brackets belong to a value (``std=[58.4,57.1,57.4]``)."""
+    return None if text is None else [name.strip() for name in re.split(r",(?![^\[\]]*\])", text) if name.strip()]
 
 
 def factor(text: str) -> float:
