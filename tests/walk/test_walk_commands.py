@@ -170,8 +170,8 @@ CASES: dict[str, Case] = {
     "doctor --json": ("doctor", "", "--json"),
     "completion shell": ("completion {}", "bash", "zsh"),
 }
-ELSEWHERE = {"train": "tests/methods/training/test_training.py", "study": "test_walk_study.py"}
-"""Commands whose options are not walked here. Those of ``train``, and the keys of recipes, are tested where training is, not walked one by one."""
+ELSEWHERE = {"train": "test_walk_train.py", "study": "test_walk_study.py"}
+"""Commands whose options are walked in another file."""
 
 
 @pytest.fixture(scope="module")
