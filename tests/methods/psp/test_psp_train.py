@@ -103,7 +103,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def recipe(material: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("FACESR_FIXTURES", str(material))
-    default = read_recipe(Path(__file__).parents[3] / "methods/psp/recipes/psp-128-codes.toml")
+    default = read_recipe(Path(__file__).parents[3] / "methods/psp/recipes/psp-128-images.toml")
     net = {k: v for k, v in default.net.items() if k != "start"} | {"width": 16, "head": 16, "channels": [8, 8, 16, 16]}
     data = {
         **{k: v for k, v in default.data.items() if k != "recombined"},
