@@ -244,12 +244,13 @@ def prepare(recipe: Recipe) -> Job:
     table = dict(recipe.net)
     net = from_table(Net, {f.name: table.pop(f.name) for f in fields(Net) if f.name in table}, "[net]")
     generator = open_generator(net.generator)
-    config = from_table(EncoderConfig, {"n_styles": generator.n_styles, **table}, "[net]")
+    config = from_table(EncoderConfig, {"n_styles": generator.n_styles, "style_dim": generator.style_dim, **table}, "[net]")
     losses = from_table(PSPLosses, recipe.loss, "[loss]")
     data = from_table(PSPData, recipe.data, "[data]")
     wrong = [factor for factor in data.factors if data.size % factor]
     if wrong:
         raise FaceSRError(f"[data]: factor {wrong[0]} does not divide {data.size}: give powers of two up to {data.size}")
+    _fits(generator, net.generator, config, data.size)
     objective = PSPObjective(config, generator, net, losses, recipe.optimiser)
     source = PSPFaces(data, recipe.loop.batch, recipe.loop.seed, losses.images_from, generator, config.input_size)
     held_out = faces.load_faces(data.validation, data.size) if data.validation else None
@@ -267,6 +268,17 @@ def prepare(recipe: Recipe) -> Job:
     elif losses.linear:
         raise FaceSRError("[loss]: linear needs the codes of real faces to be searched: add a table [data.recombined]")
     return Job(objective, source, [] if held_out is None else fixed_batches(held_out, 8))
+
+
+def _fits(generator: Generator, name: str, config: EncoderConfig, size: int) -> None:
+    """Codes and images are the generator's, so their sizes are no choice; a recipe that says others gets one sentence."""
+    asked = (
+        ("[net] n_styles", config.n_styles, generator.n_styles),
+        ("[net] style_dim", config.style_dim, generator.style_dim),
+        ("[data] size", size, generator.size),
+    )
+    if wrong := [f"{key} is {said}, and the generator's is {its}" for key, said, its in asked if said != its]:
+        raise FaceSRError(f"{'; '.join(wrong)}: leave it out or give the generator's ({name}), or another [net] generator")
 
 
 def _drawn(source: PSPFaces, n: int) -> faces.Faces:

@@ -32,6 +32,8 @@ CHANCE = re.compile(
 ASKED = {"run.json": ("command", "seed", "calls", "environment", "protocol", "title", "digest"), "study.json": ("*",)}
 ASKED |= {"summary.json": ("minutes_this_call",)}
 """What a file repeats of the request itself, or of the clock: no effect."""
+REPEATED = ("recipe.toml",)
+"""Files that do nothing but repeat the request: what a training writes of its recipe is different for every key, whether it acts or not."""
 CLOCK = ("seconds", "memory", "checksum", "token", "at", "created", "secret", "code", "salt", "stamp", "facts", "sealed")
 """Columns of tables that no two calls have alike."""
 
@@ -162,6 +164,7 @@ def files(place: Path) -> dict[str, str]:
     for file in sorted(place.rglob("*")):
         if (
             file.is_file()
+            and file.name not in REPEATED
             and file.suffix not in (".lock", ".log")
             and "tfevents" not in file.name
             and not file.name.endswith(("-wal", "-shm"))
@@ -173,6 +176,8 @@ def files(place: Path) -> dict[str, str]:
 
 
 def _content(file: Path, place: Path) -> bytes:
+    if file.is_symlink():  # to something large outside: nothing that a command wrote
+        return str(file.readlink()).encode()
     data = file.read_bytes()
     if data.startswith(b"SQLite format 3"):
         return _plain("\n".join(_rows(file)), place).encode()
@@ -190,7 +195,7 @@ def _content(file: Path, place: Path) -> bytes:
         if "*" in ASKED[file.name]:
             return b""
         data = json.dumps({k: v for k, v in plain.items() if k not in ASKED[file.name]}).encode()
-    if file.suffix in (".parquet", ".png", ".npy", ".pdf"):
+    if file.suffix in (".parquet", ".png", ".npy", ".pdf", ".pt", ".pth"):
         return data
     return _plain(data.decode("utf-8", "replace"), place).encode()
 
