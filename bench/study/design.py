@@ -197,6 +197,8 @@ class Design:
 
     def _bad_words(self) -> list[str]:
         found = []
+        if not _is_origin(self.run):
+            found.append("'run' does not say which run the images come from in the form it was written with")
         if self.completion_code and not re.fullmatch(r"[A-Za-z0-9_-]+", self.completion_code):
             found.append(f"completion code {self.completion_code!r} may hold letters, digits, '-' and '_' only")
         if re.search(r"[\x00-\x1f\x7f]", self.contact):
@@ -298,6 +300,18 @@ class Design:
         return list(dict.fromkeys(wanted))
 
 
+def _is_origin(run: Mapping[str, Any]) -> bool:
+    """Whether what a study keeps of its run has the form that ``create`` gives it; a study made without a run keeps nothing."""
+    scale, notes, lists = run.get("scale"), run.get("notes"), run.get("faces_outside_epsilon")
+    return (
+        (scale is None or (isinstance(scale, int | float) and 0 <= scale <= 1000))
+        and isinstance(run.get("digest", ""), str)
+        and isinstance(run.get("left_out", {}), dict)
+        and (notes is None or isinstance(notes, dict))
+        and (lists is None or (isinstance(lists, list) and all(isinstance(face, str) for face in lists)))
+    )
+
+
 URLS = ("completion_url", "full_url", "screened_url", "already_url")
 
 
@@ -318,7 +332,14 @@ def _bad_address(name: str, url: str) -> str:
 
 def canonical(value: Any) -> bytes:
     """The bytes a digest is taken over: JSON with sorted keys and no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:  # a name from a disk of another encoding
+        near = ascii(text[max(0, error.start - 12) : error.end + 12])
+        raise FaceSRError(
+            f"a study cannot hold text that is no Unicode, near {near}: rename the file or folder it comes from"
+        ) from None
 
 
 def plan_digest(rows: list[list[Trial]]) -> str:
@@ -328,17 +349,28 @@ def plan_digest(rows: list[list[Trial]]) -> str:
 
 def design_json(design: Design, plan: str) -> dict[str, Any]:
     """The content of ``study.json``: the design, the plan's digest, and a digest over both."""
-    content = json.loads(json.dumps({"format": FORMAT, "kind": "study", **asdict(design), "plan_sha256": plan}))
+    return with_digest({"format": FORMAT, "kind": "study", **asdict(design), "plan_sha256": plan})
+
+
+def with_digest(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description as JSON holds it, with the digest over all of it."""
+    content = json.loads(json.dumps(description))
     return {**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}
 
 
-def from_json(content: Mapping[str, Any], where: Path) -> Design:
-    """Read a design back; a changed design is refused, because its ratings would no longer be ratings of it."""
-    if content.get("format") not in FORMATS:
-        raise FaceSRError(f"{where} has layout version {content.get('format')}, this facesr reads {FORMAT}: make the study again")
+def unchanged(content: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """What a ``study.json`` holds besides its digest; a changed one is refused, because its ratings would no longer be ratings of it."""
+    if type(content.get("format")) is not int or content["format"] not in FORMATS:  # True is 1
+        raise FaceSRError(f"{where} has layout version {content.get('format')!r}, this facesr reads {FORMAT}: make the study again")
     rest = {k: v for k, v in content.items() if k != "digest"}
     if hashlib.sha256(canonical(rest)).hexdigest() != content.get("digest"):
         raise FaceSRError(f"{where} was changed after it was frozen: its digest no longer fits; put the original back")
+    return rest
+
+
+def from_json(content: Mapping[str, Any], where: Path) -> Design:
+    """Read a design back; see ``unchanged``."""
+    rest = unchanged(content, where)
     values = {k: v for k, v in rest.items() if k not in {"format", "kind", "plan_sha256"}}
     if content["format"] == 1:
         values["analysis"] = asdict(read_frozen(dict(values.get("analysis") or {}), str(where), str(values.get("method"))))

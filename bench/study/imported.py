@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from facesr.bench.config import BadValue, Natural, Text, from_table
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.imaging import write_whole
 from facesr.bench.ratings.columns import COLUMNS
 from facesr.bench.reading import open_parquet, read_json
+from facesr.bench.study.design import unchanged
 from facesr.bench.study.plan import AnalysisPlan, read_frozen, read_plan
 from facesr.bench.study.rules import violations
 
@@ -19,8 +21,42 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXCLUSIONS = "exclusions.json"
+WIDEST = 1_000_000
+"""Grades beyond this are no grades."""
 ALPHA = 0.05
 """Level of imported ratings whose plan names none: that of most papers."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``study.json`` says of imported ratings; the first layout had neither ``unused`` nor a plan. ``reference``: see ``Study``."""
+
+    format: int
+    kind: Literal["import"]
+    name: Text
+    scale: tuple[int, int]
+    method: Literal["acr", "pair"] = "acr"
+    source: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    counts: dict[str, Natural] = field(default_factory=dict)
+    unused: dict[str, Natural] = field(default_factory=dict)
+    analysis: dict[str, Any] = field(default_factory=dict)
+    declared: list[str] = field(default_factory=list)
+    reference: Text | None = None
+    imported: str = ""
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not -WIDEST <= low < high <= WIDEST:
+            raise BadValue(f"scale {[low, high]} is no lowest and highest grade")
+        if self.reference and self.method == "pair":
+            raise BadValue("pairs have no grades to take differences of, and no reference")
+
+
+def described(info: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """A sound and unchanged description; raises ``FaceSRError`` of what is wrong."""
+    from_table(Description, unchanged(info, file), f"{file} is damaged")
+    return dict(info)
 
 
 def declared_plan(given: Mapping[str, Any], method: str, scale: tuple[int, int], source: str) -> dict[str, Any]:
@@ -30,19 +66,23 @@ def declared_plan(given: Mapping[str, Any], method: str, scale: tuple[int, int],
     """
     margin = {} if method == "pair" else {"equivalence_margin": 0.025 * (scale[1] - scale[0])}
     plan = read_plan({"alpha": ALPHA, **margin, "exclude_raters": {"attention_wrong": None}, **given}, source, method=method)
+    return asdict(_fitting(plan, method, scale, source))
+
+
+def _fitting(plan: AnalysisPlan, method: str, scale: tuple[int, int], source: str) -> AnalysisPlan:
     counts = {"attention": 1, "gold": 1, "repeats": 1}
     if plan.stopping.kind != "fixed":
         raise FaceSRError(f"{source}: stopping.kind = {plan.stopping.kind!r}, but imported ratings are all in: leave stopping out")
     if problems := plan.problems(method, scale, 0, counts):
         raise FaceSRError(f"{source}: {'; '.join(problems)}")
-    return asdict(plan)
+    return plan
 
 
 def plan(info: Mapping[str, Any], file: Path) -> AnalysisPlan:
     """The plan of an imported study; those of the first layout have none, and get what ``declared_plan`` gives."""
     method, (low, high) = str(info.get("method", "acr")), info["scale"]
     kept = info.get("analysis") or declared_plan({}, method, (int(low), int(high)), str(file))
-    return read_frozen(kept, str(file), method)
+    return _fitting(read_frozen(kept, str(file), method), method, (int(low), int(high)), str(file))
 
 
 def imported_ratings(folder: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from facesr.bench.ratings import UNUSED, Imported, Options, read
 from facesr.bench.ratings.folder import files_of
 from facesr.bench.reading import MAX_FILE, file_sha256, read_text
 from facesr.bench.study.database import now
-from facesr.bench.study.design import FORMAT, canonical
+from facesr.bench.study.design import FORMAT, with_digest
 from facesr.bench.study.imported import declared_plan
 from facesr.bench.study.study import Study, load_study
 from facesr.bench.tables import write_csv
@@ -37,7 +37,7 @@ def into_study(path: Path, folder: Path, asked: Options | None = None, plan: Map
     if folder.exists():
         raise FaceSRError(f"{folder} exists already: a study is never overwritten; choose another --out")
     found = read(path, asked)
-    info: dict[str, Any] = {
+    info = with_digest({
         "format": FORMAT,
         "kind": "import",
         "name": folder.name,
@@ -49,8 +49,7 @@ def into_study(path: Path, folder: Path, asked: Options | None = None, plan: Map
         "unused": {str(reason): int(n) for reason, n in found.unused["reason"].value_counts().items()},
         **_plan(plan or {}, found, path),
         "imported": now(),
-    }
-    info["digest"] = hashlib.sha256(canonical(info)).hexdigest()
+    })  # fmt: skip
     part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
         part.mkdir(parents=True)

@@ -338,7 +338,9 @@ def load_study(path: Path | str, database: str | None = None) -> Study:
         raise FaceSRError(f"{file} is not a study's description: it lacks kind 'study' or 'import'")
     _check(info, file)
     if info["kind"] == "import":
-        return Study(folder, info)
+        brought = Study(folder, imported.described(info, file))
+        _ = brought.plan  # as of a design: what is wrong is said before anything else is done with it
+        return brought
     if database:
         trust_database(info["digest"], database)
     study = Study(folder, info, database or database_of(folder, info["digest"]))
@@ -347,14 +349,11 @@ def load_study(path: Path | str, database: str | None = None) -> Study:
 
 
 def _check(info: Mapping[str, Any], file: Path) -> None:
-    """What every reader of a description relies on; the rest of a design is checked by its digest."""
+    """What every reader of a description relies on; the rest is checked with its digest."""
     scale = info.get("scale")
     whole = isinstance(scale, list) and len(scale) == 2 and all(isinstance(v, int | float) for v in scale)
     if not whole or not all(isinstance(info.get(k), str) for k in ("name", "digest")):
         raise FaceSRError(f"{file} is damaged: a study's description has name, digest and scale; put the original back")
-    tables = {"counts": dict, "unused": dict, "source": dict, "analysis": dict, "notes": list} if info["kind"] == "import" else {}
-    if wrong := [key for key, kind in tables.items() if info.get(key) is not None and not isinstance(info[key], kind)]:
-        raise FaceSRError(f"{file} is damaged: {wrong[0]!r} has another form than it was written with; put the original back")
     try:
         json.dumps(info, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # a lone surrogate, which no file or page can hold

@@ -9,15 +9,17 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from facesr.bench.errors import FaceSRError
 from facesr.bench.study import load_study
 from facesr.bench.study.analysis import analyse_study
 from facesr.bench.study.check import check_ratings
+from facesr.bench.study.design import with_digest
 from facesr.bench.study.export import export
 from facesr.bench.study.imports import into_study
 from facesr.bench.study.simulate import simulate
@@ -65,15 +67,23 @@ def _copy(world: Path, to: Path, name: str) -> Path:
     return to / name
 
 
-def _nasty_json(world: Path, to: Path, name: str, tries: int) -> Outcome:
-    """``study.json`` with nasty values in its places; the digest says that it changed, and where nothing says so the value must be sound."""
+def _nasty_json(world: Path, to: Path, name: str, tries: int, seal: bool = False) -> Outcome:
+    """``study.json`` with nasty values in its places: the digest says that it changed. ``seal``: somebody took the digest anew.
+
+    What is read must be what was written: changed values are read only under a new digest, and then they must be sound.
+    """
     reset_peak()
-    outcome = Outcome(f"study.json of {name}, nasty values")
+    outcome = Outcome(f"study.json of {name}, nasty values{', sealed' if seal else ''}")
     folder = _copy(world, to, name)
     plain = json.loads((folder / "study.json").read_text())
     for seed in range(tries * TIMES):
-        (folder / "study.json").write_text(json.dumps(changed(plain, random.Random(f"{name}/{seed}"))))
-        outcome.one(f"seed {seed}", lambda: _read(folder))
+        nasty = changed(plain, random.Random(f"{name}/{seed}"))
+        if seal:
+            with suppress(FaceSRError):  # text that is no Unicode has no digest
+                nasty = with_digest({k: v for k, v in nasty.items() if k != "digest"})
+        (folder / "study.json").write_text(json.dumps(nasty))
+        same = seal or nasty == plain
+        outcome.one(f"seed {seed}", lambda: _read(folder), lambda _, same=same: same)
     outcome.peak = peak()
     return outcome
 
@@ -128,6 +138,8 @@ def _nasty_rows(world: Path, to: Path, tries: int) -> Outcome:
 CAMPAIGNS: dict[str, Callable[[Path, Path], Outcome]] = {
     "design": lambda world, to: _nasty_json(world, to, "study", 40),
     "imported design": lambda world, to: _nasty_json(world, to, "imported", 20),
+    "sealed design": lambda world, to: _nasty_json(world, to, "study", 10, seal=True),
+    "sealed imported design": lambda world, to: _nasty_json(world, to, "imported", 20, seal=True),
 }
 
 

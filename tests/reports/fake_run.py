@@ -12,6 +12,7 @@ import pandas as pd
 
 from facesr.bench.imaging import write_png
 from facesr.bench.results import FORMAT
+from facesr.bench.study.design import with_digest
 
 CITE = {"psp": "richardson2021encoding", "pulse": "menon2020pulse", "fsrnet": "chen2018fsrnet", "mine": "me2026"}
 METHODS = ("bicubic", "nearest", "fsrnet", "pix2pixhd", "pulse", "psp")
@@ -197,6 +198,6 @@ def make_study(
     )
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(folder / "ratings.parquet")
-    info = {"format": 1, "kind": "import", "name": folder.name, "digest": "e" * 64, "scale": [1, 5]}
+    info = with_digest({"format": 1, "kind": "import", "name": folder.name, "scale": [1, 5]})
     (folder / "study.json").write_text(json.dumps(info), encoding="utf-8")
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pytest
 from fake_run import make_run, make_study
 
 from facesr.bench.errors import FaceSRError
+from facesr.bench.study import imported
 from facesr.cli import main
 from facesr.reports.tables import table_of
 
@@ -54,13 +54,12 @@ def test_the_papers_table_one_has_one_mos_a_condition_hr_first(tmp_path: Path) -
     assert best.rank == 1
 
 
-def test_a_study_joins_the_scores_of_its_own_run_only(run: Path, tmp_path: Path) -> None:
+def test_a_study_joins_the_scores_of_its_own_run_only(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(tmp_path / "s", raters=6, faces=6)
     table = table_of([run], study=study, full=True)
     assert table.columns[-1].key == "mos" and table.rows[-1].label == "HR"
     assert table.csv().startswith("method,metric,n,failed,mean,low,high\n")
     assert [c for c in table.rows[-1].cells if c is not None] == [table.cell("hr", "mos")]
-    info = json.loads((study / "study.json").read_text())
-    (study / "study.json").write_text(json.dumps({**info, "run": {"digest": "a" * 64, "scale": 8}}))
+    monkeypatch.setattr(imported, "described", lambda info, file: {**info, "run": {"digest": "a" * 64, "scale": 8}})
     with pytest.raises(FaceSRError, match=r"made from a run of digest aaaaaaaaaaaa.*never meet"):
         table_of([run], study=study)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb
 from facesr.bench.results import Run
 from facesr.bench.study import Study, load_study
+from facesr.bench.study.analysis import analyse_study
 from facesr.bench.study.create import consistency, create
+from facesr.bench.study.imports import into_study
 from fake_study import fake_run, small_study
 
 SMALL = {"raters": 3, "images": 4, "anchors": 2, "gap": 2}
@@ -137,6 +142,47 @@ def test_a_changed_design_is_refused(run: Run, tmp_path: Path) -> None:
             _ = load_study(made.path).design
     file.write_text(json.dumps(info))
     assert load_study(made.path).design == made.design
+
+
+def test_a_changed_import_is_refused(tmp_path: Path) -> None:
+    """Imported ratings have a digest too; whoever takes it anew must still write values of the right kind."""
+    rows = [f"r{r},f{f},{c},{1 + (r + f) % 5}" for r in range(4) for f in range(4) for c in "ab"]
+    (tmp_path / "t.csv").write_text("\n".join(["rater,face,condition,score", *rows]))
+    made = into_study(tmp_path / "t.csv", tmp_path / "brought")
+    file = made.path / "study.json"
+    info = json.loads(file.read_text())
+
+    def said(change: Mapping[str, Any], *, seal: bool) -> str:
+        content = {k: v for k, v in {**info, **change}.items() if k != "digest"}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        file.write_text(json.dumps({**content, "digest": hashlib.sha256(text.encode()).hexdigest() if seal else info["digest"]}))
+        try:
+            analyse_study(made.path)
+        except FaceSRError as error:
+            return str(error)
+        return ""
+
+    assert said({}, seal=True) == said({}, seal=False) == ""
+    for change in ({"scale": [1, 9]}, {"reference": "a"}, {"analysis": {**info["analysis"], "alpha": 0.01}}, {"x": 1}):
+        assert "was changed after it was frozen" in said(change, seal=False)
+    for change, why in (
+        ({"format": 3}, "has layout version 3"),
+        ({"format": True}, "has layout version True"),
+        ({"method": "acr-hr"}, "'acr-hr'"),
+        ({"scale": [True, 5]}, "'scale.1' is true: must be a whole number"),
+        ({"scale": [5, 1]}, "no lowest and highest grade"),
+        ({"scale": [1, 10**30]}, "scale"),
+        ({"reference": ["a"]}, "'reference'"),
+        ({"reference": "c"}, "no condition 'c'"),
+        ({"declared": True}, "'declared' is true: must be a list"),
+        ({"unused": {"no number": -1}}, "must be at least 0"),
+        ({"analysis": {**info["analysis"], "equivalence_margin": 8}}, "as wide as the scale"),
+        ({"method": "pair"}, "does not fit the method 'pair'"),
+        ({"x": 1}, "unknown key 'x'"),
+    ):
+        assert why in said(change, seal=True), change
+    with pytest.raises(FaceSRError, match=r"no Unicode.*rename the file"):
+        into_study(tmp_path / "t.csv", tmp_path / os.fsdecode(b"brought\xff"))
 
 
 def test_a_foreign_database_is_refused(run: Run, tmp_path: Path) -> None:
