@@ -34,6 +34,7 @@ SCRIPTS = ("", ".sh", ".bash", ".zsh", ".bat", ".cmd", ".ps1", ".yaml", ".yml", 
            ".lua", ".pl", ".rb", ".js")  # fmt: skip
 """Files whose words may name further files; Python is parsed."""
 NO_INPUT = (".log", ".lock", ".pid", ".pyc", ".out", ".err")
+LOGS = ("log", "nohup.out")
 MAX_SCRIPT = 256 * 1024
 SMALL = 1 << 20
 """Bytes below which a file is read again rather than remembered."""
@@ -145,7 +146,7 @@ class _Behind:
 
     def _take(self, file: Path) -> None:
         with suppress(OSError, ValueError):  # a text that is no path
-            if file.is_file() and file.suffix not in NO_INPUT and not is_interpreter(file):
+            if file.is_file() and file.suffix not in NO_INPUT and file.name not in LOGS and not is_interpreter(file):
                 self.add(file)
 
     def _listed(self, folder: Path) -> set[str]:

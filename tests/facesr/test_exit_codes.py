@@ -80,14 +80,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "odd/broken.png").write_bytes(b"no image")
     (home / "taken").write_text("")
     (home / "P.toml").write_text(TINY)
-    base = ["run", str(home / "P.toml"), "--data", str(home / "hr"), "--methods", "bicubic", "--workers", "1", "-q"]
+    made = ["run", str(home / "P.toml"), "--data", str(home / "hr"), "--workers", "1", "-q"]
+    base = [*made, "--methods", "bicubic"]
     assert main([*base, "--out", str(home / "run")]) == 0
     for i in (1, 2):
         assert main([*base, "--shard", f"{i}/2", "--out", str(home / f"shard{i}")]) == 0
     (home / "bad.py").write_text(
         "from facesr.bench.method import Method\nclass Bad(Method):\n    def restore(self, lr, names=()):\n        raise OSError\n"
     )
-    assert main([*base, "--methods", f"{home / 'bad.py'}:Bad", "--out", str(home / "nothing")]) == 1
+    assert main([*made, "--methods", f"{home / 'bad.py'}:Bad", "--out", str(home / "nothing")]) == 1
     prepare = ["data", "prepare", "mine", "--from", str(home / "hr"), "--size", "32"]
     for name in ("prepared", "touched"):
         assert main([*prepare, "--out", str(home / name)]) == 0
