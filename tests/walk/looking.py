@@ -32,7 +32,7 @@ CHANCE = re.compile(
 ASKED = {"run.json": ("command", "seed", "calls", "environment", "protocol", "title", "digest"), "study.json": ("*",)}
 ASKED |= {"summary.json": ("minutes_this_call",)}
 """What a file repeats of the request itself, or of the clock: no effect."""
-REPEATED = ("recipe.toml",)
+REPEATED = ("recipe.toml", "made-for.json")
 """Files that do nothing but repeat the request: what a training writes of its recipe is different for every key, whether it acts or not."""
 CLOCK = ("seconds", "memory", "checksum", "token", "at", "created", "secret", "code", "salt", "stamp", "facts", "sealed")
 """Columns of tables that no two calls have alike."""
@@ -188,7 +188,10 @@ def _content(file: Path, place: Path) -> bytes:
             )
     if file.suffix == ".safetensors":
         with safe_open(file, "np") as held:
-            told = {name: text for name, text in (held.metadata() or {}).items() if name != "recipe"}
+            said = held.metadata() or {}
+            told = [
+                (k, v) for k, v in sorted({**said, **json.loads(said.get("facesr", "{}"))}.items()) if k not in ("facesr", "recipe")
+            ]
             return repr((told, [(name, held.get_tensor(name).tobytes()) for name in sorted(held.keys())])).encode()
     if file.name in ASKED:
         plain = json.loads(data)
