@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -147,3 +148,14 @@ def test_the_separator_of_a_table_is_its_headers_outside_quotes(text: str, rows:
 def test_a_table_with_a_quote_left_open_is_one_sentence() -> None:
     with pytest.raises(FaceSRError, match=r"^table\.csv cannot be read as CSV \(.*\): check its quotes$"):
         reading.csv_rows('face,age\n"a,1\n', "table.csv")
+
+
+def test_a_row_group_that_does_not_fit_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two columns of 1,000 eight-byte numbers are at least 16,000 bytes together, and neither alone."""
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({c: np.random.default_rng(i).random(1000) for i, c in enumerate("ab")}), file, use_dictionary=False)
+    with reading.open_parquet(file) as table:
+        assert table.read().num_rows == 1000
+    monkeypatch.setattr("facesr.bench.reading.MAX_CHUNK", 15_000)
+    with pytest.raises(FaceSRError, match="one row group holds 0 MiB; write smaller row groups"), reading.open_parquet(file):
+        pass

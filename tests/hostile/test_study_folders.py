@@ -150,8 +150,8 @@ def _campaign(name: str, world: Path, to: Path) -> Outcome:
         return _nasty_rows(world, to, 15)
     folder, file, tries = {
         "bytes of study.json": ("study", "study.json", 15),
-        "bytes of the database": ("study", "ratings.db", 15),
-        "bytes of the ratings": ("imported", "ratings.parquet", 15),
+        "bytes of the database": ("study", "ratings.db", 60),
+        "bytes of the ratings": ("imported", "ratings.parquet", 40),
     }[name]
     return _damaged(world, to, folder, file, tries)
 
