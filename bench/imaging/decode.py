@@ -8,6 +8,7 @@ not sRGB and come without a profile, damaged files, and more pixels than the bud
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -211,6 +212,8 @@ def _decoded(data: bytes) -> Picture:
             raise Refused(problem)
         tag = picture.getexif().get(0x0112, 1) if picture.format == "TIFF" else 0  # which Pillow obeys, and drops, as it loads
         picture.load()
+        if picture.format in ("JPEG", "MPO") and (damage := _jpeg_damage(data)):
+            raise Refused(f"broken or truncated image ({damage})")
         tag = tag or picture.info.get("original_orientation") or picture.getexif().get(0x0112, 1)  # pillow-heif obeys it too
         embedded = profile(picture, data)
         if not embedded and (problem := other_colours(picture, data)):
@@ -221,6 +224,26 @@ def _decoded(data: bytes) -> Picture:
         first = f"the first of {picture.n_frames} pictures of a camera's file" if picture.format == "MPO" else ""  # type: ignore[attr-defined]
         turned = f"turned upright by its orientation tag ({tag})" if tag in range(2, 9) else ""
         return Picture(np.array(rgb, dtype=np.uint8), tuple(note for note in (first, turned, converted) if note))
+
+
+DAMAGE = ("remature end", "bad Huffman code", "bad arithmetic code", "instead of RST")
+"""Of libjpeg's warnings those that cost pixels."""
+APPENDED = 256
+"""Bytes that cameras leave before the end marker; more, or before another marker, are data that the decoder lost its place in."""
+
+
+def _jpeg_damage(data: bytes) -> str:
+    """What libjpeg says of damaged scan data, or ''. Pillow keeps such warnings to itself and hands out grey blocks."""
+    import simplejpeg
+
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, fastupsample=True)
+    except ValueError as error:
+        said = str(error)
+        extra = re.search(r"(\d+) extraneous bytes before marker 0x(\w+)", said)
+        lost = extra is not None and (extra[2] != "d9" or int(extra[1]) > APPENDED)
+        return said if lost or any(words in said for words in DAMAGE) else ""
+    return ""
 
 
 def _problem(picture: Image.Image, data: bytes) -> str:

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -190,6 +191,31 @@ def test_colours_declared_without_a_profile_are_refused_in_every_format(kind: st
     found = decode(_bytes(image, kind, exif=srgb), "a")
     assert np.abs(found.pixels.astype(int) - SMOOTH).max() <= NOISE.get(kind, 0)
     assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}, {"grey": True}],
+    ids=lambda how: next(iter(how), "plain"),
+)
+def test_a_jpeg_whose_data_are_damaged_is_refused(how: dict[str, Any]) -> None:
+    """Zeros in the middle, cut and closed, a restart interval lost: Pillow hands out grey blocks. What cameras append costs nothing."""
+    noisy = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    image = Image.fromarray(noisy)
+    out = io.BytesIO()
+    (image.convert("L") if "grey" in how else image).save(out, "JPEG", quality=90, **how)
+    data = out.getvalue()
+    scan = data.index(b"\xff\xda") + 20
+    middle = (scan + len(data)) // 2
+    for harmless in (data, data + b"appended by a phone", data[:-2] + b"\xff\xff\xff\xd9"):
+        assert decode(harmless, "a").pixels.shape == (64, 64, 3)
+    damaged = [data[:middle] + b"\xff\xd9", data[:middle] + bytes(200) + data[middle + 200 :]]
+    if "restart_marker_rows" in how:
+        first, second = (data.index(marker, scan) for marker in (b"\xff\xd1", b"\xff\xd2"))
+        damaged.append(data[:first] + data[second:])
+    for broken in damaged:
+        with pytest.raises(FaceSRError, match="broken or truncated image"):
+            decode(broken, "a")
 
 
 def test_an_older_pillow_reads_a_photo_without_every_exif_table(monkeypatch: pytest.MonkeyPatch) -> None:
