@@ -21,6 +21,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import to_tensor, to_uint8, write_whole
 from facesr.methods.generators.base import Generator
 from facesr.methods.psp.linear import Descent, LinearLosses
+from facesr.methods.training.data import as_8_bit
 
 CHUNK, PART = 256, 128
 """Faces rendered, and real faces searched, together: what is in one file."""
@@ -95,11 +96,6 @@ class Recombined:
         rows = torch.randint(len(self.codes), (n,), generator=random).tolist()
         pictures = np.stack([self.images[row // CHUNK][row % CHUNK] for row in rows])
         return to_tensor(pictures).to(self.real), self.codes[rows].to(self.real)
-
-
-def as_8_bit(images: Tensor) -> Tensor:
-    """``images`` as an 8-bit file would hold them, still in [0, 1]."""
-    return images.clamp(0, 1).mul(255).add(0.5).floor().div(255)
 
 
 @torch.no_grad()

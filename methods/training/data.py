@@ -161,7 +161,12 @@ def enlarge_batch(lr: Tensor, size: int) -> Tensor:
 
 def degrade_batch(hr: Tensor, factor: int, kernel: str = "bicubic-matlab") -> Tensor:
     """``hr`` (B, 3, S, S) in [0, 1] to the 8-bit LR image (B, 3, S/factor, S/factor) in [0, 1] that a protocol would hand out."""
-    return resize(hr, hr.shape[-1] // factor, kernel).clamp(0, 1).mul(255).add(0.5).floor().div(255)
+    return as_8_bit(resize(hr, hr.shape[-1] // factor, kernel))
+
+
+def as_8_bit(images: Tensor) -> Tensor:
+    """``images`` as an 8-bit file would hold them, still in [0, 1]."""
+    return images.clamp(0, 1).mul(255).add(0.5).floor().div(255)
 
 
 class Placement(NamedTuple):
