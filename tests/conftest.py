@@ -38,19 +38,6 @@ def detweights() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def oracle(request: pytest.FixtureRequest) -> Callable[[str], dict[str, Any]]:
-    """``oracle(name)``: meta, inputs and outputs of a published implementation, its ``state_dict`` rebuilt where it is a recipe.
-
-    The few that are too large for the repository are read from a developer's fixtures.
-    """
-
-    def load(name: str) -> dict[str, Any]:
-        if name not in conformance.LEFT_OUT:
-            return conformance.recorded(name)
-        import torch
-
-        known: dict[str, Any] = torch.load(request.getfixturevalue("fixtures") / "oracles" / f"{name}.pt", weights_only=True)
-        known["state_dict"] = conformance.detweights.make_state_dict(known["spec"], known["seed"])
-        return known
-
-    return load
+def oracle() -> Callable[[str], dict[str, Any]]:
+    """``oracle(name)``: meta, inputs and outputs of a published implementation, its ``state_dict`` rebuilt where it is a recipe."""
+    return conformance.recorded

@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance.detweights import make_state_dict
+from conformance.detweights import image, make_state_dict
 
 VECTORS = Path(__file__).with_name("vectors")
 SAMPLES = 400
 """Positions kept of an output of more than twice as many numbers."""
-
-
-LEFT_OUT = ("psp_id_loss",)
-"""Too large for what it adds: the loss is its network, which is here as ``arcface_ir_se50``, behind a crop."""
 
 
 def positions(place: str, size: int) -> np.ndarray[Any, Any]:
@@ -38,11 +34,19 @@ def recorded(name: str) -> dict[str, Any]:
     return known
 
 
+def mixed(recipe: dict[str, Any]) -> torch.Tensor:
+    """A sum of pseudo-random images in [-1, 1], by their names and shares."""
+    parts = [share * image(name, recipe["shape"]) for name, share in recipe["mixed"].items()]
+    return torch.stack(parts).sum(0)
+
+
 def _whole(value: Any, arrays: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_whole(v, arrays) for v in value]
     if not isinstance(value, dict):
         return value
+    if set(value) == {"mixed", "shape"}:
+        return mixed(value)
     if set(value) != {"tensor", "shape", "whole"}:
         return {k: _whole(v, arrays) for k, v in value.items()}
     array = arrays[value["tensor"]]

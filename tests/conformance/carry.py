@@ -1,7 +1,8 @@
 """Carry the oracles' figures into ``vectors/``: ``PYTHONPATH=tests python -m conformance.carry FOLDER``, the folder of the recorded files.
 
 An oracle is a published implementation's answer to pseudo-random inputs with pseudo-random weights. Weights are a recipe (names, shapes, a
-seed), so a file holds figures only. Inputs are kept whole; of large outputs ``SAMPLES`` fixed positions are kept, the rest reads as NaN.
+seed), so a file holds figures only. Inputs are kept whole, or as a recipe too where they are large; of large outputs ``SAMPLES`` fixed positions
+are kept, the rest reads as NaN.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance import LEFT_OUT, SAMPLES, VECTORS, positions
+from conformance import SAMPLES, VECTORS, mixed, positions
 
 FIRST_FACE = ("arcface_ir_se50", "insightface_iresnet18", "psp_parts")
 """Networks whose answer to a face does not depend on the other of the two."""
+
+MIXED = {"psp_id_loss": {"y_hat": {"idyh": 1.0}, "y": {"idyh": 0.8, "idy": 0.2}, "x": {"idx": 1.0}}}
+"""Inputs that are sums of pseudo-random images: the share of each image, by its name."""
 
 
 def save(file: Path, arrays: dict[str, Any]) -> None:
@@ -53,11 +57,14 @@ def carry(file: Path) -> None:
             for s in ("inputs", "outputs")
         )
     small = file.stat().st_size < 50_000
+    for key, shares in MIXED.get(file.stem, {}).items():
+        recipe = {"mixed": shares, "shape": list(held["inputs"][key].shape)}
+        torch.testing.assert_close(mixed(recipe), held["inputs"][key], atol=1e-6, rtol=0)
+        held["inputs"][key] = recipe
     index = {k: flatten(v, k, arrays, 10**9 if small else 2 * SAMPLES) for k, v in held.items()}
     save(VECTORS / f"{file.stem}.npz", {"index": np.frombuffer(json.dumps(index).encode(), np.uint8), **arrays})
 
 
 if __name__ == "__main__":
     for path in sorted(Path(sys.argv[1]).glob("*.pt")):
-        if path.stem not in LEFT_OUT:
-            carry(path)
+        carry(path)

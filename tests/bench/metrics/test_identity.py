@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from conformance import agrees
 from facesr.bench import weights
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Batch, Face
@@ -80,11 +81,10 @@ def test_irse50_and_psps_crop_equal_its_loss(oracle: Callable[[str], dict[str, A
     torch.save(known["state_dict"], tmp_path / "model_ir_se50.pth")
     made, goal = (((known["inputs"][key] + 1) * 127.5).permute(0, 2, 3, 1).numpy() for key in ("y_hat", "y"))
     crops = psp_crop(made)
-    pooled = known["outputs"]["pooled"].permute(0, 2, 3, 1).numpy()
-    assert np.abs(crops.pixels / 127.5 - 1 - pooled).max() < 1e-4
+    agrees((crops.pixels / 127.5 - 1).transpose(0, 3, 1, 2), known["outputs"]["pooled"], atol=1e-4, rtol=0)
     metric = build_metric("identity-irse50-psp-crop", {"weights": str(tmp_path / "model_ir_se50.pth")})
     assert isinstance(metric, Identity)
-    assert np.abs(metric.recogniser.network.embed(crops.pixels) - known["outputs"]["feats"].numpy()).max() < 1e-4
+    agrees(metric.recogniser.network.embed(crops.pixels), known["outputs"]["feats"], atol=1e-4, rtol=0)
     faces = batch(goal)
     cosines = np.array(metric.score(made, faces, metric.reference(faces)), float)
     assert 1 - cosines.mean() == pytest.approx(float(known["outputs"]["loss"]), abs=1e-5)
