@@ -115,7 +115,7 @@ def make_run(
         "methods": [
             {
                 "label": m,
-                "target": f"methods.{m}:M",
+                "target": f"facesr.methods.{m}:M",
                 "params": {},
                 "code": "c0de",
                 "weights": _weights(m),
