@@ -9,11 +9,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import conformance
 import conformance.detweights
 from private_files import FIXTURES
 
+settings.register_profile(
+    "facesr", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # both go by wall time: a loaded machine fails
+settings.load_profile("facesr")
 os.environ.setdefault("FACESR_WORKERS", "1")  # small runs: a worker's start costs more than their work
 
 

@@ -221,7 +221,7 @@ def test_names_are_names_in_every_form(tmp_path: Path) -> None:
 NAMES = st.lists(st.text(min_size=1, max_size=12).filter(lambda s: s.strip()), min_size=2, max_size=4)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(names=NAMES)
 def test_any_names(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever a condition is called, CSV parses with whole rows and HTML holds no tag of the name's."""

@@ -214,7 +214,7 @@ def test_many_devices_at_once_store_each_answer_once(study: Study) -> None:
     assert study.ratings(excluded=True).query("rater == @rater.name")["position"].tolist() == list(range(1, 21))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(sends=st.lists(st.tuples(st.integers(0, 22), st.sampled_from([None, 1, 3, 5]), st.integers(0, 2)), max_size=30))
 def test_any_sequence_of_sends_keeps_the_plan_whole(study: Study, sends: list[tuple[int, int | None, int]]) -> None:
     """Whatever arrives, positions stay 1..n without holes, each once, and the first stored answer never changes."""

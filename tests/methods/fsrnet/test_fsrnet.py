@@ -45,11 +45,11 @@ def test_equals_cs_giungs_port(shared: bool) -> None:
         output = net(data["inputs"]["x"])
         features = net.fsr_enc(output.coarse), net.pre_net(output.coarse)
     expected = data["outputs"]
-    agrees(output.coarse, expected["coarse"], atol=1e-4, rtol=0)
-    agrees(output.prior, expected["prior"], atol=1e-4, rtol=0)
-    agrees(output.image, expected["out"], atol=1e-4, rtol=0)
-    agrees(features[0], expected["f"], atol=1e-4, rtol=0)
-    agrees(features[1], expected["p"], atol=1e-4, rtol=0)
+    agrees(output.coarse, expected["coarse"], atol=5e-6, rtol=0)
+    agrees(output.prior, expected["prior"], atol=3e-5, rtol=0)
+    agrees(output.image, expected["out"], atol=5e-6, rtol=0)
+    agrees(features[0], expected["f"], atol=5e-6, rtol=0)
+    agrees(features[1], expected["p"], atol=3e-5, rtol=0)
 
 
 def test_equals_cydiachens_hourglass() -> None:
@@ -57,7 +57,7 @@ def test_equals_cydiachens_hourglass() -> None:
     data, state = known, known.get("state_dict", {})
     net = HourGlass(16, 2).eval()
     net.load_state_dict(state, strict=True)
-    agrees(net(data["inputs"]["x"]), data["outputs"]["y"], atol=1e-4, rtol=0)
+    agrees(net(data["inputs"]["x"]), data["outputs"]["y"], atol=1e-5, rtol=0)
 
 
 def test_sizes_of_a_cs_giung_checkpoint_are_read_off_its_shapes() -> None:

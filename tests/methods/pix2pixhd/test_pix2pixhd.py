@@ -27,9 +27,9 @@ from facesr.methods.pix2pixhd.net import (
 )
 
 
-# Tolerance 1e-4: the fixtures' own.
+# Seven times the published implementation's own error in float32 (7.1e-6).
 def close(ours: Tensor, theirs: Tensor) -> None:
-    agrees(ours, theirs, atol=1e-4, rtol=0)
+    agrees(ours, theirs, atol=5e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["pix2pixhd_global_small", "pix2pixhd_local_small"])
