@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -55,6 +55,9 @@ class Method:
     fixed_batch: bool = True
     """The bench fills the last batch up to ``batch_size`` (with copies of its last face), because a network's last digits depend on the
     size of its batch. False where nothing depends on it, or a face must not come twice (an external program)."""
+
+    from_protocol: ClassVar[Mapping[str, str]] = {}
+    """Parameters that are the protocol's own values unless set: ``{"eps": "consistency.epsilon"}``."""
 
     def __init__(self, *, size: int = 128, scale: float = 8, seed: int = 0, device: str = "cpu") -> None:
         self.size, self.scale, self.seed, self.device = size, scale, seed, device

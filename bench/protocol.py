@@ -154,6 +154,12 @@ class Protocol:
         return plain
 
     @property
+    def values(self) -> dict[str, Any]:
+        """What metrics and methods may take of it (``from_protocol``), by place: ``{"degradation.kernel": "bicubic-matlab", …}``."""
+        plain = self.as_dict()
+        return {f"{room}.{key}": value for room in ("data", "degradation", "consistency") for key, value in plain[room].items()}
+
+    @property
     def digest(self) -> str:
         """sha256 over what can change a number."""
         matters = {k: v for k, v in self.as_dict().items() if k not in ("description", "study")}

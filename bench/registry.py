@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -35,16 +36,38 @@ def installed(group: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A method as asked for: its label in tables and file names, where its class is, and the parameters set by the user."""
+    """A method as asked for: its label in tables and file names, where its class is, and the parameters set by the user.
+
+    ``from_protocol``: those that the protocol sets (see ``under``).
+    """
 
     label: str
     target: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    from_protocol: Mapping[str, Any] = field(default_factory=dict)
+
+    def under(self, protocol: Mapping[str, Any]) -> MethodSpec:
+        """With the protocol's values (dotted, ``consistency.epsilon``) that its class declares in ``from_protocol``: where none is set, and
+        the protocol's is not the constructor's own."""
+        try:
+            cls = load_class(self.target, Method, "method")
+        except FaceSRError:  # reported where the method is made
+            return self
+        own = inspect.signature(cls).parameters
+        wanted = _from_protocol(f"method {self.label}", cls, protocol)
+        return replace(
+            self, from_protocol={k: v for k, v in wanted.items() if not (k in own and v == own[k].default) and k not in self.params}
+        )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters that the constructor gets: the protocol's and the user's."""
+        return {**self.from_protocol, **self.params}
 
     def build(self, *, size: int, scale: float, seed: int, device: str) -> Method:
         """Make the method; an unknown parameter gives one sentence with the known ones."""
         cls = load_class(self.target, Method, "method")
-        params = checked(f"method {self.label}", cls, self.params, "parameter", ("size", "scale"))
+        params = checked(f"method {self.label}", cls, self.given, "parameter", ("size", "scale"))
         made = _make(f"method {self.label}", cls, params, size=size, scale=scale, seed=seed, device=device)
         assert isinstance(made, Method)
         return made
@@ -191,6 +214,14 @@ def load_class(target: str, base: type, kind: str) -> Any:
     return found
 
 
+def _from_protocol(what: str, made: Any, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol's values that a class declares in ``from_protocol``."""
+    declared = dict(getattr(getattr(made, "func", made), "from_protocol", {}))
+    if unknown := [place for place in declared.values() if place not in protocol]:
+        raise FaceSRError(f"{what}: from_protocol names {unknown[0]!r}: {suggest(str(unknown[0]), protocol)}")
+    return {name: protocol[place] for name, place in declared.items()}
+
+
 def metric_target(name: str) -> str:
     """Where the class of a metric is (``module:Class``), from its name or ``my_file.py:MyMetric``."""
     known = installed("facesr.metrics")
@@ -205,8 +236,8 @@ def build_metric(name: str, conventions: Mapping[str, Any] | None = None, protoc
     ``protocol``: the protocol's values, dotted (``degradation.kernel``); a metric gets those it declares in ``from_protocol``.
     """
     made = load_class(metric_target(name), Metric, "metric")
-    wanted = dict(getattr(getattr(made, "func", made), "from_protocol", {}))
-    given = {key: protocol[place] for key, place in wanted.items() if protocol} | dict(conventions or {})
+    wanted = _from_protocol(f"metric {name}", made, protocol) if protocol else {}
+    given = wanted | dict(conventions or {})
     given = checked(f"metric {name}", made, given, "convention")
     metric = _make(f"metric {name}", made, given)
     assert isinstance(metric, Metric)

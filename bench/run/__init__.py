@@ -158,7 +158,7 @@ def with_earlier_methods(plan: Plan, previous: Run | None) -> Plan:
         if old.label in asked:
             again.append(asked.pop(old.label))
         elif old.target in known:
-            again.append(MethodSpec(old.label, old.target, old.params))
+            again.append(MethodSpec(old.label, old.target, old.params).under(plan.protocol.values))
         else:
             kept.append(old)
     labels = (*previous.methods, *asked)

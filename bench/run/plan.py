@@ -179,7 +179,17 @@ def make_plan(
     problems.report()
     assert found is not None
     assert made is not None
-    plan = Plan(protocol, found[1], tuple(methods), made, Path(out), seed, device, labels=tuple(m.label for m in methods))
+    values = protocol.values
+    plan = Plan(
+        protocol,
+        found[1],
+        tuple(m.under(values) for m in methods),
+        made,
+        Path(out),
+        seed,
+        device,
+        labels=tuple(m.label for m in methods),
+    )
     return _part(plan, shard) if shard else plan
 
 
@@ -289,8 +299,7 @@ def _not_offered(metric: Metric, against: str) -> list[str]:
 
 
 def _metric_plan(protocol: Protocol, spec: MetricSpec) -> MetricPlan:
-    plain = protocol.as_dict()
-    values = {f"{room}.{key}": value for room in ("data", "degradation", "consistency") for key, value in plain[room].items()}
+    values = protocol.values
     metric = build_metric(spec.name, spec.conventions, values)
     from_protocol = {name: values[place] for name, place in metric.from_protocol.items()}
     spec = MetricSpec(spec.name, {**from_protocol, **spec.conventions})

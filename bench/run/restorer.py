@@ -166,7 +166,7 @@ class Restorer:
         if self.trouble:
             return ""
         p, spec, f = self.plan, self.spec, self.facts
-        params = content({k: v for k, v in spec.params.items() if not (f.inputs and isinstance(v, str) and Path(v).is_dir())})
+        params = content({k: v for k, v in spec.given.items() if not (f.inputs and isinstance(v, str) and Path(v).is_dir())})
         given = lr.get((self.scale, face.name)) if f.needs_lr else None
         own = [_content_of(path) for path in self._build().inputs(face.name)] if f.inputs else []
         name = spec.target.rpartition(":")[2]
@@ -231,7 +231,7 @@ class Restorer:
 
     def _stamp(self) -> str:
         """Code, parameters, and the files on this machine that can change what the method says: a memo's key, never a cell's."""
-        params = sorted((k, repr(v)) for k, v in self.spec.params.items())
+        params = sorted((k, repr(v)) for k, v in self.spec.given.items())
         named = [Path(v) for v in self.spec.params.values() if isinstance(v, str) and v and len(v) < 4096 and "\0" not in v]
         files = [str(facts) for path in [*named, *self._weight_folders()] for facts in _listed(path)]
         return digest(self.spec.target, self.code, params, files, self.plan.size, self.scale)

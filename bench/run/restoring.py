@@ -92,7 +92,7 @@ class Loaded:
 
     def get(self, spec: MethodSpec, scale: float, setting: Setting) -> Method:
         """The loaded method. What its constructor or ``load`` raised is raised again for every task."""
-        key = (spec.label, spec.target, repr(sorted(spec.params.items(), key=str)), scale, setting)
+        key = (spec.label, spec.target, repr(sorted(spec.given.items(), key=str)), scale, setting)
         if self._key != key:
             self._key = self._method = self._trouble = None
             self.warm = False

@@ -1,4 +1,4 @@
-"""Which conditions and faces a study takes from a run when nobody names them: those that hold the protocol's ε. What is left out is said."""
+"""Which conditions and faces a study takes from a run when nobody names them: those that have images and hold ε. What is left out is said."""
 
 from __future__ import annotations
 
@@ -20,15 +20,25 @@ class Choice:
     outside: frozenset[str]
 
 
-def choose_conditions(run: Run, wanted: Sequence[str], epsilon: float | None, error: Callable[[str, str], float | None]) -> Choice:
-    """Take from ``wanted`` what the run has, within ``epsilon`` (None: whatever it is).
+def choose_conditions(
+    run: Run,
+    wanted: Sequence[str],
+    faces: int,
+    epsilon: float | None,
+    image: Callable[[str, str], bool],
+    error: Callable[[str, str], float | None],
+) -> Choice:
+    """Take from ``wanted`` what the run has, of as many ``faces`` as the study shows, within ``epsilon`` (None: whatever it is).
 
-    ``error(face, condition)``: the mean squared error against LR, None where there is no image.
+    ``image(face, condition)``: whether there is one; ``error``: its mean squared error against LR, None where there is no image.
     """
     conditions, left_out, outside = [], {}, set[str]()
     for condition in wanted:
         if condition != "hr" and condition not in run.methods:
             left_out[condition] = "the run has no images of it"
+            continue
+        if condition != "hr" and (n := sum(image(face.name, condition) for face in run.faces)) < min(faces, len(run.faces)):
+            left_out[condition] = f"the run has images of {n} of its {len(run.faces)} faces, and the study shows {faces}"
             continue
         far = set[str]()
         if condition != "hr" and epsilon is not None:
@@ -38,7 +48,7 @@ def choose_conditions(run: Run, wanted: Sequence[str], epsilon: float | None, er
             if len(far) > TOLERATED * len(there):
                 left_out[condition] = (
                     f"{len(far)} of {len(there)} faces do not agree with their LR within epsilon = {epsilon:g}, "
-                    "which the protocol refuses in a study (--conditions with --outside-epsilon flag shows and marks it)"
+                    "which this study refuses (--outside-epsilon flag shows and marks them)"
                 )
                 continue
         conditions.append(condition)

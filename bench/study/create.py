@@ -139,12 +139,16 @@ def _design(run: Run, name: str, given: Mapping[str, Any], past: list[PastStudy]
     elif not given.get("conditions"):
         # a limit of the wrong type is the design's to report
         limit = values["epsilon"] if values["outside_epsilon"] == "refuse" and isinstance(values["epsilon"], float) else None
-        choice = choose_conditions(run, values["conditions"], limit, _errors(run, scale_factor))
+        shown = len(drawing.face_names) or drawing.images
+        choice = choose_conditions(
+            run, values["conditions"], shown, limit,
+            lambda face, condition: _source(run, condition, face, scale_factor).is_file(), _errors(run, scale_factor),
+        )  # fmt: skip
         values["conditions"] = choice.conditions
     there = ["hr", *run.methods] if run.has_hr else list(run.methods)
     of_hr = ["gold", "practice", *(["anchors"] if values["method"] != "pair" else [])]  # pairs have no examples
-    if not run.has_hr and (shown := [n for n in of_hr if asked.get(n, 20 if n == "anchors" else 0)]):
-        problems.append(f"the run has no HR to show: give {' '.join(f'--{n} 0' for n in shown)}")
+    if not run.has_hr and (extras := [n for n in of_hr if asked.get(n, 20 if n == "anchors" else 0)]):
+        problems.append(f"the run has no HR to show: give {' '.join(f'--{n} 0' for n in extras)}")
     if unknown := [c for c in values["conditions"] if c not in there]:
         hint = (
             suggest(unknown[0], there)
@@ -350,7 +354,7 @@ def _check_epsilon(design: Design) -> None:
     worst = max(outside, key=lambda s: s.consistency or 0)
     raise FaceSRError(
         f"images do not agree with their LR within epsilon = {design.epsilon:g} ({listed}; worst {worst.face} by {worst.condition}, "
-        f"{worst.consistency:.3g}), and the protocol refuses such images in a study: leave the method out, or show and mark them with "
+        f"{worst.consistency:.3g}), and this study refuses such images: leave the method out, or show and mark them with "
         "--outside-epsilon flag"
     )
 

@@ -144,7 +144,8 @@ def runnable_methods(run: Run, asked: Sequence[MethodSpec] = ()) -> tuple[dict[s
                 why[info.label] = problem
             else:
                 made[info.label] = MethodSpec(info.label, info.target, params)
-    return made, why
+    values = protocol_of(run).values
+    return {label: spec.under(values) for label, spec in made.items()}, why
 
 
 def _params(info: MethodInfo) -> tuple[Mapping[str, Any], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -33,6 +33,7 @@ class PSP(NetworkMethod["PSPNet"]):
     random face's, wholly or by ``mix_alpha``. ``refine_steps``: at most so many steps of a search after the encoder, each about as long
     as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 25); a face that does not
     get there is ``not_converged``, its image is kept.
+    ``eps``, ``kernel``: of that search; the protocol's own unless set.
     ``precision``: fp32, bf16 or fp16 (torch's automatic mixed precision).
     ``compile``: by ``torch.compile``, a minute for the first face (the pass alone, without a search).
     ``preprocess``: ``lr`` feeds the LR face itself; ``script`` degrades it once more by ``resize_factor``, as the release's inference
@@ -42,6 +43,7 @@ class PSP(NetworkMethod["PSPNet"]):
     cite: ClassVar[str] = "richardson2021encoding"
     default: ClassVar[Path] = Path(__file__).parent / "weights" / "psp-128.safetensors"
     trained_on = ("lpips-squeeze", "identity-onnx:mobilefacenet")
+    from_protocol: ClassVar[Mapping[str, str]] = {"eps": "consistency.epsilon", "kernel": "degradation.kernel"}
     own_steps: ClassVar[int] = 0
     """``refine_steps`` where none are asked for."""
     terms: ClassVar[str] = "own code after pixel2style2pixel (MIT); generators trained on FFHQ are for non-commercial use"
@@ -77,8 +79,8 @@ class PSP(NetworkMethod["PSPNet"]):
             problems.append("compile is for the pass alone: the search of refine_steps goes back through the generator")
         if mix_alpha is not None and not 0 <= mix_alpha <= 1:
             problems.append(f"mix_alpha {mix_alpha} is not between 0 and 1")
-        if not eps > 0:
-            problems.append(f"eps {eps} is not positive")
+        if not eps >= 0:
+            problems.append(f"eps {eps} is negative")
         try:
             self.rows = [int(row) for row in latent_mask.split(",") if row.strip()]
         except ValueError:

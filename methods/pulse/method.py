@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,7 +30,7 @@ class PULSE(NetworkMethod["PULSENet"]):
     ``prior``: ``mobilestylegan128`` (comes with the project), ``mobilestylegan``, or a file: PULSE's own ``synthesis.pt`` (with
     ``gaussian_fit.pt`` or ``mapping.pt`` beside it, or given), any StyleGAN2 checkpoint. ``keep``: hand out the ``last`` image, as
     published, or the ``best``, of the lowest loss. The remaining parameters are ``facesr.methods.pulse.search.Settings``, under the
-    release's names; ``eps`` is the paper's 1e-3 (the release: 2e-3).
+    release's names; ``eps`` is the protocol's, else the paper's 1e-3 (the release: 2e-3).
 
     ``margin``: the loss stops pulling at ``margin`` x ``eps``. The release's 1 leaves faces hovering about ``eps``, where rounding to
     8 bits and the last steps decide: on 44 London faces 61 % were within it. 0.9 leaves them room.
@@ -46,6 +46,7 @@ class PULSE(NetworkMethod["PULSENet"]):
 
     cite: ClassVar[str] = "menon2020pulse"
     source = "prior"
+    from_protocol: ClassVar[Mapping[str, str]] = {"eps": "consistency.epsilon"}
     terms: ClassVar[str] = "own code; the FFHQ-trained priors are for non-commercial use"
     batch_size: int = 4
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "bf16")

@@ -164,8 +164,12 @@ class Odd(Method):
     batch_size = 3
     needs_lr = True
     fixed_batch = True
+    from_protocol = {}
+    def __init__(self, *, part=0.9, **rest):
+        super().__init__(**rest)
+        self.part = part
     def restore(self, lr, names=()):
-        image = (resize(lr, self.size, "box") * 0.9 + 0.01 * lr.shape[0]).clamp(0, 1)
+        image = (resize(lr, self.size, "box") * self.part + 0.01 * lr.shape[0]).clamp(0, 1)
         return Restored(image, [Outcome("not_converged" if n == "000" else "ok", "far" if n == "000" else "") for n in names])
 '''
 METHOD_KEYS: dict[str, tuple[str, str | Refused]] = {
@@ -174,6 +178,7 @@ METHOD_KEYS: dict[str, tuple[str, str | Refused]] = {
     "batch_size": ("batch_size = 3", "batch_size = 2"),
     "needs_lr": ("needs_lr = True", "needs_lr = False"),
     "fixed_batch": ("fixed_batch = True", "fixed_batch = False"),
+    "from_protocol": ("from_protocol = {}", 'from_protocol = {"part": "consistency.epsilon"}'),
 }
 
 

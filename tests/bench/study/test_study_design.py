@@ -15,6 +15,7 @@ import pytest
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb
+from facesr.bench.protocol import load_protocol
 from facesr.bench.results import Run
 from facesr.bench.study import Study, load_study
 from facesr.bench.study.analysis import analyse_study
@@ -129,6 +130,26 @@ def test_conditions_nobody_named_are_those_within_epsilon(tmp_path: Path) -> Non
     assert made.design.conditions == ["hr", "bicubic", "psp"]  # one of twelve
     assert names[0] not in made.design.faces
     assert made.design.run["faces_outside_epsilon"] == [names[0]]
+
+
+def test_a_condition_without_images_of_enough_faces_is_left_out(tmp_path: Path) -> None:
+    """Weights missing, every cell failed: the study of the others is possible without a flag. One that lacks few faces stays."""
+    run = fake_run(tmp_path / "run", scores=False)
+    for file in (tmp_path / "run/sr/psp").glob("*.png"):
+        file.unlink()
+    (tmp_path / f"run/sr/bicubic/{run.faces[5].name}.png").unlink()
+    made = create(run, tmp_path / "without", options={"images": 4, "anchors": 0, "gap": 3, "outside_epsilon": "flag"})
+    assert made.design.conditions == ["hr", "bicubic"]
+    assert made.design.run["left_out"] == {"psp": f"the run has images of 0 of its {len(run.faces)} faces, and the study shows 4"}
+    assert run.faces[5].name not in made.design.faces
+
+
+def test_the_default_run_s_protocols_refuse_what_does_not_hold_epsilon() -> None:
+    """So that a study made from one without a flag shows pSp refined and leaves plain pSp out."""
+    for name in ("demo-x8-128", "london-x8-128", "celebahq-x8-128"):
+        protocol = load_protocol(name)
+        assert protocol.consistency.study == "refuse"
+        assert {"psp", "psp-refined"} <= set(protocol.study.conditions)
 
 
 def test_a_changed_design_is_refused(run: Run, tmp_path: Path) -> None:
