@@ -52,7 +52,9 @@ def read_bytes(path: Path | str, limit: int = MAX_FILE) -> bytes:
                 raise FaceSRError(f"{path} cannot be read: it is {what}, not a regular file")
             if facts.st_size > limit:
                 raise FaceSRError(f"{path} has {facts.st_size / MIB:,.0f} MiB; at most {limit // MIB:,} are read")
-            data = file.read(limit + 1)
+            data = file.read(facts.st_size + 1)  # not limit: Python sets aside as much memory as is asked for
+            if len(data) > facts.st_size:
+                data += file.read(limit + 1 - len(data))
     except OSError as error:
         raise FaceSRError(f"{path}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:  # a NUL in the name

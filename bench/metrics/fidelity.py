@@ -109,12 +109,12 @@ class SSIM(_Fidelity):
 
     def reference(self, batch: Batch) -> Any:
         planes = self._planes(batch.hr)
-        ssim = structure(*planes.shape[1:])
+        ssim = structure(*planes.shape[2:])
         return [(y, ssim.means(y)) for y in planes]
 
     def score(self, sr: U8, batch: Batch, reference: Any) -> Sequence[float | NoScore]:
         planes = self._planes(sr)
-        ssim = structure(*planes.shape[1:])
+        ssim = structure(*planes.shape[2:])
         return [ssim.mean(x, y, means) for x, (y, means) in zip(planes, reference, strict=True)]
 
 

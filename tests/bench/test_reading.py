@@ -159,3 +159,12 @@ def test_a_row_group_that_does_not_fit_memory_is_refused(tmp_path: Path, monkeyp
     monkeypatch.setattr("facesr.bench.reading.MAX_CHUNK", 15_000)
     with pytest.raises(FaceSRError, match="one row group holds 0 MiB; write smaller row groups"), reading.open_parquet(file):
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs /proc: a regular file that is longer than its size says")
+def test_a_file_longer_than_its_size_is_read_whole_up_to_the_limit() -> None:
+    whole = reading.read_bytes("/proc/self/status")
+    assert whole.startswith(b"Name:")
+    assert b"voluntary_ctxt_switches" in whole
+    with pytest.raises(FaceSRError, match="grows while it is read"):
+        reading.read_bytes("/proc/self/status", limit=100)
