@@ -37,6 +37,11 @@ class TwoStage(nn.Module):
         self.first.eval()
         return self
 
+    def weaker(self, strength: float) -> dict[str, Tensor]:
+        """The state of a net that adds ``strength`` times as much, nearly: the factor stands before the last layer's tanh."""
+        last = f"model.{len(self.model) - 2}."
+        return {key: value * strength if key.startswith(last) else value for key, value in self.state_dict().items()}
+
     def silence(self) -> None:
         """The generator adds nothing until it is trained."""
         last = self.model[-2]

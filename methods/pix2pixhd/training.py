@@ -55,6 +55,9 @@ class Pix2PixHDSizes:
     """An FSRNet weight file whose image the generator gets and adds to (``methods/pix2pixhd/stages.py``); ``default``: this project's."""
     start: str = ""
     """A generator's weight file to begin with, of as many channels or fewer (``methods/pix2pixhd/start.py``); ``default``: this project's."""
+    strength: float = 1.0
+    """With ``first``: how much of what the generator adds the saved weights add. Below 1 lies between the regression's image and the game's:
+    fewer dB and more detail than the one, more like the person and less harsh than the other (Wang et al. 2018, ESRGAN, section 3.4)."""
 
     def __post_init__(self) -> None:
         idle = [name for name in ("n_enhancers", "n_blocks_local") if getattr(self, name) != getattr(Pix2PixHDSizes, name)]
@@ -62,6 +65,10 @@ class Pix2PixHDSizes:
             raise BadValue(f"{' and '.join(idle)} are of the local enhancer: give kind = 'local', or leave them out")
         if self.ndf_boxes != Pix2PixHDSizes.ndf_boxes and not self.boxes:
             raise BadValue("ndf_boxes is the width of the discriminators of 'boxes', and there are none: leave it out")
+        if self.strength != 1 and not self.first:
+            raise BadValue("strength is how much is added to the image of 'first', and there is none: leave it out")
+        if not 0 < self.strength <= 1:
+            raise BadValue(f"strength {self.strength} is not above 0 and at most 1")
 
     def generator(self) -> GlobalGenerator | LocalEnhancer:
         """Image to image, 3 channels each."""
@@ -251,7 +258,9 @@ class Pix2PixHDObjective(Objective):
 
     def export(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The generator, with the published key names."""
-        return self.modules["generator"].state_dict(), {"sizes": json.dumps(asdict(self.sizes)), "format": "facesr pix2pixhd 1"}
+        net = unwrapped(self.modules["generator"])
+        state = net.weaker(self.sizes.strength) if isinstance(net, TwoStage) else net.state_dict()
+        return state, {"sizes": json.dumps(asdict(self.sizes)), "format": "facesr pix2pixhd 1"}
 
 
 def _same_crop(a: Tensor, b: Tensor, side: int) -> tuple[Tensor, Tensor]:

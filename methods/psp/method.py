@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facesr.methods.psp.net import PSPNet
 
 SEARCHED = "a search after the encoder, not in the paper; a face that stays outside ε counts as not converged"
+PROJECTED = "what LR has and the generator's face lacks is added to it (back-projection, Irani and Peleg 1991), not in the paper"
 REACH = 0.95
 """Share of ``eps`` at which the search rests."""
 
@@ -32,8 +33,9 @@ class PSP(NetworkMethod["PSPNet"]):
     ``samples``: further plausible faces, by mixing the styles ``latent_mask`` ('8,9,10'; '' for those of 64 pixels and up) with a
     random face's, wholly or by ``mix_alpha``. ``refine_steps``: at most so many steps of a search after the encoder, each about as long
     as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 25); a face that does not
-    get there is ``not_converged``, its image is kept.
-    ``eps``, ``kernel``: of that search; the protocol's own unless set.
+    get there is ``not_converged``, its image is kept. ``back_projection``: so many times what LR has and the shrunk face lacks is enlarged
+    and added to the face (not in the paper), whose pixels then are no longer the generator's alone.
+    ``eps``, ``kernel``: of the search and the back-projection; the protocol's own unless set.
     ``precision``: fp32, bf16 or fp16 (torch's automatic mixed precision).
     ``compile``: by ``torch.compile``, a minute for the first face (the pass alone, without a search).
     ``preprocess``: ``lr`` feeds the LR face itself; ``script`` degrades it once more by ``resize_factor``, as the release's inference
@@ -46,6 +48,8 @@ class PSP(NetworkMethod["PSPNet"]):
     from_protocol: ClassVar[Mapping[str, str]] = {"eps": "consistency.epsilon", "kernel": "degradation.kernel"}
     own_steps: ClassVar[int] = 0
     """``refine_steps`` where none are asked for."""
+    own_projections: ClassVar[int] = 0
+    """``back_projection`` where none is asked for."""
     terms: ClassVar[str] = "own code after pixel2style2pixel (MIT); generators trained on FFHQ are for non-commercial use"
 
     def __init__(
@@ -61,6 +65,7 @@ class PSP(NetworkMethod["PSPNet"]):
         latent_mask: str = "",
         mix_alpha: float | None = None,
         refine_steps: int | None = None,
+        back_projection: int | None = None,
         eps: float = 1e-3,
         kernel: str = "bicubic-matlab",
         preprocess: Literal["lr", "script"] = "lr",
@@ -72,9 +77,9 @@ class PSP(NetworkMethod["PSPNet"]):
             size=size, scale=scale, seed=seed, device=device, checkpoint=checkpoint, precision=precision, compile=compile
         )
         refine_steps = self.own_steps if refine_steps is None else refine_steps
-        problems = [
-            f"{name} {value} is negative" for name, value in (("samples", samples), ("refine_steps", refine_steps)) if value < 0
-        ]
+        back_projection = self.own_projections if back_projection is None else back_projection
+        counts = {"samples": samples, "refine_steps": refine_steps, "back_projection": back_projection}
+        problems = [f"{name} {value} is negative" for name, value in counts.items() if value < 0]
         if compile and refine_steps:
             problems.append("compile is for the pass alone: the search of refine_steps goes back through the generator")
         if mix_alpha is not None and not 0 <= mix_alpha <= 1:
@@ -88,7 +93,7 @@ class PSP(NetworkMethod["PSPNet"]):
         self.require(*problems, preprocess=(preprocess, ("lr", "script")))
         self.generator = generator
         self.samples, self.mix_alpha = samples, mix_alpha
-        self.refine_steps, self.eps, self.kernel = refine_steps, eps, kernel
+        self.refine_steps, self.back_projection, self.eps, self.kernel = refine_steps, back_projection, eps, kernel
         self.preprocess, self.resize_factor = preprocess, resize_factor
 
     def file(self) -> Path:
@@ -125,7 +130,8 @@ class PSP(NetworkMethod["PSPNet"]):
 
     @property
     def notes(self) -> Sequence[str]:
-        return (*super().notes, SEARCHED) if self.refine_steps else super().notes
+        own = {SEARCHED: self.refine_steps, PROJECTED: self.back_projection}
+        return (*super().notes, *(note for note, steps in own.items() if steps))
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor | Restored:
         """Faces in [0, 1] of the generator's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""
@@ -140,11 +146,31 @@ class PSP(NetworkMethod["PSPNet"]):
         if self.refine_steps:
             codes, outcomes = self._refined(codes, given)
         with torch.no_grad(), one_torch_thread():
-            images = each(self._draw, codes)
+            images = self._finished(each(self._draw, codes), given, outcomes)
             if not self.samples and outcomes is None:
                 return images
-            mixed = [each(self._draw, self._mixed(codes, names, k)) for k in range(self.samples)]
+            mixed = [self._finished(each(self._draw, self._mixed(codes, names, k)), given, outcomes) for k in range(self.samples)]
             return Restored(images, outcomes, torch.stack(mixed) if mixed else None)
+
+    def _finished(self, images: Tensor, lr: Tensor, outcomes: list[Outcome] | None) -> Tensor:
+        """After back-projection, which a face that did not converge does without: its ε is to show why."""
+        import torch
+
+        from facesr.bench.networks.exact import each
+        from facesr.methods.psp.refine import back_project
+
+        if not self.back_projection:
+            return images
+        sized = each(self._reduced, images)
+        pairs = zip(torch.split(sized, 1), torch.split(lr, 1), outcomes or [Outcome()] * len(lr), strict=True)
+        return torch.cat(
+            [back_project(i, x, self.kernel, self.back_projection) if o.status == Status.OK else i for i, x, o in pairs]
+        )
+
+    def _reduced(self, images: Tensor) -> Tensor:
+        """Clipped, and of the HR size, by the box average as the bench reduces them."""
+        images = images.clamp(0, 1)
+        return resize(images, self.size, "box") if images.shape[-1] > self.size else images
 
     def _codes(self, lr: Tensor) -> Tensor:
         with self.autocast():
@@ -197,10 +223,7 @@ class PSP(NetworkMethod["PSPNet"]):
         """As the bench measures it: clipped, reduced to the HR size by the box average, then degraded."""
 
         def shrink(images: Tensor) -> Tensor:
-            images = images.clamp(0, 1)
-            if images.shape[-1] > self.size:
-                images = resize(images, self.size, "box")
-            return resize(images, lr.shape[-1], self.kernel)
+            return resize(self._reduced(images), lr.shape[-1], self.kernel)
 
         return shrink
 
@@ -216,7 +239,9 @@ class PSP(NetworkMethod["PSPNet"]):
 class PSPRefined(PSP):
     """pSp, and after its encoder a search that ends when the face shrinks to LR within ``eps``: PULSE's condition, from pSp's start.
 
-    Not the paper's pSp, though the paper says that all its images hold ε. The options are ``PSP``'s.
+    What LR has and that face still lacks is then added (``back_projection``). Not the paper's pSp, though the paper says that all its
+    images hold ε. The options are ``PSP``'s.
     """
 
     own_steps: ClassVar[int] = 100
+    own_projections: ClassVar[int] = 6

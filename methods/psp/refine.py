@@ -1,4 +1,5 @@
-"""A short search after pSp's encoder: codes are moved until the output shrinks to the LR face within eps. Not in the paper; off by default."""
+"""After pSp's encoder, not in the paper and off by default: a short search of codes until the face shrinks to LR within eps, and
+back-projection of what is left."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from facesr.bench.imaging import resize
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,13 @@ def refine(
         error.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return Refined(best.detach(), least, before, taken)
+
+
+def back_project(images: Tensor, lr: Tensor, kernel: str, steps: int) -> Tensor:
+    """``images`` (B, 3, S, S) in [0, 1] after ``steps`` iterative back-projections (Irani and Peleg 1991, "Improving resolution by image
+    registration"): what ``lr`` (B, 3, h, h) has and the shrunk image lacks, enlarged by MATLAB's bicubic kernel, is added, and clipped.
+    """
+    for _ in range(steps):
+        lacking = lr - resize(images, lr.shape[-1], kernel)
+        images = (images + resize(lacking, images.shape[-1], "bicubic-matlab")).clamp(0, 1)
+    return images

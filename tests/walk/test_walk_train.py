@@ -234,6 +234,7 @@ PIX2PIXHD: dict[str, Key] = {
     "net.ndf_boxes": ("net.boxes=[[4,4,16,16]]", "", "net.ndf_boxes=4"),
     "net.first": ("", "", "net.first=stage.safetensors"),
     "net.start": ("", "", "net.start=begun2.safetensors"),
+    "net.strength": ("net.first=stage.safetensors net.start=begun2.safetensors", "", "net.strength=0.5"),
     "loss.gan": ("", "", "loss.gan=0.2"),
     "loss.least_squares": ("", "", "loss.least_squares=false"),
     "loss.feature_matching": ("", "", "loss.feature_matching=1.0"),

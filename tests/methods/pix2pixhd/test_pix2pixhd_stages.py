@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.methods.fsrnet.net import FSRNetwork
 from facesr.methods.fsrnet.net import Sizes as FSRSizes
@@ -16,6 +17,7 @@ from facesr.methods.pix2pixhd import start
 from facesr.methods.pix2pixhd.checkpoint import generator, read_pix2pixhd
 from facesr.methods.pix2pixhd.net import GlobalGenerator, MultiscaleDiscriminator, initialise
 from facesr.methods.pix2pixhd.stages import Judges, TwoStage, read_first
+from facesr.methods.pix2pixhd.training import Pix2PixHDSizes
 from facesr.methods.training import export
 
 SMALL = FSRSizes(
@@ -80,6 +82,23 @@ def test_two_stages_begin_as_the_first_and_come_back_from_a_file(tmp_path: Path)
     assert isinstance(again, TwoStage)
     with torch.no_grad():
         assert torch.allclose(again(x), expected, atol=1e-6)
+
+
+def test_a_weaker_net_adds_less_of_the_same() -> None:
+    """The saved weights of strength .5 add tanh(z / 2) where the net adds tanh(z); the first stage's image is unchanged."""
+    torch.manual_seed(5)
+    net = TwoStage(FSRNetwork(SMALL), _trained(4, 1)).eval()
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        base = net.first(x).image
+        z = net.model[:-1](base)
+        weak = TwoStage(FSRNetwork(SMALL), _trained(4, 1)).eval()
+        weak.load_state_dict(net.weaker(0.5))
+        torch.testing.assert_close(weak(x), (base + torch.tanh(z / 2)).clamp(-1, 1))
+        assert (net(x) - base).abs().mean() > 1.5 * (weak(x) - base).abs().mean() > 0
+    for wrong, said in ({"strength": 0.5}, "'first', and there is none"), ({"strength": 0.0, "first": "default"}, "not above 0"):
+        with pytest.raises(FaceSRError, match=said):
+            from_table(Pix2PixHDSizes, wrong, "[net]")
 
 
 def test_each_box_is_judged_by_itself() -> None:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
-from facesr.bench.imaging import resize
+from facesr.bench.imaging import KERNELS, resize
 from facesr.bench.method import Restored
 from facesr.methods.generators.stylegan2 import StyleGAN2
-from facesr.methods.psp import PSP
+from facesr.methods.psp import PSP, PSPRefined
 from facesr.methods.psp.checkpoint import to_published
 from facesr.methods.psp.encoders import EncoderConfig, build_encoder
 from facesr.methods.psp.net import PSPNet
-from facesr.methods.psp.refine import refine
+from facesr.methods.psp.refine import back_project, refine
 
 SMALL = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)
 
@@ -126,6 +126,55 @@ def test_a_refined_face_above_eps_is_not_converged_and_keeps_its_image(checkpoin
     assert [outcome.status for outcome in near.outcomes] == ["ok"] * 2
 
 
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+def test_back_projection_reaches_lr_by_every_kernel(kernel: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    hr, other = (resize(torch.rand(1, 3, 32, 32, generator=draw) * 0.6 + 0.2, 128, "bicubic-matlab") for _ in range(2))
+    lr = resize(hr, 16, kernel)
+    once = (other + resize(lr - resize(other, 16, kernel), 128, "bicubic-matlab")).clamp(0, 1)
+    torch.testing.assert_close(back_project(other, lr, kernel, 1), once)
+    before, after = ((resize(x, 16, kernel) - lr).square().mean() for x in (other, back_project(other, lr, kernel, 6)))
+    assert before > 5e-3 and after < 3e-5
+    assert back_project(other * 2, lr, kernel, 1).amax() <= 1  # an image, whatever the network gave
+
+
+def test_back_projection_adds_what_lr_has_to_converged_faces_and_to_samples(checkpoint: Path) -> None:
+    net = PSP.from_checkpoint(checkpoint, size=32).net
+    lr = faces(2) * 0.2 + 0.4
+
+    def error(images: Tensor) -> Tensor:
+        return (resize(images.clamp(0, 1), 4, "bicubic-matlab") - lr).square().mean((1, 2, 3))
+
+    plain = _with(checkpoint, net).restore(lr)
+    added = _with(checkpoint, net, back_projection=6).restore(lr)
+    assert isinstance(plain, Tensor) and isinstance(added, Tensor)
+    torch.testing.assert_close(added, back_project(plain.clamp(0, 1), lr, "bicubic-matlab", 6))
+    assert (error(added) < 1e-4).all() and (error(plain) > 1e-3).all()
+    smaller = _with(checkpoint, net, back_projection=6)
+    smaller.size = 16  # a generator larger than HR: reduced first, so that LR is held at HR's size
+    assert smaller.restore(lr).shape[-1] == 16  # type: ignore[union-attr]
+    mixed = _with(checkpoint, net, back_projection=6, samples=2, latent_mask="5,6,7").restore(lr, ["a", "b"])
+    assert isinstance(mixed, Restored) and mixed.samples is not None and (error(mixed.samples[1]) < 1e-4).all()
+    far = _with(checkpoint, net, refine_steps=1, eps=1e-9, back_projection=6).restore(lr)
+    assert isinstance(far, Restored) and far.outcomes is not None and far.outcomes[0].status == "not_converged"
+    assert f"{float(error(far.images)[0]):.2e}" in far.outcomes[0].reason
+    near = _with(checkpoint, net, refine_steps=1, eps=1.0, back_projection=6).restore(lr)
+    assert isinstance(near, Restored) and (error(near.images) < 1e-4).all()
+
+
+def test_the_preset_searches_and_projects_and_says_both() -> None:
+    preset = PSPRefined()
+    assert (preset.refine_steps, preset.back_projection) == (100, 6)
+    assert [any(word in note for note in preset.notes) for word in ("a search after the encoder", "back-projection")] == [
+        True,
+        True,
+    ]
+    assert not any("not in the paper" in note for note in PSP().notes)
+    assert any("back-projection" in note for note in PSP(back_projection=1).notes)
+    with pytest.raises(FaceSRError, match="back_projection -1 is negative"):
+        PSP(back_projection=-1)
+
+
 def test_missing_weights_and_bad_requests_get_one_sentence(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,8 +184,8 @@ def test_missing_weights_and_bad_requests_get_one_sentence(
     with pytest.raises(WeightsMissing, match="nowhere"):
         PSP.from_checkpoint(tmp_path / "nowhere.pt")
     with pytest.raises(FaceSRError) as caught:
-        PSP(preprocess="lrr", samples=-1, mix_alpha=2, latent_mask="8-10", eps=0)  # type: ignore[arg-type]
-    for said in ("did you mean 'lr'", "samples -1", "mix_alpha 2", "latent_mask '8-10'", "eps 0"):
+        PSP(preprocess="lrr", samples=-1, mix_alpha=2, latent_mask="8-10", eps=-1)  # type: ignore[arg-type]
+    for said in ("did you mean 'lr'", "samples -1", "mix_alpha 2", "latent_mask '8-10'", "eps -1"):
         assert said in str(caught.value)
     psp = PSP.from_checkpoint(checkpoint, size=32)
     for bad, said in (
