@@ -81,6 +81,8 @@ class Column:
     unit: str = ""
     conventions: str = ""
     cite: str = ""
+    prose: bool = False
+    """Sentences: set from the left, and in LaTeX on lines of their own, since no column of a page holds them."""
 
     @property
     def arrow(self) -> str:

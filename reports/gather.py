@@ -20,7 +20,7 @@ from facesr.reports.groups import bias_table
 from facesr.reports.mos import MosResult, mos_table, pairs_table, table_one
 from facesr.reports.paired import paired_table
 from facesr.reports.people import against_people, agreement_table
-from facesr.reports.published import published_table
+from facesr.reports.published import any_published
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 from facesr.reports.tables import leaderboard, score_table
@@ -230,10 +230,8 @@ def _bias(scores: Scores, attributes: Sequence[str]) -> Iterator[Table]:
 
 def _published_section(scores: Scores, mos: MosResult | None) -> list[Section]:
     """Published numbers beside our own, where any paper prints one for these methods and metrics."""
-    try:
-        return [Section("published", "Published numbers", tables=(published_table(scores, mos),))]
-    except FaceSRError:
-        return []
+    made = any_published(scores, mos)
+    return [] if made is None else [Section("published", "Published numbers", tables=(made,))]
 
 
 def _mos_sections(scores: Scores, mos: MosResult, look: MethodStyle) -> list[Section]:

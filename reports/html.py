@@ -16,11 +16,11 @@ def _title(cell: Cell) -> str:
     return "\n".join(parts)
 
 
-def _cell(cell: Cell | None, row: Row, style: Intervals) -> str:
+def _cell(cell: Cell | None, row: Row, style: Intervals, prose: bool = False) -> str:
     if cell is None:
         return "<td></td>"
     if cell.text is not None:
-        return f"<td>{escape(cell.text)}</td>"
+        return f'<td class="prose">{escape(cell.text)}</td>' if prose else f"<td>{escape(cell.text)}</td>"
     shown = {1: "<strong>{}</strong>", 2: "<u>{}</u>"}.get(cell.rank, "{}").format(number(cell))
     mark = '<span class="failed" title="some faces have no value">†</span>' if cell.failed else ""
     letters = f"<sup>{escape(cell.letters)}</sup>" if cell.letters else ""
@@ -31,13 +31,13 @@ def _cell(cell: Cell | None, row: Row, style: Intervals) -> str:
     return f'<td{place} title="{escape(_title(cell), quote=True)}">{shown}{mark}{letters}{small}</td>'
 
 
-def _head(content: str, key: str, hover: str, links: Mapping[str, str], sorted_by: str) -> str:
+def _head(content: str, key: str, more: str, links: Mapping[str, str], sorted_by: str) -> str:
     """A column's head: a link that sorts by it, where there is one. A head without words is no head."""
     if not content:
         return "<td></td>"
     link = f'<a href="{escape(links[key], quote=True)}" target="_self">{content}</a>' if key in links else content
     order = ' aria-sort="other"' if key == sorted_by else ""
-    return f'<th scope="col"{hover}{order}>{link}</th>'
+    return f'<th scope="col"{more}{order}>{link}</th>'
 
 
 def to_html(
@@ -55,6 +55,7 @@ def to_html(
     for c in table.columns:
         unit = f' <span class="unit">{escape(c.unit)}</span>' if c.unit else ""
         hover = f' title="{escape(c.conventions, quote=True)}"' if c.conventions else ""
+        hover += ' class="prose"' if c.prose else ""
         words = f"{escape(c.label)}{unit}" + (f"&nbsp;{c.arrow}" if c.arrow else "")
         heads.append(_head(words, c.key, hover, links, sorted_by))
     heads += [_head("n", "n", "", links, sorted_by)] if table.show_n else []
@@ -63,7 +64,7 @@ def to_html(
         if group:
             body.append(f'<tr class="group"><th colspan="{len(heads)}" scope="rowgroup">{escape(group)}</th></tr>')
         for row in rows:
-            cells = "".join(_cell(c, row, style) for c in row.cells)
+            cells = "".join(_cell(c, row, style, column.prose) for c, column in zip(row.cells, table.columns, strict=True))
             n = f"<td>{count(row)}</td>" if table.show_n else ""
             body.append(f'<tr><th scope="row">{escape(row.label)}</th>{cells}{n}</tr>')
     notes = "".join(f"<li>{escape(note)}</li>" for note in said)

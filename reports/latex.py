@@ -118,6 +118,8 @@ class _Printer:
     style: Intervals
     cite: bool
     with_n: bool
+    limit: float
+    """Points of the page's column."""
 
     def marks(self, cell: Cell) -> str:
         dagger = r"\textsuperscript{\textdagger}" if cell.failed and cell.text is None else ""
@@ -164,9 +166,9 @@ class _Printer:
         small = _points(self.small(cell, row), POINTS["scriptsize"])
         return max(shown, small) if stacked else shown + small + (_points(" ", points) if small else 0.0)
 
-    def layout(self, limit: float) -> _Layout:
+    def layout(self) -> _Layout:
         """As few panels as fit, at the largest size that does; columns of panels are aligned. Too wide even so: one metric per panel."""
-        everything = tuple(range(len(self.table.columns)))
+        everything = tuple(i for i, column in enumerate(self.table.columns) if not column.prose)
         ways: list[tuple[str, bool]] = [
             ("footnotesize", False),
             ("scriptsize", False),
@@ -181,9 +183,17 @@ class _Printer:
                 beyond = (
                     n if len(panels[-1]) == len(panels[0]) else 0.0
                 )  # n takes a free place of the last panel where there is one
-                if first + sum(columns) + beyond <= limit:
+                if first + sum(columns) + beyond <= self.limit:
                     return _Layout(*way, panels)
         return _Layout("scriptsize", True, _even(everything, max(len(everything), 1)))
+
+    def prose(self, row: Row, places: int) -> list[str]:
+        """The sentences of a row, each on lines of its own under it, as wide as the page's column."""
+        said = [
+            c.text for c, column in zip(row.cells, self.table.columns, strict=True) if column.prose and c is not None and c.text
+        ]
+        box = rf"\parbox[t]{{{self.limit:g}pt}}{{\raggedright\hangindent 1em\hspace*{{1em}}"
+        return [rf"\multicolumn{{{places}}}{{@{{}}l@{{}}}}{{{box}{tex(text)}\strut}}}} \\" for text in said]
 
     def panel(self, positions: Sequence[int], stacked: bool, last: bool, places: int) -> list[str]:
         """Head and rows of one panel, padded to ``places`` columns."""
@@ -200,6 +210,7 @@ class _Printer:
             for row in rows:
                 cells = [self.cell(row.cells[i], row, stacked) for i in positions]
                 lines.append(_line([self.label(row), *cells, *([tex(count(row))] if last and self.with_n else [])], places))
+                lines += self.prose(row, places) if last else []
         return lines
 
 
@@ -264,8 +275,8 @@ def to_latex(
     if spoken:
         fewer = any(cell.failed for row in table.rows for cell in row.of_faces)
         said.insert(min(1, len(said)), f"n = {min(everyone):,}{', fewer where marked †' if fewer else ''}.")
-    printer = _Printer(table, intervals if table.show_spread else "none", cite, table.show_n and not spoken)
-    layout = printer.layout(WIDTHS[columns])
+    printer = _Printer(table, intervals if table.show_spread else "none", cite, table.show_n and not spoken, WIDTHS[columns])
+    layout = printer.layout()
     return _float(table, printer, layout, said, "table" if columns == 1 else "table*", label or f"tab:{_slug(table.name)}")
 
 

@@ -10,7 +10,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def unless(scores: Scores, method: str) -> str:
 
 def _rows(scores: Scores, mos: MosResult | None) -> Iterator[Row]:
     cells = {(c.method, c.metric, c.scale): c for c in scores.cells()}
-    rated = {m.condition.lower(): mos_cell(mos, m, ranks=False) for m in mos.conditions} if mos else {}
+    rated = {m.condition.lower(): replace(mos_cell(mos, m, ranks=False), letters="") for m in mos.conditions} if mos else {}
     for table in published():
         study = mos if table.metric == "mos" else None
         scales = [_rated_scale(scores, study)] if study else scores.scales
@@ -195,7 +195,12 @@ def published_table(scores: Scores, mos: MosResult | None = None) -> Table:
         raise FaceSRError(
             "no paper known here prints a number for these methods and metrics: run psnr-y or ssim with bicubic and fsrnet, or give --study"
         )
-    columns = (Column("metric", "Metric"), Column("published", "Published"), Column("ours", "Here"), Column("verdict", "Verdict"))
+    columns = (
+        Column("metric", "Metric"),
+        Column("published", "Published"),
+        Column("ours", "Here"),
+        Column("verdict", "Verdict", prose=True),
+    )
     silent = [f"{printed_source(cite)} {why}." for cite, why in without_numbers().items() if _asked(scores, cite)]
     notes = (
         "Here: mean with its 95 % interval. A verdict is given only where faces, factor, size, settings and weights are not known to be others "
@@ -205,8 +210,17 @@ def published_table(scores: Scores, mos: MosResult | None = None) -> Table:
         *silent,
         *declared(scores),
     )
-    caption = "Published numbers beside those measured here"
+    label = f"{mos.label}. " if mos is not None and mos.label else ""
+    caption = f"{label}Published numbers beside those measured here"
     return Table("published", caption, columns, rows, notes, show_n=False, said_marks=False)
+
+
+def any_published(scores: Scores, mos: MosResult | None = None) -> Table | None:
+    """``published_table``; None where no paper prints a number for these methods and metrics."""
+    try:
+        return published_table(scores, mos)
+    except FaceSRError:
+        return None
 
 
 def _asked(scores: Scores, cite: str) -> bool:

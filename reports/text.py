@@ -49,7 +49,8 @@ def to_markdown(table: Grid, style: Intervals = "pm", notes: Notes = "full") -> 
     unit = {c.key: f" ({escape_markdown(c.unit)})" if c.unit else "" for c in table.columns}
     heads = [escape_markdown(table.corner), *(f"{escape_markdown(c.label)}{unit[c.key]} {c.arrow}".strip() for c in table.columns)]
     heads += ["n"] if table.show_n else []
-    lines = [f"**{escape_markdown(table.caption)}**", "", f"| {' | '.join(heads)} |", f"|:--{'|--:' * (len(heads) - 1)}|"]
+    sides = [*("|:--" if c.prose else "|--:" for c in table.columns), *(["|--:"] if table.show_n else [])]
+    lines = [f"**{escape_markdown(table.caption)}**", "", f"| {' | '.join(heads)} |", f"|:--{''.join(sides)}|"]
     for group, rows in table.groups:
         if group:
             lines.append(f"| *{escape_markdown(group)}* |{' |' * (len(heads) - 1)}")

@@ -17,6 +17,7 @@ from facesr.reports.figures import Drawing
 from facesr.reports.figures.scores import means
 from facesr.reports.gather import warnings
 from facesr.reports.html import failures_html
+from facesr.reports.published import any_published
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 from facesr.reports.tables import score_table
@@ -40,6 +41,10 @@ def page(scene: Scene) -> None:
     if failed:
         with st.expander("What failed, and why"):
             st.html(f'<div class="facesr-scroll" tabindex="0" role="region" aria-label="What failed">{failed}</div>')
+    papers = scene.kept(("published", tuple(chosen)), lambda: any_published(narrowed))
+    if papers is not None:
+        with st.expander("Published numbers beside these"):
+            shell.show_table(papers, "published")
 
 
 RUN_ORDER, BY_NAME = "run order", "method"

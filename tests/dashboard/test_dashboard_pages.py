@@ -126,6 +126,8 @@ def test_the_leaderboard_sorts_ranks_and_searches(opened: Open, runs: Path) -> N
     shown = next(str(e.proto.body) for e in page.get("html") if "<table" in str(e.proto.body))
     names = re.findall(r'<th scope="row">(\d\. \w+)</th>', shown)
     assert names == [row.label for row in made.rows] and 'aria-sort="other"' in shown
+    (papers,) = [str(e.proto.body) for e in page.get("html") if "table-published" in str(e.proto.body)]
+    assert "0.6423" in papers and "not comparable: other faces (celeba, here demo)" in papers
 
 
 WRONG = {

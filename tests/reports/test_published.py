@@ -124,6 +124,9 @@ def test_mos_of_papers_beside_a_study(tmp_path: Path) -> None:
     shown = {name: (cells[1].text, cells[2].mean) for name, cells in rows.items() if cells[1] and cells[2]}
     texts = {"hr": "3.74", "fsrnet": "2.92", "pulse": "3.60", "pix2pixhd": "3.67", "psp": "3.70"}
     assert shown == {name: (text, ours[name][1]) for name, text in texts.items()}
+    assert all(cells[2].letters == "" for cells in rows.values() if cells[2]), "no line here explains letters"
+    labelled = published_table(open_runs([run]), replace(study, label="SIMULATED RATERS: nobody's"))
+    assert labelled.caption.startswith("SIMULATED RATERS")
     narrowed = published_table(open_runs([run]).only(methods=["psp"]), study).rows
     assert {row.key.split()[0] for row in narrowed} == {"psp", "hr"}, "only the methods that were asked for"
 
@@ -144,6 +147,17 @@ def test_why_a_studys_mos_is_not_comparable(tmp_path: Path) -> None:
         said("another run's", run={"digest": "e" * 64, "scale": 8})
     changed(run, data={"dataset": "demo", "size": 256})
     assert said("elsewhere", "psp") == "not comparable: other faces (celeba-hq, here demo), other size (128, here 256)"
+
+
+def test_a_verdict_is_prose_in_every_form(tmp_path: Path) -> None:
+    """From the left; in LaTeX on a line of its own under the numbers, which stay side by side in one panel."""
+    made = published_table(open_runs([make_run(tmp_path / "run", faces=4)]))
+    assert "|:--|--:|--:|--:|:--|" in made.markdown()
+    assert made.html().count('<td class="prose">not comparable: other faces') == len(made.rows)
+    lines = made.latex().splitlines()
+    assert "Method & Metric & Published & Here \\\\" in lines
+    first = next(i for i, line in enumerate(lines) if "0.6423" in line)
+    assert "not comparable" in lines[first + 1] and lines[first].count("&") == 3
 
 
 def test_what_a_verdict_rests_on_is_said(tmp_path: Path) -> None:
