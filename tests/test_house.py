@@ -275,6 +275,11 @@ def test_a_users_packages_of_our_names_change_nothing(tmp_path: Path) -> None:
 
 def test_every_recorded_figure_says_where_it_comes_from() -> None:
     origin = (ROOT / "tests/conformance/ORIGIN.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `(\w+)` \|", origin, re.MULTILINE))
-    assert named == {file.stem for file in (ROOT / "tests/conformance/vectors").glob("*.npz")}
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in origin.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == sorted(f.stem for f in (ROOT / "tests/conformance/vectors").glob("*.npz"))
+    for name, repository, commit, function, tolerance, _, tested in rows:
+        assert repository and commit and function and re.search(r"\de-\d|equal", tolerance), name
+        asked_for = re.sub(r"_(32|64|128|256)$", "", name.strip("`"))  # a size may be a test's parameter
+        for file in re.findall(r"`([^`]+)`", tested):
+            assert f'"{asked_for}' in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file} does not ask for {name}"
     assert sum(file.stat().st_size for file in (ROOT / "tests/conformance/vectors").iterdir()) <= 4e6, "a clone carries them"
