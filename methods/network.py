@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 from facesr.bench.errors import FaceSRError, WeightsMissing, suggest
 from facesr.bench.imaging import resize
 from facesr.bench.method import Method
-from facesr.bench.weights import find_weight, weight_sha256
+from facesr.bench.weights import find_weight, metadata, weight_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,6 +21,18 @@ SMALL_WEIGHTS = "small default weights of this project, not the published models
 Net = TypeVar("Net", bound="nn.Module")
 Precision = Literal["fp32", "bf16", "fp16"]
 """Of a network's arithmetic, by torch's automatic mixed precision; weights are kept in float32 and images come back in it."""
+
+
+LOSSES = "losses"
+"""The entry of a weight file in which a training of this project notes the metrics that were losses, joined by commas."""
+
+
+def same_file(asked: Callable[[], Path], own: Path) -> bool:
+    """Whether a weight file is, byte for byte, one of this project's."""
+    try:
+        return own.is_file() and weight_sha256(asked()) == weight_sha256(own)
+    except (FaceSRError, OSError):  # loading it says what is wrong
+        return False
 
 
 class NetworkMethod(Method, Generic[Net]):
@@ -126,8 +138,8 @@ class NetworkMethod(Method, Generic[Net]):
 
     @property
     def uses_own_weights(self) -> bool:
-        """Whether the weights are those that come with the project."""
-        return self.default is not None and not self.checkpoint
+        """Whether the weights are those that come with the project, be it by path or as a copy."""
+        return self.default is not None and (not self.checkpoint or same_file(self.file, self.default))
 
     @property
     def notes(self) -> Sequence[str]:
@@ -135,7 +147,13 @@ class NetworkMethod(Method, Generic[Net]):
 
     @property
     def training_losses(self) -> Sequence[str]:
-        return self.trained_on if self.uses_own_weights else ()
+        if self.uses_own_weights:
+            return self.trained_on
+        try:
+            noted = metadata(self.file()).get(LOSSES, "")
+        except (FaceSRError, OSError):  # loading it says what is wrong
+            return ()
+        return tuple(noted.split(",")[:20]) if noted else ()
 
     def skip(self) -> str | None:
         """Default weights serve the size and scale they were trained for; a person's own serve any that their strides divide."""

@@ -45,7 +45,7 @@ class Pix2PixHD(NetworkMethod[Generator]):
     )
     default = Path(__file__).parent / "weights" / "pix2pixhd-x8-128.safetensors"
     default_for = (128, 8)
-    trained_on = ("st-lpips-vgg", "identity-onnx:mobilefacenet")
+    trained_on = ("st-lpips-vgg", "identity-onnx:mobilefacenet", "consistency")
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ from facesr.methods.training.identity import IdentityLoss
 from facesr.methods.training.job import Job, face_batches
 from facesr.methods.training.objective import Batch, Objective, Phase, grid, make_optimiser, psnr_y, unwrapped
 from facesr.methods.training.recipe import Recipe
-from facesr.methods.training.trunks import lpips, tensors
+from facesr.methods.training.trunks import losses_noted, lpips, tensors
 
 
 @dataclass(frozen=True)
@@ -258,9 +258,11 @@ class Pix2PixHDObjective(Objective):
 
     def export(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The generator, with the published key names."""
+        used = {term: self.schedule.ever(term) for term in ("lpips", "consistency", "identity")}
+        told = losses_noted(self.schedule.lpips_trunk, used, Pix2PixHD, self.sizes.start)
+        told |= {"sizes": json.dumps(asdict(self.sizes)), "format": "facesr pix2pixhd 1"}
         net = unwrapped(self.modules["generator"])
-        state = net.weaker(self.sizes.strength) if isinstance(net, TwoStage) else net.state_dict()
-        return state, {"sizes": json.dumps(asdict(self.sizes)), "format": "facesr pix2pixhd 1"}
+        return net.weaker(self.sizes.strength) if isinstance(net, TwoStage) else net.state_dict(), told
 
 
 def _same_crop(a: Tensor, b: Tensor, side: int) -> tuple[Tensor, Tensor]:

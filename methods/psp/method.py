@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from facesr.bench.errors import WeightsMissing
+from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import resize
 from facesr.bench.method import Outcome, Restored
 from facesr.bench.results.status import Status
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SEARCHED = "a search after the encoder, not in the paper; a face that stays outside ε counts as not converged"
 PROJECTED = "what LR has and the generator's face lacks is added to it (back-projection, Irani and Peleg 1991), not in the paper"
+SMALL_GENERATOR = "its faces are drawn by the small generator of this project, not by the published StyleGAN2"
+"""Of an encoder of a user's own that was trained for the generator that comes along."""
 REACH = 0.95
 """Share of ``eps`` at which the search rests."""
 
@@ -44,7 +46,7 @@ class PSP(NetworkMethod["PSPNet"]):
 
     cite: ClassVar[str] = "richardson2021encoding"
     default: ClassVar[Path] = Path(__file__).parent / "weights" / "psp-128.safetensors"
-    trained_on = ("lpips-squeeze", "identity-onnx:mobilefacenet")
+    trained_on = ("lpips-squeeze", "identity-onnx:mobilefacenet", "consistency")
     from_protocol: ClassVar[Mapping[str, str]] = {"eps": "consistency.epsilon", "kernel": "degradation.kernel"}
     own_steps: ClassVar[int] = 0
     """``refine_steps`` where none are asked for."""
@@ -84,8 +86,8 @@ class PSP(NetworkMethod["PSPNet"]):
             problems.append("compile is for the pass alone: the search of refine_steps goes back through the generator")
         if mix_alpha is not None and not 0 <= mix_alpha <= 1:
             problems.append(f"mix_alpha {mix_alpha} is not between 0 and 1")
-        if not eps >= 0:
-            problems.append(f"eps {eps} is negative")
+        if not eps > 0:
+            problems.append(f"eps {eps} is not positive")
         try:
             self.rows = [int(row) for row in latent_mask.split(",") if row.strip()]
         except ValueError:
@@ -130,8 +132,16 @@ class PSP(NetworkMethod["PSPNet"]):
 
     @property
     def notes(self) -> Sequence[str]:
-        own = {SEARCHED: self.refine_steps, PROJECTED: self.back_projection}
-        return (*super().notes, *(note for note, steps in own.items() if steps))
+        said = {SEARCHED: self.refine_steps, PROJECTED: self.back_projection}
+        own = super().notes or ((SMALL_GENERATOR,) if self._small_generator() else ())
+        return (*own, *(note for note, steps in said.items() if steps))
+
+    def _small_generator(self) -> bool:
+        """Whether the faces are drawn by this project's own generator."""
+        try:
+            return self.generator_of(self.file()) == "mobilestylegan128"
+        except (FaceSRError, OSError):  # loading it says what is wrong
+            return False
 
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor | Restored:
         """Faces in [0, 1] of the generator's size for ``lr`` (B, 3, h, h) in [0, 1]; see ``Method.restore``."""

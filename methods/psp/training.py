@@ -40,7 +40,7 @@ from facesr.methods.training.identity import IdentityLoss
 from facesr.methods.training.job import Job, fixed_batches
 from facesr.methods.training.objective import OPTIMISERS, Batch, Objective, Phase, grid, make_optimiser
 from facesr.methods.training.recipe import Recipe
-from facesr.methods.training.trunks import lpips, tensors
+from facesr.methods.training.trunks import losses_noted, lpips, tensors
 
 OPTIMISERS.setdefault("ranger", Ranger)
 PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -225,7 +225,8 @@ class PSPObjective(Objective):
         encoder = cast(PSPEncoder, self.modules["encoder"])
         rows = self.generator.mean_style.expand(self.generator.n_styles, -1).clone()
         tensors, told = PSPNet(encoder, self.generator, rows).tensors()
-        return tensors, {**told, "generator": self.net.generator}
+        used = {term: getattr(self.losses, term) for term in ("lpips", "consistency", "identity")}
+        return tensors, {**told, "generator": self.net.generator, **losses_noted(self.losses.trunk, used, PSP, self.net.start)}
 
 
 def _groups(encoder: PSPEncoder, optimiser: dict[str, Any]) -> list[dict[str, Any]]:
@@ -254,6 +255,8 @@ def prepare(recipe: Recipe) -> Job:
     objective = PSPObjective(config, generator, net, losses, recipe.optimiser)
     source = PSPFaces(data, recipe.loop.batch, recipe.loop.seed, losses.images_from, generator, config.input_size)
     held_out = faces.load_faces(data.validation, data.size) if data.validation else None
+    if held_out is not None and source.real is not None:
+        faces.check_apart(source.real, held_out)
     if held_out is None and not data.train and not data.synthetic:
         held_out = _drawn(source, 16)
     if net.start:

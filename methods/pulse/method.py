@@ -11,7 +11,7 @@ from facesr.bench.method import Outcome, Restored
 from facesr.bench.results.status import Status
 from facesr.bench.weights import find_weight
 from facesr.methods.generators.opening import files, open_generator
-from facesr.methods.network import NetworkMethod, Precision
+from facesr.methods.network import NetworkMethod, Precision, same_file
 from facesr.methods.pulse.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class PULSE(NetworkMethod["PULSENet"]):
 
     @property
     def uses_own_weights(self) -> bool:
-        return self.prior == "mobilestylegan128"
+        return self.prior == "mobilestylegan128" or same_file(lambda: files(self.prior)[0], files("mobilestylegan128")[0])
 
     def __init__(
         self,

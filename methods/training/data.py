@@ -120,28 +120,60 @@ def training_images(source: dict[str, Any], size: int = 128, read: bool = True) 
     if not folder.exists():
         raise FaceSRError(f"{folder}: no such folder or archive; a recipe's data are named in its [[data.train]] tables")
     found = _rows(asked, folder) if asked.csv else [i for i in sources.Source(folder).items(read) if i.image or not i.reason]
-    if bad := next((item for item in found[chosen] if item.reason), None):
-        raise FaceSRError(f"{folder}: {bad.name}: {bad.reason}; or take it out of the training faces")
+    _report([f"{item.name}: {item.reason}" for item in found[chosen] if item.reason], folder)
     if not found[chosen]:
         raise FaceSRError(f"{folder}: no image matches {asked.where or 'the recipe'}")
     return found[chosen]
 
 
 def load_faces(sources: Sequence[dict[str, Any]], size: int) -> Faces:
-    """Read every image of ``sources`` into one array; larger squares are reduced by the box average. Others get one sentence."""
+    """Read every image of ``sources`` into one array; larger squares are reduced by the box average.
+
+    Raises one ``FaceSRError`` that names the files of a source that are no such faces, with how many there are.
+    """
     names: list[str] = []
     pixels: list[NDArray[np.uint8]] = []
     index: list[int] = []
     for source in sources:
         first = len(pixels)
+        wrong = []
         for item in training_images(source, size):
-            file = str(item.file or item.name)
+            try:
+                face = _fitted(decode_rgb(item.read(), item.name), size, item.name)
+            except FaceSRError as error:
+                wrong.append(str(error))
+                continue
             names.append(item.stem)
-            pixels.append(_fitted(decode_rgb(item.read(), file), size, file))
+            pixels.append(face)
+        _report(wrong, source.get("folder") or source.get("dataset", ""))
         index += list(range(first, len(pixels))) * from_table(FaceTable, source, "a data table of the recipe").repeat
     if not pixels:
         raise FaceSRError("the recipe names no training data: add a [[data.train]] table with a folder")
     return Faces(tuple(names), np.stack(pixels), np.asarray(index))
+
+
+def _report(wrong: Sequence[str], place: object) -> None:
+    if wrong:
+        files = "1 file is" if len(wrong) == 1 else f"{len(wrong)} files are"
+        more = f"; ... ({len(wrong) - 10} more)" if len(wrong) > 10 else ""
+        raise FaceSRError(
+            f"{place}: {files} no aligned face to train on: {'; '.join(wrong[:10])}{more}. Mend them, or take them out"
+        )
+
+
+def check_apart(train: Faces, held_out: Faces) -> None:
+    """Raise ``FaceSRError`` where a picture is in training and in validation data, whatever its file is called.
+
+    File names say nothing: folders of people have an 0001.png each.
+    """
+    known = {face.tobytes(): name for face, name in zip(held_out.pixels, held_out.names, strict=True)}
+    both = [(known[face.tobytes()], name) for face, name in zip(train.pixels, train.names, strict=True) if face.tobytes() in known]
+    if both:
+        pictures = "1 picture is" if len(both) == 1 else f"{len(both)} pictures are"
+        raise FaceSRError(
+            f"{pictures} in validation and training data ({' and '.join(both[0])}{', ...' * (len(both) > 1)}): split a recipe's with first "
+            "and last, and keep one copy of each file in a folder"
+        )
 
 
 def _fitted(image: NDArray[np.uint8], size: int, file: str) -> NDArray[np.uint8]:

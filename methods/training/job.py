@@ -16,7 +16,7 @@ import torch
 
 from facesr.bench.config import BadValue, Count, from_table
 from facesr.bench.data.dataset import find_dataset
-from facesr.bench.errors import FaceSRError, suggest
+from facesr.bench.errors import FaceSRError, Problems, suggest
 from facesr.methods.training import data as faces
 from facesr.methods.training import export
 from facesr.methods.training.generated import Generated, GeneratedBatches
@@ -71,18 +71,20 @@ def face_batches(recipe: Recipe) -> tuple[faces.FaceBatches | GeneratedBatches, 
     """Batches of the recipe's ``[data]``: ``size``, ``scale``, tables ``train`` and ``validation``, ``augment``, ``generated``."""
     table = from_table(FaceData, recipe.data, "[data]")
     size, scale, augment, generated = table.size, table.scale, table.augment, table.generated
-    held_out = faces.load_faces(table.validation, size) if table.validation else None
+    problems = Problems()
+    held_out = problems.step(lambda: faces.load_faces(table.validation, size)) if table.validation else None
     batch, seed = recipe.loop.batch, recipe.loop.seed
     source: faces.FaceBatches | GeneratedBatches
     real = None
     if table.train or generated is None:
-        train = faces.load_faces(table.train, size)
-        if held_out is not None and (both := set(held_out.names) & set(train.names)):
-            raise FaceSRError(
-                f"{len(both)} faces are in training and validation data ({min(both)}, ...): split them with first and last"
-            )
+        train = problems.step(lambda: faces.load_faces(table.train, size))
+        problems.report()
+        assert train is not None
+        if held_out is not None:
+            faces.check_apart(train, held_out)
         photographs = batch - round(generated.share * batch) if generated else batch
         real = faces.FaceBatches(train, photographs, scale, augment, seed) if photographs else None
+    problems.report()
     if generated is None:
         assert real is not None
         source = real

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import resize8, to_tensor, write_png
 from facesr.methods.training import FaceBatches, degrade_batch, load_faces
-from facesr.methods.training.data import Augment, training_images
+from facesr.methods.training.data import Augment, check_apart, training_images
 from helpers import same
 
 
@@ -156,3 +157,43 @@ def test_darkening_is_an_exponent_of_one_or_more(folder: Path) -> None:
     assert torch.allclose(exponents[:, 0], exponents[:, 1], rtol=1e-4)
     assert float(exponents.min()) >= 1
     assert 0.25 < float(exponents[:, 0].log().mean()) < 0.4  # of |N(0, .4)|: .4 sqrt(2 / pi) = .319
+
+
+def test_every_file_that_is_no_face_is_named_at_once(tmp_path: Path) -> None:
+    """Broken, CMYK, 16-bit, small, not square: one sentence with all five of eight, not one file per try. Grey and turned JPEGs are faces."""
+    down, across = np.mgrid[:32, :32] * 8
+    face = np.stack([down, across, 255 - down // 2], -1).astype(np.uint8)
+    for name in ("ok.png", "broken.png"):
+        Image.fromarray(face).save(tmp_path / name)
+    (tmp_path / "broken.png").write_bytes((tmp_path / "ok.png").read_bytes()[:60])
+    Image.fromarray(face).convert("CMYK").save(tmp_path / "cmyk.jpg")
+    Image.fromarray(face[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(face[:16, :16]).save(tmp_path / "small.png")
+    Image.fromarray(face[:, :31]).save(tmp_path / "wide.png")
+    Image.fromarray(face[..., 0]).save(tmp_path / "grey.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(face).save(tmp_path / "turned.jpg", exif=turned, quality=100)
+    with pytest.raises(FaceSRError, match="5 files are no aligned face to train on") as told:
+        load_faces([{"folder": str(tmp_path)}], 32)
+    for name in ("broken.png", "cmyk.jpg", "deep.png", "small.png", "wide.png"):
+        assert str(told.value).count(f"{name}: ") == 1
+        (tmp_path / name).unlink()
+    found = load_faces([{"folder": str(tmp_path)}], 32)
+    assert found.names == ("grey", "ok", "turned")
+    assert (found.pixels[0] == face[..., :1]).all()
+    upright = np.rot90(face, -1).astype(int)  # orientation 6: the camera's picture is turned a quarter clockwise
+    assert np.abs(found.pixels[2] - upright).mean() < 8 < np.abs(found.pixels[2] - face.astype(int)).mean()
+
+
+def test_pictures_not_names_tell_training_from_validation(tmp_path: Path) -> None:
+    """Folders of people have an 0001.png each, which are different pictures; a copy under another name is the same one."""
+    faces = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), np.uint8)
+    for i, place in enumerate(("a/0001.png", "b/0001.png", "c/0001.png")):
+        (tmp_path / place).parent.mkdir()
+        Image.fromarray(faces[i]).save(tmp_path / place)
+    held_out = load_faces([{"folder": str(tmp_path), "last": 1}], 32)
+    check_apart(load_faces([{"folder": str(tmp_path), "first": 1}], 32), held_out)
+    (tmp_path / "c" / "copy.png").write_bytes((tmp_path / "a" / "0001.png").read_bytes())
+    with pytest.raises(FaceSRError, match=r"1 picture is in validation and training data \(0001 and copy\)"):
+        check_apart(load_faces([{"folder": str(tmp_path), "first": 1}], 32), held_out)
