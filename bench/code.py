@@ -99,6 +99,7 @@ class _Behind:
     imports: dict[tuple[str, Path], None] = field(default_factory=dict)
     words: dict[tuple[str, Path], None] = field(default_factory=dict)
     listings: dict[Path, set[str]] = field(default_factory=dict)
+    followed: set[tuple[str, tuple[Path, ...]]] = field(default_factory=set)
 
     def add(self, file: Path, package: str = "") -> None:
         if file not in self.seen and len(self.seen) < MANY:
@@ -112,15 +113,40 @@ class _Behind:
             while self.todo:
                 self._read(*self.todo.pop())
             for name, beside in list(self.imports):
-                for path, inside in _found(name, [*self.places, beside]):
-                    self.add(path, inside)
+                self._follow(name, () if name.partition(".")[0] == OWN else tuple(dict.fromkeys((*self.places, beside))))
             for word, beside in list(self.words):
                 self._named(word, beside)
         return list(self.seen)
 
+    def _follow(self, name: str, places: tuple[Path, ...]) -> None:
+        """Take in the files of an imported module that count: of ours, in one of ``places``, or loose on the path."""
+        if (name, places) in self.followed:
+            return
+        self.followed.add((name, places))
+        for path, inside in self._found(name, places):
+            self.add(path, inside)
+
+    def _found(self, name: str, places: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
+        """Those files, each with its package."""
+        top = name.partition(".")[0]
+        if top == OWN:
+            return along(ROOT.parent, name, COMPUTING) if name.startswith(COMPUTING) else iter(())
+        for place in places:
+            beside = self._listed(place)
+            if (
+                (f"{top}.py" in beside and (place / f"{top}.py").is_file())
+                or (top in beside and (place / top).is_dir())
+                or any(entry.startswith(f"{top}.") and entry[len(top) + 1 :].endswith(".so") for entry in beside)
+            ):
+                return along(place, name)
+        loose = None if top in sys.stdlib_module_names else _loose(top)
+        return iter(()) if loose is None else along(loose, name)
+
     def _read(self, file: Path, package: str) -> None:
         theirs = not file.is_relative_to(ROOT)
-        imports, words = _parsed(file, package, theirs) if file.suffix == ".py" else _script(file) if theirs else (set(), set())
+        imports, words = (
+            _parsed(file.read_bytes(), package, theirs) if file.suffix == ".py" else _script(file) if theirs else (set(), set())
+        )
         self.imports |= dict.fromkeys((name, file.parent) for name in sorted(imports))
         self.words |= dict.fromkeys((word, file.parent) for word in sorted(words))
 
@@ -181,21 +207,6 @@ def _usable(words: Iterable[str]) -> set[str]:
     }
 
 
-def _found(name: str, places: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Files of an imported module that count, each with its package: of ours, in one of ``places``, or loose on the path."""
-    top = name.partition(".")[0]
-    if top == OWN:
-        if name.startswith(COMPUTING):
-            yield from along(ROOT.parent, name, COMPUTING)
-        return
-    for place in dict.fromkeys(places):
-        if (place / f"{top}.py").is_file() or (place / top).is_dir() or any(place.glob(f"{top}.*.so")):
-            yield from along(place, name)
-            return
-    if top not in sys.stdlib_module_names and (loose := _loose(top)) is not None:
-        yield from along(loose, name)
-
-
 def along(place: Path, name: str, only: tuple[str, ...] = ("",)) -> Iterator[tuple[Path, str]]:
     """The ``__init__`` files on the way to a module, and its own file."""
     parts = name.split(".")
@@ -246,10 +257,11 @@ def _installed(module: str) -> list[Path]:
     )
 
 
-def _parsed(file: Path, package: str, theirs: bool) -> tuple[set[str], set[str]]:
-    """Full names of the modules a file imports anywhere in it, and, of a user's file, its texts; none of a file that is not valid Python."""
+@lru_cache(maxsize=1024)
+def _parsed(source: bytes, package: str, theirs: bool) -> tuple[set[str], set[str]]:
+    """Full names of the modules a file imports anywhere in it, and, of a user's file, its texts; none of what is not valid Python."""
     try:
-        tree = ast.parse(file.read_bytes(), str(file))
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return set(), set()
     names: set[str] = set()

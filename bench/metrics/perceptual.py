@@ -17,7 +17,7 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import U8, Batch
 from facesr.bench.metrics.base import Metric, NoScore
 from facesr.bench.metrics.network import batch_slices, exactly, ready, to_network
-from facesr.bench.weights import find_weight, load_tensors, weight_sha256
+from facesr.bench.weights import find_weight, heads_file, load_tensors, weight_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,8 +111,6 @@ class _LPIPS(_Perceptual):
         self.conventions = f"v0.1, ImageNet {self.label[7:-1]} with the lpips package's linear heads; RGB; mean over pixels"
 
     def files(self) -> dict[str, Path]:
-        from facesr.bench.networks.lpips import heads_file
-
         return {"trunk": _first(self.candidates), "heads": heads_file(self.trunk)}
 
     def network(self) -> LPIPS:

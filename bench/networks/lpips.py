@@ -5,9 +5,7 @@ Written from its description, equal to richzhang/PerceptualSimilarity (BSD-2). T
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,20 +13,13 @@ from torch import Tensor, nn
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.networks.checkpoints import find_state, load_strictly
+from facesr.bench.weights import heads_file
 
 Trunk = Literal["alex", "vgg", "squeeze"]
 # The last layer of each tap, as slices of torchvision's ``features``.
 TAPS: dict[str, tuple[int, ...]] = {"alex": (2, 5, 8, 10, 12), "vgg": (4, 9, 16, 23, 30), "squeeze": (2, 5, 8, 10, 11, 12, 13)}
 BUILDERS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-
-
-def heads_file(trunk: str) -> Path:
-    """The linear heads of ``trunk`` that lie in the installed ``lpips`` package ; the package itself is not imported."""
-    spec = importlib.util.find_spec("lpips")
-    if spec is None or spec.origin is None:
-        raise FaceSRError("LPIPS needs the linear heads of the package 'lpips': pip install lpips")
-    return Path(spec.origin).parent / "weights" / "v0.1" / f"{trunk}.pth"
 
 
 def load_features(features: nn.Sequential, weights: Mapping[str, Any], what: str) -> None:

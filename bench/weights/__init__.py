@@ -8,6 +8,7 @@ from facesr.bench.weights.files import WeightsBroken, weight_sha256
 from facesr.bench.weights.places import (
     fetch,
     find_weight,
+    heads_file,
     load_tensors,
     user_places,
     verify_weight,
@@ -24,6 +25,7 @@ __all__ = [
     "catalogue",
     "fetch",
     "find_weight",
+    "heads_file",
     "load_tensors",
     "metadata",
     "named",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,3 +151,11 @@ def _check_keys(weight: Weight, path: Path) -> None:
 def defaults() -> list[Path]:
     """The weight files that come with the project: small ones of its own, which methods use unless others are given."""
     return sorted(Path(__file__).parents[2].glob("methods/*/weights/*.safetensors"))
+
+
+def heads_file(trunk: str) -> Path:
+    """The linear heads of ``trunk`` that lie in the installed ``lpips`` package; the package itself is not imported."""
+    spec = importlib.util.find_spec("lpips")
+    if spec is None or spec.origin is None:
+        raise FaceSRError("LPIPS needs the linear heads of the package 'lpips': pip install lpips")
+    return Path(spec.origin).parent / "weights" / "v0.1" / f"{trunk}.pth"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from facesr.bench.imaging import resize
 from facesr.bench.method import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Nearest(Method):

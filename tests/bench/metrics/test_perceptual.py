@@ -17,8 +17,9 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.faces import Batch, Face
 from facesr.bench.metrics import perceptual
 from facesr.bench.metrics.perceptual import LpipsAlex, LpipsSqueeze, LpipsVgg, StLpipsAlex, StLpipsVgg
-from facesr.bench.networks.lpips import LPIPS, heads_file
+from facesr.bench.networks.lpips import LPIPS
 from facesr.bench.registry import build_metric
+from facesr.bench.weights import heads_file
 
 
 def blobs(n: int, height: int = 64, width: int = 64, seed: int = 0) -> np.ndarray:
