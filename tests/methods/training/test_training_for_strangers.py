@@ -13,6 +13,7 @@ import torch
 import facesr.methods
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import read_rgb, resize8, write_png
+from facesr.bench.weights import load_tensors
 from facesr.cli import main
 from facesr.cli.train import default_recipe
 from facesr.methods.fsrnet import FSRNet
@@ -186,3 +187,17 @@ def test_a_model_card_names_the_recipes_of_its_weights(card: Path) -> None:
     for name in named:
         head = (card.parents[1] / "recipes" / name).read_text(encoding="utf-8").split("method =")[0]
         assert f"/weights/{card.stem}.safetensors" in head, name
+
+
+@pytest.mark.parametrize("cls", [FSRNet, Pix2PixHD, PSP])
+def test_the_default_recipe_goes_on_from_the_weights_that_come_along(cls: type[FSRNet | Pix2PixHD | PSP]) -> None:
+    """``--start default`` as the docs have it: sizes of recipe and weights agree, and what is saved without a step is the file's."""
+    name = cls.__name__.lower()
+    changes = {"net.start": "default"}
+    changes |= {} if cls is FSRNet else {"loss.lpips": "0.0"}
+    changes |= {} if cls is PSP else {"data.generated.held_out": "1"}
+    changes |= {"net.strength": "1.0"} if cls is Pix2PixHD else {}
+    saved, _ = prepare(read_recipe(default_recipe(name), changes)).objective.export()
+    own = load_tensors(cls.default)
+    for key, value in own.items():
+        assert torch.allclose(saved[key].float(), value.float(), atol=1e-3, rtol=1e-3), key
