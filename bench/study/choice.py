@@ -53,4 +53,7 @@ def choose_conditions(
                 continue
         conditions.append(condition)
         outside |= far
+    for method in run.methods:
+        if method not in wanted:
+            left_out[method] = "it is not among the protocol's conditions (--conditions names others)"
     return Choice(conditions, left_out, frozenset(outside))

@@ -16,7 +16,7 @@ import pytest
 from facesr.bench.errors import FaceSRError
 from facesr.bench.imaging import encode_png, read_rgb
 from facesr.bench.protocol import load_protocol
-from facesr.bench.results import Run
+from facesr.bench.results import Run, load_run
 from facesr.bench.study import Study, load_study
 from facesr.bench.study.analysis import analyse_study
 from facesr.bench.study.create import consistency, create
@@ -142,6 +142,17 @@ def test_a_condition_without_images_of_enough_faces_is_left_out(tmp_path: Path) 
     assert made.design.conditions == ["hr", "bicubic"]
     assert made.design.run["left_out"] == {"psp": f"the run has images of 0 of its {len(run.faces)} faces, and the study shows 4"}
     assert run.faces[5].name not in made.design.faces
+
+
+def test_a_method_that_the_protocol_does_not_name_is_said_to_be_left_out(tmp_path: Path) -> None:
+    """Somebody's own method, in the run beside the protocol's: not shown unless named, and never without a word."""
+    run = fake_run(tmp_path / "run", scores=False)
+    told = json.loads((run.path / "run.json").read_text())
+    told["protocol"]["study"]["conditions"] = ["hr", "bicubic"]
+    (run.path / "run.json").write_text(json.dumps(told))
+    made = create(load_run(run.path), tmp_path / "study", options={"images": 4, "anchors": 0, "gap": 3})
+    assert made.design.conditions == ["hr", "bicubic"]
+    assert "--conditions" in made.design.run["left_out"]["psp"]
 
 
 def test_the_default_run_s_protocols_refuse_what_does_not_hold_epsilon() -> None:
