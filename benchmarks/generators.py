@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import interleaved, line
+from facesr.bench.run.peak import peak_memory, restart_peak
 
-MIB = 1024.0
+MIB = 2.0**20
 
 
 def plain_stylegan2(net: Any, w: Any) -> Any:
@@ -166,10 +166,11 @@ def measure(what: str, whose: str, batch: int, size: int, repeats: int, out: Pat
     torch.manual_seed(0)
     torch.set_num_threads(1)
     work = {"pulse": pulse_step, "psp": psp_forward}[what](whose, batch, size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    restart_peak("cpu")
+    before = peak_memory("cpu") or 0
     kept: dict[str, Any] = {}
     (cpu,) = interleaved([lambda: kept.update(result=work())], repeats)
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / MIB
+    peak = ((peak_memory("cpu") or 0) - before) / MIB
     torch.save(kept["result"], out)
     return {"cpu": cpu, "peak": peak}
 

@@ -1,4 +1,4 @@
-"""Start-up, warm runs and memory of the command itself."""
+"""Start-up, warm runs and memory of the command itself, in one process."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def faces(folder: Path, count: int) -> Path:
 
 
 def call(*arguments: str) -> tuple[float, float]:
-    """CPU seconds and peak memory (MiB) of a ``facesr`` call."""
-    code = "import resource, sys\nfrom facesr.cli import main\nstatus = main(sys.argv[1:])\n"
-    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)\nsys.exit(status)"
+    """CPU seconds and peak memory (MiB) of a ``facesr`` call. Not ``ru_maxrss``: a process inherits it from the one that started it."""
+    code = "import sys\nfrom facesr.cli import main\nfrom facesr.bench.run.peak import peak_memory\nstatus = main(sys.argv[1:])\n"
+    code += "print(peak_memory('cpu') / 2**20, file=sys.stderr)\nsys.exit(status)"
     start = cpu_seconds()
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -99,6 +99,8 @@ def main(argv: Sequence[str]) -> int:
                 str(root / f"hr{name}"),
                 "--methods",
                 methods,
+                "--workers",
+                "1",
                 "--out",
                 str(root / f"run{name}"),
             ]
