@@ -57,7 +57,7 @@ conformance: $(BENCH)/.installed
 	-$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --no-deps --target $(BENCH)/opencv4 'opencv-python-headless<5'
 	$(BENCH)/bin/python -m benchmarks.conformance
 
-# do the tests notice changes in the code? a sample drawn with a seed; an hour or two of one core
+# do the tests notice changes in the code? a sample drawn with a seed; eight minutes of one core that has nothing else to do
 mutants: $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --override overrides.txt -e '.[mutants]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants

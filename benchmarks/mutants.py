@@ -245,7 +245,7 @@ def baseline(place: Path, tests: Sequence[str]) -> dict[str, Any]:
         import coverage
         import pytest
 
-        measured = coverage.Coverage(data_file=None, config_file=False, include=[f"{place}/bench/*"])
+        measured = coverage.Coverage(data_file=None, include=[f"{place}/bench/*"])
         watch = Watch(measured)
         measured.start()
         pytest.main([*tests, *QUIET], plugins=[watch])
