@@ -192,7 +192,7 @@ def compare(what: str, title: str, goal: float, size: int, repeats: int) -> bool
     with tempfile.TemporaryDirectory() as folder:
 
         def run(whose: str, batch: int = 1) -> dict[str, float]:
-            return apart(what, whose, batch, size, repeats, Path(folder) / whose)
+            return apart(what, whose, batch, size, repeats if batch == 1 else 1, Path(folder) / whose)
 
         def image(whose: str) -> Any:
             return torch.load(Path(folder) / whose, weights_only=True)
