@@ -146,7 +146,9 @@ def analyse_mos(
 
 def _size(parts: Components, cube: Cube, pairs: Sequence[PairComparison], alpha: float, difference: float) -> str:
     raters, faces, _ = cube.values.shape
-    return size_sentence(parts, raters, faces, difference, alpha, len(pairs)) if min(raters, faces) > 2 else ""
+    return (
+        size_sentence(parts, raters, faces, difference, alpha, len(pairs)) if min(raters, faces) > 2 and not parts.unknown else ""
+    )
 
 
 def _recovered_mos(cube: Cube, recovered: Recovered) -> dict[str, float]:

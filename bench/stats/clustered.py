@@ -260,6 +260,11 @@ class Components:
     residual: float
 
     @property
+    def unknown(self) -> list[str]:
+        """Names of those that the ratings cannot tell."""
+        return [name.replace("_", " x ") for name, sd in vars(self).items() if not np.isfinite(sd)]
+
+    @property
     def rating(self) -> float:
         """Standard deviation of one rating of one condition."""
         return float(np.sqrt(sum(v**2 for v in vars(self).values())))
@@ -269,11 +274,12 @@ def components(values: ArrayLike) -> Components:
     """Variance components of ratings (raters, faces, conditions): conditions fixed, raters and faces random and crossed.
 
     Complete cubes: expected mean squares of the three-way ANOVA. Others: mean products of residuals that share a rater, a
-    face or a condition (Koch 1967), slightly low for few raters or faces. Estimates below zero are set to zero.
+    face or a condition (Koch 1967), slightly low for few raters or faces. Estimates below zero are set to zero; NaN is what these ratings
+    cannot tell (a single rater, face or condition).
     """
     x = np.asarray(values, dtype=np.float64)
     found = _components_anova(x) if np.isfinite(x).all() else _components_products(x)
-    return Components(*(float(np.sqrt(max(v, 0.0))) if np.isfinite(v) else 0.0 for v in found))
+    return Components(*(float(np.sqrt(max(v, 0.0))) if np.isfinite(v) else np.nan for v in found))
 
 
 def _components_anova(x: F64) -> tuple[float, ...]:

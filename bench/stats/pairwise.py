@@ -261,6 +261,8 @@ def letters_refused(pairs: Sequence[PairComparison]) -> str:
         q = untested[0]
         return f"No letters: {q.a} and {q.b} could not be tested, {q.undefined or 'there is no p-value'}."
     alpha, count = pairs[0].alpha, sum(np.isfinite(q.p) for q in pairs)
+    if not count:  # all differences are 0
+        return f"No letters: no pair could be tested, {pairs[0].undefined or 'there is no p-value'}."
     level = alpha if pairs[0].correction == "none" else alpha / max(count, 1)
     least = min((q.smallest_p for q in pairs if np.isfinite(q.p)), default=1.0)
     if least < level:

@@ -13,6 +13,18 @@ from facesr.bench.stats.clustered import Components, clustered_mean
 from facesr.bench.stats.intervals import F64
 from facesr.bench.stats.pairwise import detectable_difference
 
+
+def check_known(parts: Components, source: str) -> None:
+    """Raise ``FaceSRError`` where a study would be planned with what its pilot cannot tell."""
+    if parts.unknown:
+        raise FaceSRError(
+            f"{source} cannot tell how far ratings differ by {', '.join(parts.unknown)}: that takes at least two raters who saw two faces in two "
+            "conditions; leave it out to plan with typical figures"
+        )
+    if parts.rating == 0:
+        raise FaceSRError(f"the ratings of {source} do not vary, so they plan nothing: leave it out to plan with typical figures")
+
+
 TYPICAL = Components(rater=0.55, face=0.34, rater_condition=0.27, face_condition=0.36, rater_face=0.31, residual=0.91)
 """Measured on 19 raters x 27 prompts x 5 image generators, "appeal" (AVT, TU Ilmenau, 2022): one study, an orientation."""
 

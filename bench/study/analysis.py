@@ -136,8 +136,9 @@ class Analysis(Result):
         found = self.analysis
         alpha, icc = found.alpha, found.icc
         lines = [
-            f"Agreement of {alpha.raters} raters on {alpha.units} images: Krippendorff's α (ordinal) {fixed(alpha.value, 2)} "
-            f"[{fixed(alpha.low, 2)}, {fixed(alpha.high, 2)}]; ICC of one rater {fixed(icc.single, 2)}, of the mean of all {fixed(icc.average, 2)} "
+            f"Agreement of {alpha.raters} rater{'s' * (alpha.raters != 1)} on {alpha.units} images: Krippendorff's α (ordinal) "
+            f"{fixed(alpha.value, 2)} [{fixed(alpha.low, 2)}, {fixed(alpha.high, 2)}]; "
+            f"ICC of one rater {fixed(icc.single, 2)}, of the mean of all {fixed(icc.average, 2)} "
             f"({icc.raters} raters, {icc.units} images).",
             f"SOS parameter a = {fixed(found.sos.a, 2)} (typical of images: .1 to .25).",
         ]
@@ -151,7 +152,13 @@ class Analysis(Result):
                 f"Friedman's test over rater means: χ² = {found.omnibus.chi2:.1f}, {p_words(found.omnibus.p)} ({found.omnibus.blocks} raters)."
             )
         spread = ", ".join(f"{name.replace('_', ' x ')} {fixed(sd, 2)}" for name, sd in vars(found.components).items())
-        lines.append(f"What makes ratings differ beside the conditions, as standard deviations: {spread}.")
+        whole = len(found.components.unknown) < len(vars(found.components))
+        what = "What makes ratings differ beside the conditions"
+        lines.append(
+            f"{what}, as standard deviations: {spread}."
+            if whole
+            else f"{what} cannot be told from so few raters, faces or conditions."
+        )
         return (*lines, found.size) if found.size else tuple(lines)
 
     @property

@@ -8,7 +8,7 @@ import facesr
 from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.clustered import components
 from facesr.bench.stats.cube import cube
-from facesr.bench.stats.power import TYPICAL, check_chances, power_grid, size_sentence
+from facesr.bench.stats.power import TYPICAL, check_chances, check_known, power_grid, size_sentence
 from facesr.bench.study.preregister import text
 from facesr.bench.study.rescue import rescue
 
@@ -22,6 +22,7 @@ def act_preregister(args: argparse.Namespace) -> int:
     if args.pilot:
         pilot = facesr.Study.load(args.pilot).folder
         parts, source = components(cube(pilot.ratings(simulated=args.simulated)).values), f"the pilot study {pilot.name}"
+        check_known(parts, source)
     print(text(study, args.difference, parts, source), end="")
     return 0
 
@@ -60,6 +61,7 @@ def act_power(args: argparse.Namespace) -> int:
                 "from them; give a study of ratings, or leave --study out"
             )
         parts = components(cube(study.ratings(simulated=args.simulated)).values)
+        check_known(parts, str(args.study))
         source = f"from {'simulated ' if args.simulated else ''}ratings of {study.name}"
     alpha = args.alpha / args.comparisons
     grid = power_grid(parts, args.raters, args.images, alpha, args.target, args.difference, args.images_per_rater)

@@ -14,7 +14,7 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.stats.agreement import alpha_value, icc, krippendorff_alpha
 from facesr.bench.stats.analysis import analyse_mos
 from facesr.bench.stats.claims import check_claims
-from facesr.bench.stats.clustered import clustered_difference, clustered_mean
+from facesr.bench.stats.clustered import clustered_difference, clustered_mean, components
 from facesr.bench.stats.cube import Cube
 from facesr.bench.stats.intervals import mean_interval
 from facesr.bench.stats.many import mean_intervals
@@ -22,7 +22,7 @@ from facesr.bench.stats.mos import condition_mos, top_from
 from facesr.bench.stats.order import order_effects
 from facesr.bench.stats.paired_comparison import bradley_terry
 from facesr.bench.stats.pairwise import compare_conditions, compare_methods, letters_refused, significance_letters
-from facesr.bench.stats.power import TYPICAL, StudySize, power_grid, study_power, typical
+from facesr.bench.stats.power import TYPICAL, StudySize, check_known, power_grid, study_power, typical
 from facesr.bench.stats.rank_tests import mann_whitney, signed_rank
 
 
@@ -236,3 +236,22 @@ def test_alpha_of_sliders_is_linear_in_ratings() -> None:
     found = krippendorff_alpha(x)
     assert time.process_time() - start < 2  # 150 s before
     assert found.low < found.value < found.high
+
+
+def test_what_a_single_rater_cannot_tell_is_unknown_and_plans_no_study() -> None:
+    """It was 0, with which ``study power`` promised 100 % power for any difference. Two raters who agree to the dot plan nothing either."""
+    lone = np.array([[[4.0, 3.0], [5.0, 2.0]]])
+    for values in (lone, lone.transpose(1, 0, 2), lone.transpose(1, 2, 0)):
+        parts = components(values)
+        assert parts.unknown == ["rater", "face", "rater x condition", "face x condition", "rater x face", "residual"]
+        with pytest.raises(FaceSRError, match="the pilot cannot tell how far ratings differ by rater, face"):
+            check_known(parts, "the pilot")
+    with pytest.raises(FaceSRError, match="the ratings of the pilot do not vary"):
+        check_known(components(np.full((3, 3, 2), 3.0)), "the pilot")
+    check_known(components(np.random.default_rng(0).integers(1, 6, (4, 5, 3))), "the pilot")
+
+
+def test_ratings_that_are_all_alike_get_no_letters_and_the_reason() -> None:
+    """It read: 'the smallest p that 9 faces can give is 1, after correction for 0 pairs 0, above 0.05'. There are three faces, and no test."""
+    found = letters_refused(analyse_mos(_long(np.full((3, 3, 2), 3.0))).pairs)
+    assert found == "No letters: no pair could be tested, the ratings do not vary, so how far others would differ is not known."
