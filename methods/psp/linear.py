@@ -97,20 +97,30 @@ class Descent:
         return step
 
     def invert(
-        self, codes: Tensor, loss: Callable[[Tensor], Tensor], steps: int, *, rate: float = 0.7, momentum: float = 0.6
+        self,
+        codes: Tensor,
+        loss: Callable[[Tensor], Tensor],
+        steps: int,
+        *,
+        rate: float = 0.7,
+        momentum: float = 0.6,
+        enough: float = -1.0,
     ) -> Tensor:
         """Codes of the least ``loss`` met in ``steps`` from ``codes`` (B, n_styles, 512); it takes them and gives (B,).
 
-        A face whose loss rises goes back and on at half its rate.
+        A face whose loss rises goes back and on at half its rate; one whose loss is at most ``enough`` rests.
         """
         best, slope, velocity = codes, torch.zeros_like(codes), torch.zeros_like(codes)
         least, rates = codes.new_full((len(codes),), torch.inf), codes.new_full((len(codes), 1, 1), rate)
         for step in range(steps + 1):
             at = codes.detach().requires_grad_()
             value = loss(at)
+            moved = value.detach() < torch.where(least > enough, least, -torch.inf)
+            least = torch.where(moved, value.detach(), least)
+            better = moved[:, None, None]
+            if not (least > enough).any():
+                return torch.where(better, at.detach(), best)
             gradient = torch.autograd.grad(value.sum(), at)[0] if step < steps else slope
-            better = (value.detach() < least)[:, None, None]
-            least = torch.minimum(value.detach(), least)
             best, slope = torch.where(better, at.detach(), best), torch.where(better, gradient, slope)
             rates = torch.where(better, rates, rates / 2)
             velocity = torch.where(better, momentum * velocity, 0) + self.direction(slope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -17,12 +18,15 @@ from facesr.methods.network import NetworkMethod, Precision
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from facesr.methods.psp.linear import Descent
     from facesr.methods.psp.net import PSPNet
 
 SEARCHED = "a search after the encoder, not in the paper; a face that stays outside ε counts as not converged"
 PROJECTED = "what LR has and the generator's face lacks is added to it (back-projection, Irani and Peleg 1991), not in the paper"
 SMALL_GENERATOR = "its faces are drawn by the small generator of this project, not by the published StyleGAN2"
 """Of an encoder of a user's own that was trained for the generator that comes along."""
+SEARCH = {"mobilestylegan128": Path(__file__).parent / "weights" / "search-mobilestylegan128.safetensors"}
+"""Rows for ``Descent``, by generator."""
 REACH = 0.95
 """Share of ``eps`` at which the search rests."""
 
@@ -34,9 +38,10 @@ class PSP(NetworkMethod["PSPNet"]):
     it). ``generator``: the one an encoder without a decoder was trained for ('' for the one it names).
     ``samples``: further plausible faces, by mixing the styles ``latent_mask`` ('8,9,10'; '' for those of 64 pixels and up) with a
     random face's, wholly or by ``mix_alpha``. ``refine_steps``: at most so many steps of a search after the encoder, each about as long
-    as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 25); a face that does not
-    get there is ``not_converged``, its image is kept. ``back_projection``: so many times what LR has and the shrunk face lacks is enlarged
-    and added to the face (not in the paper), whose pixels then are no longer the generator's alone.
+    as three passes, until the face shrinks to LR within ``eps`` (not in the paper; the default weights take about 30, by what was measured
+    of their generator; other generators' codes, and those that need more, are moved by Adam); a face that does not get there is
+    ``not_converged``, its image is kept. ``back_projection``: so many times what LR has and the shrunk face lacks is enlarged and
+    added to the face (not in the paper), whose pixels then are no longer the generator's alone.
     ``eps``, ``kernel``: of the search and the back-projection; the protocol's own unless set.
     ``precision``: fp32, bf16 or fp16 (torch's automatic mixed precision).
     ``compile``: by ``torch.compile``, a minute for the first face (the pass alone, without a search).
@@ -111,7 +116,8 @@ class PSP(NetworkMethod["PSPNet"]):
     def files(self) -> dict[str, Path]:
         path = self.file()
         name = self.generator_of(path)
-        return {path.name: path} | ({file.name: file for file in files(name)} if name else {})
+        search = [SEARCH[name]] if self.refine_steps and name in SEARCH else []
+        return {path.name: path} | {file.name: file for file in [*(files(name) if name else []), *search]}
 
     def open(self) -> PSPNet:
         import torch
@@ -214,11 +220,17 @@ class PSP(NetworkMethod["PSPNet"]):
         import torch
 
         from facesr.bench.networks.exact import one_torch_thread
-        from facesr.methods.psp.refine import refine
+        from facesr.methods.psp.refine import FIRST, descend, refine
+
+        descent, left, eps = self._descent, self.refine_steps, REACH * self.eps  # a twentieth for the rounding of the saved image
 
         def search(start: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-            # A twentieth is left for the rounding of the saved image.
-            found = refine(start.float(), target, self._shrink(target), self._draw, steps=self.refine_steps, eps=REACH * self.eps)
+            given = target, self._shrink(target), self._draw
+            start, steps = start.float(), left
+            if descent:
+                start = descend(start, *given, descent, steps=min(FIRST, left), eps=eps)
+                steps = max(0, left - FIRST)
+            found = refine(start, *given, steps=steps, eps=eps)
             return found.codes, found.error
 
         if codes.device.type != "cpu":
@@ -228,6 +240,18 @@ class PSP(NetworkMethod["PSPNet"]):
                 parts = [search(code, face) for code, face in zip(torch.split(codes, 1), torch.split(lr, 1), strict=True)]
             moved, error = torch.cat([code for code, _ in parts]), torch.cat([each for _, each in parts])
         return moved, [self._outcome(float(e)) for e in error]
+
+    @cached_property
+    def _descent(self) -> Descent | None:
+        """How to search the codes of a generator that was probed for it; ``None``: by Adam."""
+        from facesr.bench.weights import load_tensors
+        from facesr.methods.psp.linear import Descent
+
+        name = self.generator_of(self.file())
+        if name not in SEARCH:
+            return None
+        generator = self.net.decoder
+        return Descent(generator, load_tensors(SEARCH[name])["rows"].to(generator.mean_style))
 
     def _shrink(self, lr: Tensor) -> Callable[[Tensor], Tensor]:
         """As the bench measures it: clipped, reduced to the HR size by the box average, then degraded."""
@@ -253,5 +277,5 @@ class PSPRefined(PSP):
     images hold ε. The options are ``PSP``'s.
     """
 
-    own_steps: ClassVar[int] = 100
-    own_projections: ClassVar[int] = 6
+    own_steps: ClassVar[int] = 130
+    own_projections: ClassVar[int] = 1

@@ -10,6 +10,12 @@ import torch
 from torch import Tensor
 
 from facesr.bench.imaging import resize
+from facesr.methods.psp.linear import Descent
+
+PULL = 80.0
+"""Weight of LR's error against the losses that the rows of a ``Descent`` were probed with."""
+FIRST = 30
+"""Steps of ``descend`` at most; the others are Adam's."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,28 @@ def refine(
         error.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return Refined(best.detach(), least, before, taken)
+
+
+def descend(
+    codes: Tensor,
+    lr: Tensor,
+    shrink: Callable[[Tensor], Tensor],
+    synthesize: Callable[[Tensor], Tensor],
+    descent: Descent,
+    *,
+    steps: int,
+    eps: float = 1e-3,
+) -> Tensor:
+    """Codes (B, n, 512) nearer to ``lr``, as ``refine`` finds them, by a descent that knows what codes do to faces.
+
+    Its steps are long where a face hardly changes to the eye and short where it does, so that the face stays more like the encoder's:
+    Adam takes equal steps everywhere. It may rest before ``eps``; ``refine`` goes on from there.
+    """
+
+    def error(at: Tensor) -> Tensor:
+        return PULL * (shrink(synthesize(at)) - lr).square().flatten(1).mean(1)
+
+    return descent.invert(codes.detach(), error, steps, enough=PULL * eps)
 
 
 def back_project(images: Tensor, lr: Tensor, kernel: str, steps: int) -> Tensor:

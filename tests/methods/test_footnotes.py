@@ -42,7 +42,7 @@ def test_psp_refined_is_psp_with_a_search() -> None:
     (spec,) = method_specs(["psp-refined"], ["psp-refined.eps=2e-3"])
     made = spec.build(size=128, scale=8, seed=0, device="cpu")
     assert isinstance(made, PSPRefined)
-    assert (made.refine_steps, made.eps) == (100, 2e-3)
+    assert (made.refine_steps, made.eps) == (130, 2e-3)
     assert PSPRefined(refine_steps=7).refine_steps == 7
     assert PSP().refine_steps == 0
     assert any("not in the paper" in note for note in made.notes)

@@ -15,8 +15,9 @@ from facesr.methods.generators.stylegan2 import StyleGAN2
 from facesr.methods.psp import PSP, PSPRefined
 from facesr.methods.psp.checkpoint import to_published
 from facesr.methods.psp.encoders import EncoderConfig, build_encoder
+from facesr.methods.psp.linear import Descent
 from facesr.methods.psp.net import PSPNet
-from facesr.methods.psp.refine import back_project, refine
+from facesr.methods.psp.refine import back_project, descend, refine
 
 SMALL = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)
 
@@ -100,6 +101,29 @@ def test_refinement_reaches_eps_face_by_face_and_rests_there() -> None:
     torch.testing.assert_close(alone.codes[0], both.codes[0], atol=1e-3, rtol=0)  # type: ignore[attr-defined]
 
 
+def test_a_descent_nears_lr_face_by_face_and_rests_at_eps() -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2(32, channels=dict.fromkeys((4, 8, 16, 32), 12)).eval().requires_grad_(False)
+    descent = Descent(generator, torch.randn(8, 8 * 512) * 0.05)
+    with torch.no_grad():
+        target = generator.broadcast(generator.map(torch.randn(2, 512)))
+        lr = resize(generator.synthesize(target), 4, "box")
+        start = target + torch.tensor([0.3, 0.0])[:, None, None] * torch.randn(2, 8, 512)
+
+    def error(codes: Tensor, rows: slice) -> Tensor:
+        with torch.no_grad():
+            return (resize(generator.synthesize(codes), 4, "box") - lr[rows]).square().mean((1, 2, 3))
+
+    def go(rows: slice, steps: int = 30) -> Tensor:
+        return descend(start[rows], lr[rows], lambda x: resize(x, 4, "box"), generator.synthesize, descent, steps=steps, eps=1e-4)
+
+    both, alone, every = go(slice(None)), go(slice(0, 1)), slice(None)
+    assert torch.equal(both[1], start[1])  # within eps from the beginning
+    torch.testing.assert_close(alone[0], both[0], atol=1e-3, rtol=0)
+    assert error(both, every)[0] < 0.5 * error(start, every)[0]
+    assert torch.equal(go(slice(0, 1), steps=0), start[:1])
+
+
 def test_refinement_is_off_unless_asked_for_and_lowers_the_error(checkpoint: Path) -> None:
     net = PSP.from_checkpoint(checkpoint, size=32).net
     lr = faces(2) * 0.2 + 0.4
@@ -164,7 +188,7 @@ def test_back_projection_adds_what_lr_has_to_converged_faces_and_to_samples(chec
 
 def test_the_preset_searches_and_projects_and_says_both() -> None:
     preset = PSPRefined()
-    assert (preset.refine_steps, preset.back_projection) == (100, 6)
+    assert (preset.refine_steps, preset.back_projection) == (130, 1)
     assert [any(word in note for note in preset.notes) for word in ("a search after the encoder", "back-projection")] == [
         True,
         True,
