@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import interleaved, line
+from benchmarks import interleaved, line, within
 from facesr.bench.run.peak import peak_memory, restart_peak
 
 MIB = 2.0**20
@@ -192,15 +192,14 @@ def compare(what: str, title: str, goal: float, size: int, repeats: int) -> bool
     with tempfile.TemporaryDirectory() as folder:
 
         def run(whose: str, batch: int = 1) -> dict[str, float]:
-            return apart(what, whose, batch, size, repeats if batch == 1 else 1, Path(folder) / whose)
+            return apart(what, whose, batch, size, repeats, Path(folder) / whose)
 
         def image(whose: str) -> Any:
             return torch.load(Path(folder) / whose, weights_only=True)
 
         ours, peer = run("ours"), run("peer")
         difference = float((image("ours") - image("peer")).abs().max())
-        print(f"{'largest difference from the peer':<58} {difference:9.1e}, allowed 1e-3")
-        good = difference < 1e-3
+        good = within(f"{title}, largest difference from the peer", difference, 1e-3, "")
         good &= line(title, ours["cpu"], peer["cpu"], goal, "s", 1)
         good &= line(f"{title}, peak memory above the net", ours["peak"], peer["peak"], 1.0, "MiB", 1)
         if what == "psp":
