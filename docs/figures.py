@@ -109,7 +109,7 @@ def training(name: Path, *folders: Path) -> None:
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     plots = figure.subplots(1, 2)
     before = 0.0
-    for folder, shade in zip(folders, ("#94a3b8", "#c05621", "#2b6cb0")[-len(folders) :], strict=True):
+    for folder, shade in zip(folders, ("#94a3b8", "#c05621", "#2b6cb0", "#2f855a")[-len(folders) :], strict=True):
         rows = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
         reached = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         seen = [before + row["step"] * reached["faces_seen"] / reached["step"] / 1000 for row in rows]
