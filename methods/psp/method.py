@@ -11,7 +11,7 @@ from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.imaging import resize
 from facesr.bench.method import Outcome, Restored
 from facesr.bench.results.status import Status
-from facesr.bench.weights import metadata
+from facesr.bench.weights import load_tensors, metadata
 from facesr.methods.generators.opening import files, open_generator
 from facesr.methods.network import NetworkMethod, Precision
 
@@ -244,7 +244,6 @@ class PSP(NetworkMethod["PSPNet"]):
     @cached_property
     def _descent(self) -> Descent | None:
         """How to search the codes of a generator that was probed for it; ``None``: by Adam."""
-        from facesr.bench.weights import load_tensors
         from facesr.methods.psp.linear import Descent
 
         name = self.generator_of(self.file())
