@@ -265,7 +265,7 @@ def test_the_average_is_polyaks_and_the_trained_weights_come_back(tmp_path: Path
         ('name = "adamw"', 'name = "adamx"', "did you mean"),
         ("lr = 2e-3", "learning = 2e-3", "adamw cannot take"),
         ("scale = 4", "scales = 4", "did you mean 'scale'"),
-        ("first = 8", "first = 7", "1 faces are in training and validation"),
+        ("first = 8", "first = 7", "1 picture is in validation and training data"),
         ("log_every = 1", 'precision = "16-mixed"', "bf16-mixed"),
         ("residual = true", "residual = tru", "not valid TOML"),
         ('method = "fsrnet"', 'method = "fsrnett"', "did you mean 'fsrnet'"),
