@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Protocol
 
 from facesr.bench.errors import FaceSRError
@@ -305,7 +306,13 @@ def default_count() -> int:
     return max(1, min(cores, _memory() // MEMORY_EACH))
 
 
+MEMINFO = Path("/proc/meminfo")
+
+
 def _memory() -> int:
+    """Bytes that programs may take: also those that only hold copies of files, which ``SC_AVPHYS_PAGES`` leaves out."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(MEMINFO.read_text(encoding="ascii").split("MemAvailable:")[1].split()[0]) << 10
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not known on this system

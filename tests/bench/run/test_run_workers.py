@@ -18,9 +18,10 @@ from facesr.bench import protocol, registry
 from facesr.bench.errors import FaceSRError
 from facesr.bench.results import Run, load_run
 from facesr.bench.run import Plan, make_plan, start
+from facesr.bench.run import workers as crew
 from facesr.bench.run.live import Live, Notes, read_live
 from facesr.bench.run.merge import merge_shards
-from facesr.bench.run.workers import Here, Processes, gpus, make_workers
+from facesr.bench.run.workers import Here, Processes, default_count, gpus, make_workers
 from helpers import TINY, faces
 
 METHOD = '''
@@ -307,3 +308,15 @@ def test_the_array_script_of_the_documentation(world: Path, alone: Run) -> None:
         assert done.returncode in (0, 1)  # 1: no recogniser finds a face in these
     merged = merge_shards(world / "array", [world / f"array-{i}" for i in (1, 2, 3)])
     assert _bytes(merged.path) == _bytes(alone.path)
+
+
+def test_memory_that_only_caches_files_counts_for_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has read many files has little free memory and much that programs may take: 5 GiB are two workers, 1 GiB is one."""
+    monkeypatch.delenv("FACESR_WORKERS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr(crew, "MEMINFO", tmp_path / "meminfo")
+    for available, count in ((5 << 20, 2), (1 << 20, 1), (64 << 20, 16)):
+        (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemFree: 100 kB\nMemAvailable: {available} kB\n")
+        assert default_count() == count
+    (tmp_path / "meminfo").unlink()
+    assert default_count() >= 1
