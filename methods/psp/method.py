@@ -220,17 +220,14 @@ class PSP(NetworkMethod["PSPNet"]):
         import torch
 
         from facesr.bench.networks.exact import one_torch_thread
-        from facesr.methods.psp.refine import FIRST, descend, refine
-
-        descent, left, eps = self._descent, self.refine_steps, REACH * self.eps  # a twentieth for the rounding of the saved image
+        from facesr.methods.psp.refine import refine
 
         def search(start: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-            given = target, self._shrink(target), self._draw
-            start, steps = start.float(), left
-            if descent:
-                start = descend(start, *given, descent, steps=min(FIRST, left), eps=eps)
-                steps = max(0, left - FIRST)
-            found = refine(start, *given, steps=steps, eps=eps)
+            # A twentieth is left for the rounding of the saved image.
+            found = refine(
+                start.float(), target, self._shrink(target), self._draw,
+                steps=self.refine_steps, eps=REACH * self.eps, descent=self._descent,
+            )  # fmt: skip
             return found.codes, found.error
 
         if codes.device.type != "cpu":

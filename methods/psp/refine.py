@@ -15,7 +15,7 @@ from facesr.methods.psp.linear import Descent
 PULL = 80.0
 """Weight of LR's error against the losses that the rows of a ``Descent`` were probed with."""
 FIRST = 30
-"""Steps of ``descend`` at most; the others are Adam's."""
+"""Steps of a ``Descent`` at most; the others are Adam's."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,23 @@ def refine(
     steps: int,
     eps: float = 1e-3,
     learning_rate: float = 0.04,
+    descent: Descent | None = None,
 ) -> Refined:
     """Adam on W+ for the mean squared error of ``shrink(synthesize(codes))`` against ``lr`` (B, 3, h, h) in [0, 1].
 
     A face rests as soon as its error is at most ``eps``, so that it stays as near as may be to where the encoder put it; nothing of
-    one face enters another's steps.
+    one face enters another's steps. With ``descent``, which knows what codes do to faces, the ``FIRST`` steps are its: long where a face
+    hardly changes to the eye and short where it does, so that the face stays more like the encoder's; Adam's are equal everywhere.
+    ``before`` and ``steps`` of the answer are Adam's.
     """
+
+    def error_of(at: Tensor, target: Tensor) -> Tensor:
+        return (shrink(synthesize(at)) - target).square().flatten(1).mean(1)
+
     start = codes.detach()
+    if descent:
+        start = descent.invert(start, lambda at: PULL * error_of(at, lr), min(FIRST, steps), enough=PULL * eps)
+        steps = max(0, steps - FIRST)
     moving = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([moving], lr=learning_rate)
     best = start.clone()
@@ -51,7 +61,7 @@ def refine(
     before, taken = least.clone(), torch.zeros(len(start), dtype=torch.int64)
     for step in range(steps + 1):
         rows = (least > eps).nonzero()[:, 0]  # a face that rests costs nothing more
-        error = (shrink(synthesize(moving[rows])) - lr[rows]).square().flatten(1).mean(1)
+        error = error_of(moving[rows], lr[rows])
         with torch.no_grad():
             better = error.detach() < least[rows]
             least[rows] = torch.minimum(error.detach(), least[rows])
@@ -64,28 +74,6 @@ def refine(
         error.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return Refined(best.detach(), least, before, taken)
-
-
-def descend(
-    codes: Tensor,
-    lr: Tensor,
-    shrink: Callable[[Tensor], Tensor],
-    synthesize: Callable[[Tensor], Tensor],
-    descent: Descent,
-    *,
-    steps: int,
-    eps: float = 1e-3,
-) -> Tensor:
-    """Codes (B, n, 512) nearer to ``lr``, as ``refine`` finds them, by a descent that knows what codes do to faces.
-
-    Its steps are long where a face hardly changes to the eye and short where it does, so that the face stays more like the encoder's:
-    Adam takes equal steps everywhere. It may rest before ``eps``; ``refine`` goes on from there.
-    """
-
-    def error(at: Tensor) -> Tensor:
-        return PULL * (shrink(synthesize(at)) - lr).square().flatten(1).mean(1)
-
-    return descent.invert(codes.detach(), error, steps, enough=PULL * eps)
 
 
 def back_project(images: Tensor, lr: Tensor, kernel: str, steps: int) -> Tensor:

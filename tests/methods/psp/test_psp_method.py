@@ -17,7 +17,7 @@ from facesr.methods.psp.checkpoint import to_published
 from facesr.methods.psp.encoders import EncoderConfig, build_encoder
 from facesr.methods.psp.linear import Descent
 from facesr.methods.psp.net import PSPNet
-from facesr.methods.psp.refine import back_project, descend, refine
+from facesr.methods.psp.refine import back_project, refine
 
 SMALL = EncoderConfig(n_styles=8, input_size=64, channels=(8, 12, 16, 24), depths=(1, 1, 2, 1), width=20, head=10)
 
@@ -115,7 +115,10 @@ def test_a_descent_nears_lr_face_by_face_and_rests_at_eps() -> None:
             return (resize(generator.synthesize(codes), 4, "box") - lr[rows]).square().mean((1, 2, 3))
 
     def go(rows: slice, steps: int = 30) -> Tensor:
-        return descend(start[rows], lr[rows], lambda x: resize(x, 4, "box"), generator.synthesize, descent, steps=steps, eps=1e-4)
+        found = refine(
+            start[rows], lr[rows], lambda x: resize(x, 4, "box"), generator.synthesize, steps=steps, eps=1e-4, descent=descent
+        )
+        return found.codes
 
     both, alone, every = go(slice(None)), go(slice(0, 1)), slice(None)
     assert torch.equal(both[1], start[1])  # within eps from the beginning
