@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from conformance import agrees, recorded
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.methods.generators import StyleGAN1
+from facesr.methods.generators.ops import leaky_instance_style
 from facesr.methods.generators.stylegan1 import Conv, ConvUp
 from facesr.methods.generators.stylegan1_keys import LAYOUTS
 
@@ -154,3 +156,37 @@ def test_bad_input_is_told_in_one_sentence(tmp_path: Path) -> None:
     torch.save({**state, "more": torch.zeros(1)}, tmp_path / "s.pt")
     with pytest.raises(FaceSRError, match=r"1 key unexpected \(first: 'more'\)"):
         StyleGAN1.from_checkpoint(tmp_path / "s.pt")
+
+
+def adain(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Leaky ReLU, instance normalisation and style, op by op."""
+    return F.instance_norm(F.leaky_relu(x, 0.2)) * scale[..., None, None] + shift[..., None, None]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_of_a_styled_map_equal_autograd(layout: torch.memory_format) -> None:
+    drawn = torch.Generator().manual_seed(2)
+    x, scale, shift = (torch.randn(shape, generator=drawn).double() for shape in ((2, 5, 300, 200), (2, 5), (2, 5)))
+    given = [t.requires_grad_() for t in (x.contiguous(memory_format=layout), scale, shift)]
+    outer = torch.randn(x.shape, generator=drawn).double()
+    expected = torch.autograd.grad((adain(*given) * outer).sum(), given)
+    got = torch.autograd.grad((leaky_instance_style(given[0] * 1, *given[1:]) * outer).sum(), given)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-9, rtol=1e-9)
+
+
+def test_gradient_of_a_style_keeps_float32_over_a_million_pixels() -> None:
+    """The average to 16² sends the same number back to 64² pixels: summed in one go, each addition rounds the same way."""
+    drawn = torch.Generator().manual_seed(3)
+    x = torch.randn(1, 16, 1024, 1024, generator=drawn).contiguous(memory_format=torch.channels_last)
+    scale, shift = torch.rand(2, 1, 16, generator=drawn).unbind()
+    outer = (1 + 0.1 * torch.randn(1, 16, 16, 16, generator=drawn)).repeat_interleave(64, 2).repeat_interleave(64, 3)
+    outer = outer.contiguous(memory_format=torch.channels_last)
+
+    def gradient(whose: Any, dtype: torch.dtype) -> torch.Tensor:
+        styles = [t.to(dtype, copy=True).requires_grad_() for t in (scale, shift)]
+        image = whose((x.to(dtype, copy=True).requires_grad_() * 1), *styles)
+        return torch.cat(torch.autograd.grad((image * outer.to(dtype)).sum(), styles)).double()
+
+    exact = gradient(adain, torch.float64)
+    assert (gradient(leaky_instance_style, torch.float32) - exact).abs().max() < 1e-5 * exact.abs().max()
