@@ -16,7 +16,8 @@ import torch
 from benchmarks import interleaved, line
 from facesr.bench.errors import WeightsMissing
 from facesr.bench.weights import find_weight
-from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
+from facesr.methods.generators.files import IR_WEIGHTS
+from facesr.methods.generators.mobilestylegan import MobileStyleGAN
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 
 REPEATS, TOLERANCE, SECONDS = 5, 1e-4, 0.3

@@ -170,6 +170,19 @@ class NetworkMethod(Method, Generic[Net]):
             return nullcontext()
         return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
+    def passed(self, x: Tensor, image: Callable[[Any], Tensor] = lambda answer: answer) -> Tensor:
+        """What the network makes of ``x`` (B, C, H, W) in ``precision``, on a processor face by face; ``image``: the image in its answer."""
+        import torch
+
+        from facesr.bench.networks.exact import each
+
+        def answer(face: Tensor) -> Tensor:
+            with self.autocast():
+                return image(self.net(face)).float()
+
+        with torch.inference_mode():
+            return each(answer, x)
+
     def checked(self, lr: Tensor, names: Sequence[str]) -> Tensor:
         """``lr`` as float32 on the method's device; raises ``FaceSRError`` for what is no batch of LR faces in [0, 1]."""
         from facesr.methods.inputs import check_lr

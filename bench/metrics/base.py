@@ -84,8 +84,11 @@ class Metric:
 class SetMetric(Metric):
     """A score of all images of a method together (FID, KID, retrieval): features per batch, one comparison at the end.
 
-    The run keeps the features of every image (small arrays), so memory grows only with them.
+    The run keeps the features of every image (small arrays), so memory grows only with them. ``needs_torch``: whether ``compare`` does; a
+    run that only compares numbers then does not load it.
     """
+
+    needs_torch: ClassVar[bool] = True
 
     def hr_features(self, batch: Batch, reference: Any) -> Sequence[Any]:
         """One feature array (or ``NoScore``) per HR face; ``reference`` is what ``reference(batch)`` gave."""

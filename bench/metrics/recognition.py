@@ -21,6 +21,7 @@ from facesr.bench.metrics.identity import HrFaces, Recogniser
 from facesr.bench.onnxnet import F32
 from facesr.bench.results.status import Status
 from facesr.bench.stats.effect import superiority
+from facesr.bench.stats.many import share_interval
 
 Bool = NDArray[np.bool_]
 MOST = 1000
@@ -106,14 +107,7 @@ def retrieval(probes: F32, gallery: F32, persons: Sequence[str], among: Bool | N
 
 def share_of(good: Bool) -> Rate:
     """The share of faces that are good, with Wilson's interval."""
-    return Rate(float(good.mean()), *_wilson(int(good.sum()), len(good)), len(good))
-
-
-def _wilson(good: int, n: int) -> tuple[float, float]:
-    from scipy.stats import binomtest
-
-    ends = binomtest(good, n).proportion_ci(method="wilson")
-    return float(ends.low), float(ends.high)
+    return Rate(float(good.mean()), *share_interval(int(good.sum()), len(good)), len(good))
 
 
 def verification(
@@ -131,7 +125,7 @@ def verification(
     value = auc(genuine, np.concatenate(rows)) if far is None else tar_at(genuine, np.concatenate(rows), far)
     low, high = _resampled(genuine, rows, far, seed)
     if value in (0.0, 1.0):  # every resample says the same: bound by Wilson the share of faces that could have been otherwise
-        low, high = _wilson(round(value * len(genuine)), len(genuine))
+        low, high = share_interval(round(value * len(genuine)), len(genuine))
     return Rate(value, low, high, len(genuine))
 
 
@@ -186,6 +180,7 @@ class _Recognition(SetMetric):
     """What the metrics share: embeddings as features; ``where`` (``gender=female``) keeps the SR faces with that attribute."""
 
     higher_is_better, digits, range = True, 3, (0.0, 1.0)
+    needs_torch = False
     kind: ClassVar[str]
     title: ClassVar[str]
     footnote: ClassVar[str]

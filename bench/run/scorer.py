@@ -149,7 +149,7 @@ class Scorer:
         try:
             if not faces:
                 raise FaceSRError(self._nothing(column, sr))
-            with one_thread():
+            with one_thread(torch=plan.metric.needs_torch):
                 score = plan.metric.compare([sr[f.name] for f in faces], [hr[f.name] for f in faces], faces)
         except Exception as error:  # somebody's metric may raise anything
             self.traces += trace(error, f"metric {plan.name} of {column[0]}")

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -32,6 +32,8 @@ Task = RestoreTask | ScoreTask
 Result = RestoreResult | ScoreResult
 LIVES = 3
 """A task that ends its worker so often ends as failed cells."""
+EARLY = 4
+"""How many workers are started before it is known how many tasks there are."""
 GRACE = 2.0
 """Seconds between asking a worker to stop and ending it."""
 
@@ -85,13 +87,16 @@ def perform(task: Task, loaded: Loaded) -> Result:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch and the numerical libraries: last digits depend on how many there are. More workers do the parallel work."""
+def one_thread(*, torch: bool = True) -> Iterator[None]:
+    """One thread for the numerical libraries, and for torch: last digits depend on how many there are. More workers do the parallel work."""
     from threadpoolctl import threadpool_limits
 
-    from facesr.bench.networks.exact import one_torch_thread
+    with ExitStack() as stack:
+        if torch:
+            from facesr.bench.networks.exact import one_torch_thread
 
-    with one_torch_thread(), threadpool_limits(1):
+            stack.enter_context(one_torch_thread())
+        stack.enter_context(threadpool_limits(1))
         yield
 
 
@@ -142,6 +147,11 @@ class Processes:
         self.deaths = 0
         self._workers: list[_Worker] = []
         self._ended: dict[int, int] = {}
+
+    def start_early(self) -> None:
+        """Start workers before there are tasks: they load torch meanwhile."""
+        while len(self._workers) < min(self.count, EARLY):
+            self._start()
 
     def do(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """See ``Workers``."""
@@ -262,6 +272,8 @@ def _work(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the driver decides
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch_parent, daemon=True).start()
+    import torch  # noqa: F401 - every task needs it; a worker that was started early has no task yet
+
     loaded = Loaded()
     while True:
         try:
@@ -326,3 +338,21 @@ def make_workers(count: int | None, device: str = "cpu") -> Workers:
     named = gpus(device)
     wanted = count or (len(named) if named else default_count())
     return Here() if wanted == 1 and not (named and named != [0]) else Processes(wanted, named or ())
+
+
+@contextmanager
+def early_workers(out: Path, count: int | None, device: str) -> Iterator[Workers | None]:
+    """Workers of this machine that load torch while a first run is planned, ended on the way out whatever happens.
+
+    None where nothing is won or known: one worker, another device than the processor, a folder that holds a run (perhaps nothing is due).
+    """
+    team = None
+    if device == "cpu" and (count is None or count > 1) and not (out / "run.json").exists():
+        team = make_workers(count)
+    try:
+        if isinstance(team, Processes):
+            team.start_early()
+        yield team
+    finally:
+        if team is not None:
+            team.close()

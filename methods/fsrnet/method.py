@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from facesr.bench.imaging import read_rgb, resize, to_tensor
-from facesr.bench.networks.checkpoints import built
-from facesr.bench.networks.exact import each
-from facesr.methods.fsrnet import nngraph
-from facesr.methods.fsrnet.checkpoint import Checkpoint, read_fsrnet
-from facesr.methods.fsrnet.net import FSRNetwork
 from facesr.methods.network import NetworkMethod, Precision
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facesr.methods.fsrnet.checkpoint import Checkpoint
+    from facesr.methods.fsrnet.net import FSRNetwork
     from facesr.methods.fsrnet.nngraph import Torch7FSRNet
 
 TEST_FACE = Path(__file__).parents[2] / "bench" / "data" / "demo" / "images" / "demo-09.png"
@@ -65,6 +62,11 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
         self.used_range: str = range
 
     def open(self) -> FSRNetwork | Torch7FSRNet:
+        from facesr.bench.networks.checkpoints import built
+        from facesr.methods.fsrnet import nngraph
+        from facesr.methods.fsrnet.checkpoint import read_fsrnet
+        from facesr.methods.fsrnet.net import FSRNetwork
+
         file = self.file()
         if file.suffix == ".t7":
             self.used_range = self.range or "unit"
@@ -77,6 +79,8 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
 
     def _residual(self, held: Checkpoint, net: FSRNetwork) -> bool:
         """Whether the input is added: as asked, as the file says, else as a test face shows."""
+        import torch
+
         if self.residual is not None or held.stated:
             return held.sizes.residual if self.residual is None else self.residual
         side = max(round(self.size / self.scale), 1)
@@ -91,18 +95,13 @@ class FSRNet(NetworkMethod["FSRNetwork | Torch7FSRNet"]):
         errors = [float((resize(y.clamp(0, 1), side, "bicubic-matlab") - lr).square().mean()) for y in (plain, added)]
         return errors[0] > FAR and errors[1] < NEAR
 
-    @torch.inference_mode()
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor:
         """See ``Method``."""
         x = self.enlarged(lr, names, self.kernel)
         self.load()  # ``used_range`` may be the file's
         if self.used_range == "unit":
-            return each(self._image, x).clamp(0, 1)
-        return (each(self._image, x * 2 - 1) / 2 + 0.5).clamp(0, 1)
-
-    def _image(self, x: Tensor) -> Tensor:
-        with self.autocast():
-            return cast(Tensor, self.net(x).image).float()
+            return self.passed(x, attrgetter("image")).clamp(0, 1)
+        return (self.passed(x * 2 - 1, attrgetter("image")) / 2 + 0.5).clamp(0, 1)
 
 
 class FSRGAN(FSRNet):

@@ -18,14 +18,12 @@ from facesr.bench.errors import FaceSRError
 from facesr.bench.networks.checkpoints import find_state, load_strictly
 from facesr.bench.weights import find_weight, load_tensors
 from facesr.methods.generators.base import Generator, Noise
-from facesr.methods.generators.mobilestylegan_ir import FILES, read_ir
+from facesr.methods.generators.files import IR_FILES, IR_WEIGHTS
+from facesr.methods.generators.mobilestylegan_ir import read_ir
 from facesr.methods.generators.ops import SQRT2
 
 WIDTHS = (512, 512, 512, 512, 256, 128, 64)
 """Channels of the layers, which work at 8², 16² … 512²."""
-
-IR_WEIGHTS = ("random-face-mapping-xml", "random-face-mapping-bin", "random-face-synthesis-xml", "random-face-synthesis-bin")
-"""Their names in the catalogue of weights, in the order of ``FILES``."""
 
 
 class _InverseHaar(torch.autograd.Function):
@@ -300,7 +298,7 @@ class MobileStyleGAN(Trunk):
         if path.suffix in (".xml", ".bin"):
             path = path.parent
         if path.is_dir():
-            return cls._from_ir([path / name for name in FILES])
+            return cls._from_ir([path / name for name in IR_FILES])
         return cls().take(load_tensors(path), path)
 
     @classmethod

@@ -18,9 +18,8 @@ from torch.nn import functional as F
 from facesr.bench.errors import FaceSRError
 from facesr.bench.weights import load_tensors
 from facesr.methods.generators.base import Noise
+from facesr.methods.generators.files import SMALL
 from facesr.methods.generators.mobilestylegan import Layer, MobileStyleGAN, Modulation, SeparableStyledConv, Trunk, inverse_haar
-
-WEIGHTS = Path(__file__).parent / "weights" / "mobilestylegan128.safetensors"
 
 
 class HeadConv(SeparableStyledConv):
@@ -75,7 +74,7 @@ class MobileStyleGAN128(Trunk):
         """From a ``.safetensors`` of ``facesr train generator``; None: the weights that come with the project."""
         if options:
             raise FaceSRError(f"MobileStyleGAN128 takes no option {next(iter(options))!r}")
-        path = WEIGHTS if path is None else Path(path)
+        path = SMALL if path is None else Path(path)
         return cls().take(load_tensors(path), path)
 
     @classmethod

@@ -20,7 +20,6 @@ from facesr.bench.errors import FaceSRError
 
 F32 = NDArray[np.float32]
 
-FILES = ("MappingNetwork.xml", "MappingNetwork.bin", "SynthesisNetwork.xml", "SynthesisNetwork.bin")
 Array = NDArray[Any]
 _TYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "i64": np.dtype("<i8"), "i32": np.dtype("<i4")}
 
@@ -110,7 +109,7 @@ def _array(attributes: Mapping[str, str], numbers: bytes, binary: Path) -> Array
 
 
 def read_ir(files: Sequence[Path]) -> dict[str, F32]:
-    """The parameters of ``MobileStyleGAN`` (its own names, fp32) from the four ``FILES``, in that order.
+    """The parameters of ``MobileStyleGAN`` (its own names, fp32) from the four ``IR_FILES``, in that order.
 
     Every affine map of w has the scalar that follows it in the graph multiplied in, and the four bands of every wavelet picture
     lie in blocks, so that the inverse Haar transform reads whole slices.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from facesr.bench.errors import FaceSRError, suggest
 from facesr.bench.weights import catalogue, find_weight, read_tensors, tensors_in
+from facesr.methods.generators.files import IR_FILES, IR_WEIGHTS, SMALL
 
 if TYPE_CHECKING:
     from facesr.methods.generators.base import Generator
@@ -23,18 +24,12 @@ def files(name_or_path: str | Path) -> list[Path]:
     Raises ``WeightsMissing`` where a file is not to be had, ``FaceSRError`` for a mistyped name.
     """
     if name_or_path == "mobilestylegan128":
-        from facesr.methods.generators.mobilestylegan128 import WEIGHTS
-
-        return [find_weight(WEIGHTS)]
+        return [find_weight(SMALL)]
     if name_or_path == "mobilestylegan":
-        from facesr.methods.generators.mobilestylegan import IR_WEIGHTS
-
         return [find_weight(name) for name in IR_WEIGHTS]
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        from facesr.methods.generators.mobilestylegan_ir import FILES
-
-        return [find_weight(path / name) for name in FILES]
+        return [find_weight(path / name) for name in IR_FILES]
     known = catalogue()
     if (
         isinstance(name_or_path, str)

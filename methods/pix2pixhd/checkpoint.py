@@ -14,6 +14,8 @@ from facesr.bench.weights import load_tensors
 from facesr.methods.pix2pixhd.net import FeatureEncoder, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator, Norm
 from facesr.methods.pix2pixhd.stages import FIRST, TwoStage, first_stage
 
+Generator = GlobalGenerator | LocalEnhancer | TwoStage
+
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -48,7 +50,7 @@ def _norm(state: Mapping[str, Tensor], first: str) -> Norm:
     return "batch" if first in state else "instance"
 
 
-def generator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> GlobalGenerator | LocalEnhancer | TwoStage:
+def generator(state: Mapping[str, Tensor], name: str = "the checkpoint") -> Generator:
     """The generator a state dict belongs to, loaded; with its first stage where the file has one."""
     first = {k.removeprefix(FIRST): v for k, v in state.items() if k.startswith(FIRST)}
     if first:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, cast
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from facesr.bench.errors import FaceSRError
 from facesr.bench.faces import U8
-from facesr.bench.networks.exact import each
 from facesr.methods.network import NetworkMethod, Precision
-from facesr.methods.pix2pixhd.checkpoint import generator, read_pix2pixhd
-from facesr.methods.pix2pixhd.net import GlobalGenerator, LocalEnhancer
-from facesr.methods.pix2pixhd.stages import TwoStage
 
-Generator = GlobalGenerator | LocalEnhancer | TwoStage
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facesr.methods.pix2pixhd.checkpoint import Generator
 
 
 def tensor2im(images: Tensor) -> U8:
@@ -30,7 +26,7 @@ def tensor2im(images: Tensor) -> U8:
     return result
 
 
-class Pix2PixHD(NetworkMethod[Generator]):
+class Pix2PixHD(NetworkMethod["Generator"]):
     """LR is enlarged bicubically to ``size``; the generator keeps the size. There is no official checkpoint for faces.
 
     ``checkpoint``: a ``latest_net_G.pth`` (3 channels in and out; GlobalGenerator or LocalEnhancer, any sizes, of old and new PyTorch),
@@ -68,21 +64,19 @@ class Pix2PixHD(NetworkMethod[Generator]):
         return {"generator": self.file()}
 
     def open(self) -> Generator:
+        from torch import nn
+
+        from facesr.methods.pix2pixhd.checkpoint import generator, read_pix2pixhd
+
         file = self.file()
         net = generator(read_pix2pixhd(file), str(file))
-        outputs = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)][-1].out_channels
+        outputs = [m for m in net.modules() if isinstance(m, nn.Conv2d)][-1].out_channels
         if (net.inputs, outputs) != (3, 3):
             raise FaceSRError(
                 f"{file} is a generator of {net.inputs} to {outputs} channels: super-resolution needs RGB to RGB (--label_nc 0 --no_instance)"
             )
         return net
 
-    @torch.inference_mode()
     def restore(self, lr: Tensor, names: Sequence[str] = ()) -> Tensor:
         """See ``Method``."""
-        x = self.enlarged(lr, names, self.kernel) * 2 - 1
-        return (each(self._image, x) / 2 + 0.5).clamp(0, 1)
-
-    def _image(self, x: Tensor) -> Tensor:
-        with self.autocast():
-            return cast(Tensor, self.net(x)).float()
+        return (self.passed(self.enlarged(lr, names, self.kernel) * 2 - 1) / 2 + 0.5).clamp(0, 1)

@@ -273,5 +273,6 @@ class PSPRefined(PSP):
     images hold ε. The options are ``PSP``'s.
     """
 
+    batch_size: int = 4
     own_steps: ClassVar[int] = 130
     own_projections: ClassVar[int] = 1

@@ -180,13 +180,15 @@ def run(
     from facesr.bench.run import start
     from facesr.bench.run.clusters import workers_on
     from facesr.bench.run.shared import SharedStore
+    from facesr.bench.run.workers import early_workers
 
-    plan = _plan(
-        protocol, methods, out, settings=settings, data=data, attributes=attributes, lr=lr, references=references, size=size,
-        lr_names=lr_names, metrics=metrics, limit=limit, shard=shard, seed=seed, device=device, on=on,
-    )  # fmt: skip
-    store = SharedStore(cache) if cache else None
-    made = start(plan, progress, lambda: workers_on(on, workers, device, plan.out, slurm or {}), store, say)
+    with early_workers(Path(out), 1 if on else workers, device) as team:
+        plan = _plan(
+            protocol, methods, out, settings=settings, data=data, attributes=attributes, lr=lr, references=references, size=size,
+            lr_names=lr_names, metrics=metrics, limit=limit, shard=shard, seed=seed, device=device, on=on,
+        )  # fmt: skip
+        store = SharedStore(cache) if cache else None
+        made = start(plan, progress, team or (lambda: workers_on(on, workers, device, plan.out, slurm or {})), store, say)
     return Run(made, (*plan.leftovers, *(store.sentences if store else ())))
 
 

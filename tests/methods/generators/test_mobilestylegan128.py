@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from facesr.bench.errors import FaceSRError, WeightsMissing
 from facesr.bench.weights import find_weight
-from facesr.methods.generators.mobilestylegan import IR_WEIGHTS, MobileStyleGAN
+from facesr.methods.generators.files import IR_WEIGHTS
+from facesr.methods.generators.mobilestylegan import MobileStyleGAN
 from facesr.methods.generators.mobilestylegan128 import MobileStyleGAN128
 from facesr.methods.generators.synthetic import SyntheticFaces
 from facesr.methods.generators.training import relative_rates

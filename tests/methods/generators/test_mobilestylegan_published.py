@@ -15,7 +15,7 @@ from facesr.bench.imaging import read_rgb, to_tensor
 from facesr.bench.weights import find_weight
 from facesr.methods.generators import MobileStyleGAN
 from facesr.methods.generators.demo import CHOSEN, FOLDER, styles
-from facesr.methods.generators.mobilestylegan import IR_WEIGHTS
+from facesr.methods.generators.files import IR_WEIGHTS
 
 try:
     PUBLISHED = find_weight(IR_WEIGHTS[-1]).parent
