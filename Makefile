@@ -44,6 +44,8 @@ $(BENCH)/.installed: $(STAMP)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH)
 	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --override overrides.txt -e '.[bench]'
 	-$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --override overrides.txt -e '.[reference]'
+# MTCNN as pSp's script has it; it asks for a torch of 2024, and runs on today's
+	-$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --no-deps facenet-pytorch
 	touch $@
 
 # every peer by itself: one that cannot be installed costs its own lines; none may change the versions of what is there
