@@ -143,8 +143,8 @@ def measured(
         kept = [metric.reference(batch) for metric in metrics]
         for m, folder in enumerate(folders):
             sr = np.stack([read_rgb(folder / name) for name in part])
-            for k, (metric, known) in enumerate(zip(metrics, kept, strict=True)):
-                values[m, start : start + len(part), k] = metric.score(sr, batch, known)
+            for k, (metric, of_hr) in enumerate(zip(metrics, kept, strict=True)):
+                values[m, start : start + len(part), k] = metric.score(sr, batch, of_hr)
     return values
 
 

@@ -207,7 +207,7 @@ def _shapes(own: Mapping[str, Tensor], state: Mapping[str, Tensor], key: str, wo
     return f", {str(state[key].dtype).removeprefix('torch.')}" if word.startswith("of another kind") else ""
 
 
-def drawn(*shape: int, std: float = 1.0) -> Tensor:
+def normal_weight(*shape: int, std: float = 1.0) -> Tensor:
     """Normal random numbers for a weight before its training; none for a network that ``built`` makes without memory, where torch would
     load a second's worth of modules (sympy among them) to draw nothing."""
     empty = torch.empty(shape)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from facesr.bench.networks.checkpoints import drawn
+from facesr.bench.networks.checkpoints import normal_weight
 
 SQRT2 = math.sqrt(2.0)
 
@@ -191,7 +191,7 @@ class EqualLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, bias_init: float = 0.0, lr_mul: float = 1.0, activate: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(drawn(outputs, inputs, std=1 / lr_mul))
+        self.weight = nn.Parameter(normal_weight(outputs, inputs, std=1 / lr_mul))
         self.bias = nn.Parameter(torch.full((outputs,), bias_init))
         self.scale, self.lr_mul, self.activate = lr_mul / math.sqrt(inputs), lr_mul, activate
 

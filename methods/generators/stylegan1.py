@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesr.bench.errors import WeightsMissing
-from facesr.bench.networks.checkpoints import drawn
+from facesr.bench.networks.checkpoints import normal_weight
 from facesr.methods.generators import stylegan1_keys
 from facesr.methods.generators.base import Generator, Noise, check_size
 from facesr.methods.generators.ops import (
@@ -70,7 +70,7 @@ class Conv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, side: int = 3, gain: float = math.sqrt(2.0)) -> None:
         super().__init__()
-        self.weight = nn.Parameter(drawn(outputs, inputs, side, side))
+        self.weight = nn.Parameter(normal_weight(outputs, inputs, side, side))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale, self.padding = gain / math.sqrt(inputs * side**2), side // 2
         self._ready: tuple[tuple[int, int], Tensor] | None = None

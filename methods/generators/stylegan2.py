@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facesr.bench.networks.checkpoints import drawn
+from facesr.bench.networks.checkpoints import normal_weight
 from facesr.bench.weights import load_tensors
 from facesr.methods.generators import stylegan2_keys
 from facesr.methods.generators.base import Generator, Noise, check_size
@@ -49,7 +49,7 @@ class StyleGAN2(Generator):
         mapping = (EqualLinear(style_dim, style_dim, lr_mul=0.01, activate=True) for _ in range(n_mlp))
         self.style = nn.Sequential(PixelNorm(), *mapping)
         self.input = nn.Module()
-        self.input.register_parameter("input", nn.Parameter(drawn(1, width[4], 4, 4)))
+        self.input.register_parameter("input", nn.Parameter(normal_weight(1, width[4], 4, 4)))
         self.conv1 = StyledConv(width[4], width[4], style_dim)
         self.to_rgb1 = ToRGB(width[4], style_dim, up=False)
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
@@ -59,7 +59,7 @@ class StyleGAN2(Generator):
             self.convs.append(StyledConv(outputs, outputs, style_dim))
             self.to_rgbs.append(ToRGB(outputs, style_dim))
         for i, side in enumerate(self.noise_sizes):
-            self.noises.register_buffer(f"noise_{i}", drawn(1, 1, side, side))
+            self.noises.register_buffer(f"noise_{i}", normal_weight(1, 1, side, side))
 
     @property
     def noise_sizes(self) -> list[int]:

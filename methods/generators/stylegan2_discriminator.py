@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesr.bench.networks.checkpoints import drawn
+from facesr.bench.networks.checkpoints import normal_weight
 from facesr.methods.generators.base import check_size
 from facesr.methods.generators.ops import EqualLinear, fused_leaky_relu, upfirdn2d
 from facesr.methods.generators.stylegan2 import channels_of
@@ -33,7 +33,7 @@ class EqualConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, side: int, *, stride: int = 1, padding: int = 0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(drawn(outputs, inputs, side, side))
+        self.weight = nn.Parameter(normal_weight(outputs, inputs, side, side))
         self.scale, self.stride, self.padding = 1 / math.sqrt(inputs * side**2), stride, padding
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesr.bench.networks.checkpoints import drawn
+from facesr.bench.networks.checkpoints import normal_weight
 from facesr.methods.generators.ops import SQRT2, EqualLinear, blur, channels_last, conv, conv_up, double, make_kernel
 
 
@@ -50,7 +50,7 @@ class ModulatedConv(nn.Module):
         self.scale, self.up, self.padding = 1 / math.sqrt(inputs * side**2), up, side // 2
         if up:
             self.blur = Kernel(gain=4.0)
-        self.weight = nn.Parameter(drawn(1, outputs, inputs, side, side))
+        self.weight = nn.Parameter(normal_weight(1, outputs, inputs, side, side))
         self.modulation = EqualLinear(style_dim, inputs, bias_init=1.0)
 
     def forward(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from facesr.bench.config import BadValue, from_table
 from facesr.bench.errors import FaceSRError, suggest
-from facesr.bench.networks.checkpoints import drawn
+from facesr.bench.networks.checkpoints import normal_weight
 from facesr.bench.networks.irse import CHANNELS, DEPTHS, Mode, stages, stem
 from facesr.bench.reading import parse_object
 
@@ -92,7 +92,7 @@ class ScaledLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(drawn(outputs, inputs))
+        self.weight = nn.Parameter(normal_weight(outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from facesr.bench.run import Plan, make_plan, start
 from facesr.bench.run import workers as crew
 from facesr.bench.run.live import Live, Notes, read_live
 from facesr.bench.run.merge import merge_shards
-from facesr.bench.run.workers import Here, Processes, default_count, gpus, make_workers
+from facesr.bench.run.workers import Here, Processes, default_count, early_workers, gpus, make_workers
 from helpers import TINY, faces
 
 METHOD = '''
@@ -320,3 +320,23 @@ def test_memory_that_only_caches_files_counts_for_workers(tmp_path: Path, monkey
         assert default_count() == count
     (tmp_path / "meminfo").unlink()
     assert default_count() >= 1
+
+
+def test_workers_start_while_a_first_run_is_planned_and_end_with_it(tmp_path: Path) -> None:
+    with pytest.raises(FaceSRError, match="no such plan"), early_workers(tmp_path, 9, "cpu") as team:
+        assert isinstance(team, Processes)
+        processes = [worker.process for worker in team._workers]
+        assert len(processes) == crew.EARLY
+        assert all(process.is_alive() for process in processes)
+        raise FaceSRError("no such plan")
+    assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "before"), [(1, "cpu", False), (2, "cuda", False), (2, "cpu", True), (0, "cpu", False)]
+)
+def test_no_worker_starts_early_where_nothing_is_won(tmp_path: Path, count: int, device: str, before: bool) -> None:
+    if before:
+        (tmp_path / "run.json").write_text("{}")
+    with early_workers(tmp_path, count, device) as team:
+        assert team is None
