@@ -12,12 +12,12 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from facesr.bench.config import from_table
 from facesr.bench.errors import FaceSRError
 from facesr.bench.numbers import whole
+from facesr.bench.protocol import FOLDER, Protocol
 from facesr.bench.study.analysis import HR
 from facesr.reports.cells import Cell, Column, Row
 from facesr.reports.mos import MosResult, check_same, mos_cell
@@ -26,7 +26,7 @@ from facesr.reports.references import printed, printed_condition
 from facesr.reports.scores import Scores
 from facesr.reports.table import Table
 
-FILE = Path(__file__).with_name("published.toml")
+FILE = FOLDER / "published" / "papers.toml"
 OWN_WEIGHTS = "default weights of this project"
 """What a method says of itself (``Method.notes``) where its weights are not the published ones."""
 OURS = "facesr.methods."
@@ -61,9 +61,22 @@ class Published:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Every table of ``published.toml``."""
+    """Every published table that comes with the protocols."""
     found: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["table"]
     return tuple(from_table(Published, table, str(FILE)) for table in found)
+
+
+def carried(protocol: Protocol) -> list[Published]:
+    """The published tables of a protocol's own faces, factors, size and way of reducing."""
+    named, made = protocol.data, protocol.degradation
+    return [
+        table
+        for table in published()
+        if (table.dataset, table.split, table.size) == (named.dataset, named.split, named.size)
+        and table.scale in made.scale
+        and made.kernel.startswith(table.kernel)
+        and protocol.lr is None
+    ]
 
 
 @cache

@@ -75,6 +75,7 @@ def start(
 
             try:
                 decoded = _restore_and_score(plan, cells, restorers, team, told, store)
+                team.dismiss()
                 info = with_findings(info, plan, cells, restorers, previous, decoded)
             finally:
                 team.close()

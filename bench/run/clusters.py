@@ -89,6 +89,9 @@ class OnRay:
         """See ``Workers``; Ray's own dashboard knows more."""
         return {f"Ray task {reference.hex()[:8]}": at([task]) for reference, (task, _) in list(self._running.items())}
 
+    def dismiss(self) -> None:
+        """See ``Workers``."""
+
     def close(self) -> None:
         """See ``Workers``."""
         for reference in self._running:
@@ -167,6 +170,9 @@ class OnSlurm:
     def doing(self) -> dict[str, str]:
         """See ``Workers``."""
         return {f"job {job.job_id}": at(tasks) for job, (tasks, _) in list(self._jobs.items())}
+
+    def dismiss(self) -> None:
+        """See ``Workers``."""
 
     def close(self) -> None:
         """See ``Workers``."""

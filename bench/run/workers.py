@@ -46,6 +46,9 @@ class Workers(Protocol):
     def do(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """Results as they come; tasks are drawn only a few ahead."""
 
+    def dismiss(self) -> None:
+        """There are no more tasks: whoever waits for one may end meanwhile."""
+
     def close(self) -> None:
         """Stop at once."""
 
@@ -70,6 +73,9 @@ class Here:
         for task in tasks:
             yield task, perform(task, self.loaded)
         self.loaded.forget()
+
+    def dismiss(self) -> None:
+        """See ``Workers``."""
 
     def close(self) -> None:
         """See ``Workers``."""
@@ -233,10 +239,14 @@ class Processes:
         held = [(w.process.pid, w.task) for w in list(self._workers)]  # read once: notes are written from another thread
         return {f"process {pid}": at([task] if task else []) for pid, task in held}
 
-    def close(self) -> None:
-        """See ``Workers``."""
+    def dismiss(self) -> None:
+        """See ``Workers``. Unloading torch takes most of a second."""
         for worker in self._workers:
             worker.process.terminate()
+
+    def close(self) -> None:
+        """See ``Workers``."""
+        self.dismiss()
         until = time.monotonic() + GRACE
         for worker in self._workers:
             worker.process.join(max(0.0, until - time.monotonic()))

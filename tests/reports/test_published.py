@@ -183,3 +183,15 @@ def test_a_run_that_no_paper_speaks_of_says_so(tmp_path: Path, capsys: pytest.Ca
     assert main(["table", str(run), "--preset", "published"]) == 2
     assert main(["table", str(make_run(tmp_path / "b", faces=4)), "--preset", "published"]) == 0
     assert "23.75" not in capsys.readouterr().out  # this run has no psnr-y
+
+
+def test_a_protocol_carries_what_papers_print_for_its_faces(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["protocols", "celebahq-x8-128"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("published")]
+    assert any("hr 3.74, fsrnet 2.92, pulse 3.60, pix2pixhd 3.67, psp 3.70" in line for line in lines)
+    assert not any("psnr" in line or "niqe" in line for line in lines)  # of CelebA, and of another factor
+    assert main(["protocols", "celebahq-x8-128", "--json"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert [table["metric"] for table in facts["published"]] == ["mos", "mos"]
+    assert main(["protocols", "demo-x8-128"]) == 0
+    assert "published" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""List the protocols that come with the project, or show one.
+"""List the protocols that come with the project, or show one, with what papers print for its faces.
 
 facesr protocols
 facesr protocols london-x8-128
@@ -19,13 +19,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a line for each, or one in full."""
     from facesr.bench import protocol, registry
+    from facesr.reports.published import carried, printed_source
 
     known = registry.installed("facesr.metrics")
     if args.json:
         import json
 
         found = [protocol.load_protocol(name, known) for name in ([args.name] if args.name else protocol.protocol_names())]
-        facts = [{"name": p.name, "version": p.version, "digest": p.digest, "description": p.description} for p in found]
+        facts = [
+            {"name": p.name, "version": p.version, "digest": p.digest, "description": p.description}
+            | {"published": [{"cite": t.cite, "place": t.place, "metric": t.metric, "values": t.values} for t in carried(p)]}
+            for p in found
+        ]
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return 0
     if args.name is None:
@@ -46,4 +51,7 @@ def main(args: argparse.Namespace) -> int:
     s = p.study
     anchors = f"{s.anchors} + {s.anchors} anchors, scale {s.scale[0]}-{s.scale[1]}"
     print(f"study        {s.raters} raters, {s.images} faces, {anchors}: {', '.join(s.conditions)}")
+    for table in carried(p):
+        source = f"{printed_source(table.cite)}: {table.place}" if table.cite else table.place
+        print(f"published    {table.metric}: {', '.join(f'{name} {value}' for name, value in table.values.items())}; {source}")
     return 0
