@@ -63,7 +63,7 @@ class _FrozenConv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (kernel,) = ctx.saved_tensors
+        kernel = ctx.saved_tensors[0].to(grad.dtype)  # half precision's, where the way forward was made in it
         side = kernel.shape[-1]
         back = kernel.flip(2, 3) if ctx.groups > 1 else kernel.flip(2, 3).transpose(0, 1)
         return F.conv2d(grad, back, padding=side - 1 - ctx.padding, groups=ctx.groups), None, None, None, None
@@ -81,7 +81,7 @@ class _FrozenConvUp(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (kernel,) = ctx.saved_tensors
+        kernel = ctx.saved_tensors[0].to(grad.dtype)
         return F.conv2d(grad, kernel, stride=2, padding=ctx.padding), None, None
 
 
@@ -113,13 +113,18 @@ def _pieces(pixels: Tensor) -> tuple[Tensor, ...]:
     return torch.split(pixels, max(1, (1 << 18) // pixels.shape[1])) if pixels.device.type == "cpu" else (pixels,)
 
 
+def _exact(x: Tensor) -> torch.dtype:
+    """What sums over ``x`` are kept in: half precision has no digits for them."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (C,) of each channel of one face (1, C, H, W), in pieces that fit the cache.
 
     Batch normalisation's own sums run over a million pixels in float32, which cost PULSE's images 1e-4.
     """
     pixels = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
-    mean = pixels.mean(0)
+    mean = pixels.mean(0, dtype=_exact(x))
     pieces = [(piece - mean).square_().sum(0) for piece in _pieces(pixels)]
     return mean, torch.stack(pieces).sum(0) / len(pixels)
 
@@ -138,6 +143,7 @@ class _LeakyInstanceStyle(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float) -> Tensor:
         x = F.leaky_relu_(x, slope)
+        scale, shift = scale.to(_exact(x)), shift.to(_exact(x))
         found = [_moments(face) for face in torch.split(x, 1)]
         mean, variance = (torch.stack(part) for part in zip(*found, strict=True))
         ctx.save_for_backward(x, scale, mean, torch.rsqrt(variance + eps))
@@ -160,8 +166,9 @@ def _back(grad: Tensor, x: Tensor, scale: Tensor, mean: Tensor, deviation: Tenso
 
     Two passes in pieces that fit the cache: batch normalisation's own sums put the gradient of the last style off by a thousandth.
     """
-    whole = torch.empty_like(x, memory_format=torch.channels_last)
-    split_grad, split_x, split_whole = (_pieces(t.permute(0, 2, 3, 1).reshape(-1, x.shape[1])) for t in (grad, x, whole))
+    whole = torch.empty_like(x, dtype=scale.dtype, memory_format=torch.channels_last)
+    flat = (t.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for t in (grad.to(scale.dtype), x.to(scale.dtype), whole))
+    split_grad, split_x, split_whole = map(_pieces, flat)
     d_shift = torch.stack([g.sum(0) for g in split_grad]).sum(0)
     d_scale = torch.stack([(part - mean).mul_(g).sum(0) for g, part in zip(split_grad, split_x, strict=True)]).sum(0) * deviation
     by_grad, pixels = scale * deviation, x.shape[2] * x.shape[3]
@@ -170,7 +177,7 @@ def _back(grad: Tensor, x: Tensor, scale: Tensor, mean: Tensor, deviation: Tenso
     for g, part, out in zip(split_grad, split_x, split_whole, strict=True):
         torch.addcmul(constant, part, by_x, out=out).addcmul_(g, by_grad)
         torch.ops.aten.leaky_relu_backward.grad_input(out, part, slope, True, grad_input=out)
-    return whole, d_scale, d_shift
+    return whole.to(x.dtype), d_scale, d_shift
 
 
 def leaky_instance_style(x: Tensor, scale: Tensor, shift: Tensor, slope: float = 0.2, eps: float = 1e-5) -> Tensor:
