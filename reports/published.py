@@ -58,6 +58,11 @@ class Published:
     unknown: str = ""
     """What the paper does not say, without which no program can make its number again."""
 
+    @property
+    def source(self) -> str:
+        """Paper and place, as tables print them."""
+        return f"{printed_source(self.cite)}: {self.place}" if self.cite else self.place
+
 
 @cache
 def published() -> tuple[Published, ...]:
@@ -168,7 +173,6 @@ def _rows(scores: Scores, mos: MosResult | None) -> Iterator[Row]:
                 if ours is None:
                     continue
                 name = "MOS" if study else scores.column(table.metric).label
-                source = f"{printed_source(table.cite)}: {table.place}" if table.cite else table.place
                 words = (
                     Cell(method, table.metric, text=name),
                     Cell(method, table.metric, text=text),
@@ -183,7 +187,7 @@ def _rows(scores: Scores, mos: MosResult | None) -> Iterator[Row]:
                     f"{method} {table.metric} {table.cite} x{scale}",
                     printed(method, scores.cite(method)) if method in scores.methods else printed_condition(method),
                     words,
-                    group=source,
+                    group=table.source,
                     cite=table.cite,
                 )
 

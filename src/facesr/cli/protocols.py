@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a line for each, or one in full."""
     from facesr.bench import protocol, registry
-    from facesr.reports.published import carried, printed_source
+    from facesr.reports.published import carried
 
     known = registry.installed("facesr.metrics")
     if args.json:
@@ -52,6 +52,7 @@ def main(args: argparse.Namespace) -> int:
     anchors = f"{s.anchors} + {s.anchors} anchors, scale {s.scale[0]}-{s.scale[1]}"
     print(f"study        {s.raters} raters, {s.images} faces, {anchors}: {', '.join(s.conditions)}")
     for table in carried(p):
-        source = f"{printed_source(table.cite)}: {table.place}" if table.cite else table.place
-        print(f"published    {table.metric}: {', '.join(f'{name} {value}' for name, value in table.values.items())}; {source}")
+        print(
+            f"published    {table.metric}: {', '.join(f'{name} {value}' for name, value in table.values.items())}; {table.source}"
+        )
     return 0
